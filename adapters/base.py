@@ -1,0 +1,309 @@
+"""What an adapter is: the events it yields, the errors it raises, what else it may be able to do.
+
+An adapter turns one kind of backend into an `Agent`. It is an async client that is useful alone and knows
+nothing of chat platforms. Required is `ask`; each thing that only some backends can do is a one-method
+Protocol of its own, so a caller asks with `isinstance` and can't forget to.
+
+How a turn survives a crash: an adapter yields a `Checkpoint` *before* each request that must not be repeated
+and again as soon as it learned something worth keeping. The caller stores it before it asks for the next
+event. Called again with that checkpoint, `ask` asks nothing twice: it polls or reads on, takes the finished
+answer from the backend's history, or raises `Uncertain` when nobody can tell whether the question arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import httpx
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+# A checkpoint's value or a table's cell: the same after a trip through JSON.
+Scalar = str | int | float | bool | None
+
+
+MAX_TABLE_ROWS = 10_000  # rows of one `Table`; an adapter stops reading there and says `truncated`
+
+
+# --- what goes in -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a person sent, already on this machine's disk."""
+
+    name: str
+    media_type: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An earlier question of the conversation and its answer, for a `Stateless` agent."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is asked. `id` is the turn's: the same in every attempt, so it may serve as an idempotency key."""
+
+    id: str
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    history: tuple[Exchange, ...] = ()  # oldest first; filled in for `Stateless` agents only
+
+
+# --- what comes out -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the turn stands. Stored by the caller before the next event is asked for.
+
+    `conversation` is the backend's id as text, None while there is none. `data` belongs to the adapter alone:
+    flat and under 4 KB.
+    """
+
+    conversation: str | None
+    data: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More of the answer, standard Markdown. Only ever appended. A resumed `ask` begins the answer anew."""
+
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the agent is doing, in a few words fit for people."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file the agent made. Its bytes come from `Files.download(conversation, ref)`.
+
+    `name` is hostile input; `safe_name` tames it.
+    """
+
+    name: str
+    ref: str
+    media_type: str = "application/octet-stream"
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A data frame, at most `MAX_TABLE_ROWS` rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The agent asks back and `ask` ends without `Done`.
+
+    The last checkpoint before it is the way on: `ask` with that checkpoint and the person's answer as its
+    message gives the answer to the waiting run.
+    """
+
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as far as the backend says."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer is complete; the last event.
+
+    `text` is the whole answer, where the backend's final word may differ from the deltas that were streamed;
+    None where the deltas are the answer.
+    """
+
+    text: str | None = None
+    usage: Usage | None = None
+
+
+Event = Checkpoint | Text | Status | File | Table | Question | Done
+
+
+# --- what goes wrong ----------------------------------------------------------------------------------------
+
+
+class AgentError(Exception):
+    """Root of all that an adapter raises. `str(error)` is the detail for the log, without secrets;
+    `sentence` is for the person in the thread and names no internals."""
+
+    sentence: str = "Something went wrong while talking to the agent."
+
+    def __init__(self, detail: str, *, sentence: str | None = None) -> None:
+        super().__init__(detail)
+        if sentence is not None:
+            self.sentence = sentence
+
+
+class AuthenticationFailed(AgentError):
+    """401 or 403: the key is wrong, missing or not allowed to."""
+
+    sentence = "The agent refused our key. Please tell whoever runs this bot."
+
+
+class NotFound(AgentError):
+    """404: the agent, the conversation or the file does not exist (any more)."""
+
+    sentence = "The agent no longer knows this conversation. Please begin a new thread."
+
+
+class Rejected(AgentError):
+    """The backend understood and refused: bad input, a file type, a locked conversation, a failed run."""
+
+    sentence = "The agent couldn't work with that message."
+
+
+class RateLimited(AgentError):
+    """429, still, after the retries. `retry_after` in seconds where the backend said so."""
+
+    sentence = "The agent is getting too many requests right now. Please try again in a few minutes."
+
+    def __init__(self, detail: str, *, retry_after: float | None = None, sentence: str | None = None) -> None:
+        super().__init__(detail, sentence=sentence)
+        self.retry_after = retry_after
+
+
+class Unavailable(AgentError):
+    """No connection, or a 5xx: the question was not taken."""
+
+    sentence = "The agent can't be reached right now. Please try again later."
+
+
+class TimedOut(AgentError):
+    """No answer before the deadline; the question may still be worked on."""
+
+    sentence = "The agent took too long to answer."
+
+
+class ProtocolError(AgentError):
+    """An answer that isn't what the service documents or was seen to send."""
+
+    sentence = "The agent sent an answer that couldn't be understood."
+
+
+class Uncertain(AgentError):
+    """Nobody can tell whether the backend got the question. The person is asked whether to send it again."""
+
+    sentence = "The connection broke while your message was on its way, so it may or may not have arrived."
+
+
+# --- the contract -------------------------------------------------------------------------------------------
+
+
+class AgentSettings(BaseModel):
+    """Base of each adapter's `Settings`: the keys of its `[agents.NAME]` table, less `kind` and `deadline`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KeyedSettings(AgentSettings):
+    """The common case: an address and a key."""
+
+    base_url: str
+    api_key: SecretStr
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """One configured backend."""
+
+    def ask(
+        self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
+    ) -> AsyncIterator[Event]:
+        """Work on one turn.
+
+        `conversation` None begins one. Ends after `Done` or `Question`, or raises an `AgentError`. With
+        `resume` it takes the turn up where that checkpoint left it. Closing the iterator stops reading; it
+        doesn't stop the backend (see `Cancels`). One call at a time per conversation.
+        """
+        ...
+
+
+class Adapter(Protocol):
+    """What an entry point in the group `threadbridge.adapters` names: usually the Agent class itself."""
+
+    Settings: ClassVar[type[AgentSettings]]
+
+    def __call__(self, settings: Any, client: httpx.AsyncClient) -> Agent:
+        """Make the agent. `client` is shared by all adapters (see `adapters.http`) and closed by its owner."""
+        ...
+
+
+@runtime_checkable
+class Files(Protocol):
+    """The conversation's files can be listed and fetched. Required of an agent that yields `File`."""
+
+    async def files(self, conversation: str) -> Sequence[File]: ...
+
+    def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:
+        """The file's bytes in chunks. `ref` is that of a `File`."""
+        ...
+
+
+@runtime_checkable
+class Cancels(Protocol):
+    """A running turn can be stopped at the backend."""
+
+    async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None: ...
+
+
+@runtime_checkable
+class Deletes(Protocol):
+    """A conversation can be deleted at the backend."""
+
+    async def delete(self, conversation: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a conversation's history; `role` is `person` or `agent`."""
+
+    role: str
+    text: str
+
+
+@runtime_checkable
+class History(Protocol):
+    """The backend can be asked what was said."""
+
+    async def history(self, conversation: str) -> Sequence[Row]: ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """The backend lists the conversations of this agent, newest first where it says."""
+
+    async def conversations(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
+class Stateless(Protocol):
+    """The backend keeps nothing: `Message.history` must carry the earlier exchanges, at most `remembers`."""
+
+    remembers: int

@@ -1,0 +1,1 @@
+"""Threadbridge: an AI agent in Slack and Discord threads."""
