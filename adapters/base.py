@@ -307,3 +307,10 @@ class Stateless(Protocol):
     """The backend keeps nothing: `Message.history` must carry the earlier exchanges, at most `remembers`."""
 
     remembers: int
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """The agent opened something of its own; the shared client is its owner's to close."""
+
+    async def aclose(self) -> None: ...

@@ -105,6 +105,10 @@ class Surface(Protocol):
         `last=True` finishes it: the stream is stopped, the buttons are those given."""
         ...
 
+    async def delete(self, message_id: str) -> None:
+        """Take a part away that the final rendering has no use for; one that is gone already is fine."""
+        ...
+
     async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
         """Post files (at most `style.max_files`, each at most `style.max_file_bytes`) with a line of text."""
         ...

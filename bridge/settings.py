@@ -1,0 +1,188 @@
+"""Settings from `threadbridge.toml` and the environment; a mistake is one sentence that names its place."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bridge.frontends.discord.settings import DiscordSettings
+from bridge.frontends.slack.settings import SlackSettings
+from bridge.turns.inbound import Address
+
+DEFAULT_FILE = "threadbridge.toml"
+ENVIRONMENT = "THREADBRIDGE_"
+# Names that the platforms' own guides use, and where they belong.
+FAMILIAR = {
+    "SLACK_BOT_TOKEN": ("slack", "bot_token"),
+    "SLACK_APP_TOKEN": ("slack", "app_token"),
+    "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
+    "DISCORD_TOKEN": ("discord", "token"),
+    "DATABASE_URL": ("database_url",),
+}
+
+
+class SettingsError(Exception):
+    """A wrong setting; `str(error)` is one sentence with its place and the mend."""
+
+
+class HttpSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 3000
+
+
+class AgentTable(BaseModel):
+    """`[agents.NAME]`: what every kind shares. The rest belongs to the adapter and is checked by it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Route(BaseModel):
+    """Which agent answers where. A key that isn't given matches everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent: str
+    platform: Literal["slack", "discord"] | None = None
+    workspace: str | None = None
+    channel: str | None = None
+
+    def matches(self, address: Address) -> bool:
+        return all(
+            wanted is None or wanted == actual
+            for wanted, actual in (
+                (self.platform, address.platform),
+                (self.workspace, address.workspace),
+                (self.channel, address.channel),
+            )
+        )
+
+
+class Limits(BaseModel):
+    """Bounds of one process."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    running_threads: Annotated[int, Field(ge=1, le=20_000)] = 2_000  # worked on at once
+    attachment_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * 1024  # one file from a person
+    grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT, env_nested_delimiter="__", extra="forbid")
+
+    database_url: SecretStr = SecretStr("sqlite:///threadbridge.db")
+    default_agent: str | None = None
+    http: HttpSettings = HttpSettings()
+    slack: SlackSettings | None = None
+    discord: DiscordSettings | None = None
+    agents: dict[str, AgentTable] = Field(default_factory=dict)
+    routes: list[Route] = Field(default_factory=list)
+    limits: Limits = Limits()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # the environment wins over the file
+
+    def agent_for(self, address: Address) -> str:
+        """The agent of the first route that matches, else the default."""
+        for route in self.routes:
+            if route.matches(address):
+                return route.agent
+        return self.default_agent or next(iter(self.agents))
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises `SettingsError`."""
+    named = path or (Path(environment["THREADBRIDGE_CONFIG"]) if "THREADBRIDGE_CONFIG" in environment else None)
+    file = named or Path(DEFAULT_FILE)
+    values: dict[str, Any] = {}
+    if file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{file} isn't UTF-8 text (byte {error.start})") from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{file} isn't valid TOML: {error}") from None
+        except OSError as error:
+            raise SettingsError(f"{file} can't be read: {error.strerror}") from None
+    elif named is not None:
+        raise SettingsError(f"{file} doesn't exist; `threadbridge init` writes one")
+    for name, place in FAMILIAR.items():
+        if environment.get(name):
+            _set(values, place, environment[name])
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentences(error, str(file)))) from None
+    _check_agents(settings, str(file))
+    return settings
+
+
+def _set(values: dict[str, Any], place: tuple[str, ...], value: str) -> None:
+    *tables, key = place
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[key] = value
+
+
+def _check_agents(settings: Settings, file: str) -> None:
+    names = sorted(settings.agents)
+    wanted = [("default_agent", settings.default_agent)] if settings.default_agent else []
+    wanted += [(f"routes[{index}].agent", route.agent) for index, route in enumerate(settings.routes)]
+    for place, name in wanted:
+        if name not in settings.agents:
+            raise SettingsError(
+                f"{file}: {place} names the agent {name!r}, but there is no [agents.{name}]{_meant(name, names)}"
+            )
+
+
+def _sentences(error: ValidationError, file: str) -> Iterator[str]:
+    for problem in error.errors():
+        place = ".".join(str(step) for step in problem["loc"])
+        match problem["type"]:
+            case "extra_forbidden":
+                yield f"{file}: unknown key {place}{_meant(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}"
+            case "missing":
+                yield f"{file}: {place} is missing"
+            case _:
+                message = problem["msg"].removeprefix("Value error, ")
+                yield f"{file}: {place}: {message[:1].lower()}{message[1:]}" if place else f"{file}: {message}"
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    model: Any = Settings
+    for step in place:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)) or step not in model.model_fields:
+            return []
+        annotation = model.model_fields[str(step)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        model = next((one for one in options if isinstance(one, type) and issubclass(one, BaseModel)), None)
+    return sorted(model.model_fields) if model is not None else []
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" if known else ""

@@ -1,0 +1,1 @@
+"""What must not be lost: SQLModel tables, the queries over them, the migrations."""

@@ -1,0 +1,1 @@
+"""The durable core: intake, runner, reply."""

@@ -1,0 +1,318 @@
+"""One turn at work: ask the agent, store the verdict, deliver the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.base import (
+    Agent,
+    AgentError,
+    Cancels,
+    Checkpoint,
+    Done,
+    Event,
+    Exchange,
+    File,
+    Files,
+    Message,
+    Question,
+    RateLimited,
+    Stateless,
+    Status,
+    Table,
+    Text,
+    TimedOut,
+    Unavailable,
+    Uncertain,
+)
+from adapters.text import safe_name
+from bridge.render.tables import preview, to_csv
+from bridge.store.queue import Claim, Fenced, Queue, Verdict
+from bridge.store.tables import Made, Turn, TurnState, now
+from bridge.turns.prepare import prepare
+from bridge.turns.reply import Reply
+from bridge.turns.surface import Button, Refused, Surface, SurfaceError, Upload
+
+MAX_ATTEMPTS = 10  # a turn that took the process down this often is not tried again
+MAX_ANSWER = 4_000_000  # characters; an agent that talks on is cut off
+MAX_MADE = 20  # files and tables of one turn
+RESUMED_SECONDS = 60.0  # a turn taken up again after its deadline may still fetch an answer that is ready
+
+EMPTY = "The agent sent an empty reply."
+STOPPED = "Stopped."
+
+log = structlog.get_logger()
+
+
+class TurnJournal:
+    """Where one turn's reply is written down: the queue, bound to the claim."""
+
+    def __init__(self, queue: Queue, claim: Claim, turn: str) -> None:
+        self.record: Any = partial(queue.record_part, claim, turn)
+        self.forget = partial(queue.forget_part, claim, turn)
+
+
+class TurnAtWork:
+    """Works on one claimed turn. `stop` may be called at any time."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        claim: Claim,
+        turn: Turn,
+        surface: Surface,
+        agent: Agent,
+        deadline: float,
+        max_bytes: int,
+    ) -> None:
+        self._queue = queue
+        self._claim = claim
+        self._turn = turn
+        self._surface = surface
+        self._agent = agent
+        self._deadline = deadline
+        self._max_bytes = max_bytes
+        self._checkpoint = _checkpoint(turn)
+        self._stopped = asyncio.Event()
+        if turn.stopped:
+            self._stopped.set()
+
+    def stop(self) -> None:
+        """A person wants no more of this reply. What is shown stands; the agent is told if it can be."""
+        self._stopped.set()
+
+    async def work(self) -> None:
+        """Take the turn to its end, from wherever it stands."""
+        turn = self._turn
+        try:
+            with tempfile.TemporaryDirectory(prefix="threadbridge-") as folder:
+                await self._work(Path(folder))
+        except SurfaceError as error:
+            log.error("reply can't be delivered", error=type(error).__name__, detail=str(error))
+            failed = Verdict(TurnState.FAILED, type(error).__name__, turn.answer or "", detail=str(error))
+            await self._queue.record_verdict(self._claim, turn.id, failed)
+            turn.ends_as = failed.ends_as
+        await self._queue.record_end(self._claim, turn.id, TurnState(turn.ends_as or TurnState.DONE))
+
+    async def _work(self, folder: Path) -> None:
+        turn = self._turn
+        rows = await self._queue.parts(turn.id)
+        known = await self._queue.posted_in(self._claim.thread) if rows else set()
+        journal = TurnJournal(self._queue, self._claim, turn.id)
+        async with Reply(
+            self._surface, journal, turn=turn.id, asked=turn.message_id, rows=rows, known=known
+        ) as reply:
+            if turn.state == TurnState.ASKING:
+                reply.working("")
+                verdict = await self._ask(reply, folder)
+                await self._queue.record_verdict(self._claim, turn.id, verdict)
+                turn.answer, turn.notice = verdict.answer, verdict.notice
+                turn.ends_as, turn.outcome = verdict.ends_as, verdict.outcome
+            await self._deliver(reply, folder)
+            await self._surface.working(None)
+            self._log_end(reply)
+
+    def _log_end(self, reply: Reply) -> None:
+        seconds = (now() - (self._turn.asked_at or self._turn.received_at)).total_seconds()
+        log.info("turn ended", outcome=self._turn.outcome, seconds=round(seconds, 3), parts=reply.part_count)
+
+    # --- ask --------------------------------------------------------------------------------------------
+
+    async def _ask(self, reply: Reply, folder: Path) -> Verdict:
+        if self._turn.attempts > MAX_ATTEMPTS:
+            log.error("turn given up", attempts=self._turn.attempts)
+            return Verdict(TurnState.FAILED, "gave up", reply.text_so_far, AgentError.sentence)
+        made: list[Made] = []
+        try:
+            async with asyncio.timeout(self._seconds_left()):
+                message, missing = await self._prepare(folder)
+                if missing:
+                    await reply.notice("r0", f"I couldn't read {', '.join(missing)}; the agent was told so.")
+                return await self._listen(reply, message, made)
+        except TimeoutError:
+            return self._failed(reply, TimedOut(f"no answer within {self._deadline:g} s"), made)
+        except AgentError as error:
+            return self._failed(reply, error, made)
+        except (Fenced, SurfaceError, SQLAlchemyError):
+            raise
+        except Exception as error:  # an adapter's bug is one turn's failure, with its traceback in the log
+            log.exception("adapter broke")
+            return self._failed(reply, AgentError(repr(error)), made)
+
+    def _seconds_left(self) -> float:
+        started = self._turn.asked_at or now()
+        left = (started + timedelta(seconds=self._deadline) - now()).total_seconds()
+        return max(left, RESUMED_SECONDS) if self._turn.attempts > 1 else left
+
+    async def _prepare(self, folder: Path) -> tuple[Message, list[str]]:
+        thread = self._claim.thread
+        named = not self._turn.direct and await self._queue.people(thread) > 1
+        history: tuple[Exchange, ...] = ()
+        if isinstance(self._agent, Stateless):
+            history = await self._queue.exchanges(thread, self._agent.remembers)
+        return await prepare(
+            self._turn, self._surface, folder, named=named, max_bytes=self._max_bytes, history=history
+        )
+
+    async def _listen(self, reply: Reply, message: Message, made: list[Made]) -> Verdict:
+        conversation = await self._queue.conversation(self._claim)
+        events = self._agent.ask(conversation, message, resume=self._checkpoint)
+        stopping = asyncio.create_task(self._stop_when_told(reply), name=f"stop {self._turn.id}")
+        try:
+            return await self._hear(reply, events, made)
+        finally:
+            stopping.cancel()
+
+    async def _hear(self, reply: Reply, events: AsyncIterator[Event], made: list[Made]) -> Verdict:
+        whole: str | None = None
+        async with aclosing(events) as events:  # type: ignore[type-var]  # an adapter's ask is a generator
+            async for event in events:
+                match event:
+                    case Checkpoint():
+                        self._checkpoint = event
+                        await self._queue.record_checkpoint(self._claim, self._turn.id, event)
+                    case Text(delta) if not self._stopped.is_set():
+                        if len(delta) + reply.length > MAX_ANSWER:
+                            raise AgentError(f"the answer is longer than {MAX_ANSWER} characters")
+                        reply.text(delta)
+                    case Status(label) if not self._stopped.is_set():
+                        reply.working(label)
+                    case File() | Table() if len(made) < MAX_MADE:
+                        made.append(_made(self._turn.id, len(made), event))
+                    case Question() if not self._stopped.is_set():
+                        reply.text(_ask_people(event, after=reply.text_so_far))
+                        return Verdict(TurnState.WAITING, "question", reply.text_so_far, made=tuple(made))
+                    case Done(text, usage):
+                        whole = text
+                        log.info("agent done", usage=usage)
+                    case _:
+                        pass  # a stopped turn is read to its end, so that the next one finds the agent free
+        if self._stopped.is_set():
+            return Verdict(TurnState.CANCELLED, "stopped", reply.text_so_far, STOPPED)
+        answer = reply.text_so_far if whole is None else whole
+        notice = "" if answer.strip() or made else EMPTY
+        return Verdict(TurnState.DONE, "done", answer, notice, made=tuple(made))
+
+    async def _stop_when_told(self, reply: Reply) -> None:
+        await self._stopped.wait()
+        log.info("turn stopped by a person")
+        reply.working(None)
+        if isinstance(self._agent, Cancels) and self._checkpoint and self._checkpoint.conversation:
+            try:
+                await self._agent.cancel(self._checkpoint.conversation, self._checkpoint)
+            except AgentError as error:
+                log.warning("agent can't be stopped", error=str(error))
+        with suppress(SurfaceError):  # the delivery meets it again, and says so
+            await reply.finish()
+
+    def _failed(self, reply: Reply, error: AgentError, made: list[Made]) -> Verdict:
+        kind = type(error).__name__
+        log.warning("agent failed", error=kind, detail=str(error))
+        if self._stopped.is_set():
+            return Verdict(TurnState.CANCELLED, "stopped", reply.text_so_far, STOPPED, str(error))
+        ends_as = TurnState.WAITING if isinstance(error, Uncertain) else TurnState.FAILED
+        return Verdict(ends_as, kind, reply.text_so_far, error.sentence, str(error), tuple(made))
+
+    # --- deliver ----------------------------------------------------------------------------------------
+
+    async def _deliver(self, reply: Reply, folder: Path) -> None:
+        await reply.finish(self._turn.answer or "")
+        refused: list[str] = []
+        if reply.overflowed:
+            path = folder / "answer.md"
+            path.write_text(self._turn.answer or "", encoding="utf-8")
+            await reply.upload("a0", Upload("answer.md", path, "text/markdown", path.stat().st_size))
+        for made in await self._queue.made(self._turn.id):
+            try:
+                await self._deliver_made(reply, made, folder)
+            except (AgentError, SurfaceError) as error:
+                log.warning("file left out", file=made.name, error=type(error).__name__, detail=str(error))
+                refused.append(made.name)
+        if refused:
+            await reply.notice("r1", f"These could not be brought here: {', '.join(refused)}.")
+        if self._turn.notice:
+            await reply.notice("n0", self._turn.notice, self._buttons())
+
+    def _buttons(self) -> tuple[Button, ...]:
+        match self._turn.outcome:
+            case Uncertain.__name__:
+                return (
+                    Button("again", "Send it again", self._turn.id),
+                    Button("leave", "Leave it", self._turn.id),
+                )
+            case Unavailable.__name__ | RateLimited.__name__:
+                return (Button("again", "Try again", self._turn.id),)
+            case _:
+                return ()
+
+    async def _deliver_made(self, reply: Reply, made: Made, folder: Path) -> None:
+        part = f"{made.kind[0]}{made.index}"
+        if reply.has(part):
+            return
+        name = safe_name(made.name)
+        path = folder / f"{part}-{name}"
+        if made.kind == "table":
+            table = made.table or {"columns": [], "rows": []}
+            path = path.with_suffix(".csv")
+            path.write_bytes(to_csv(table["columns"], table["rows"]))
+            upload = Upload(f"{Path(name).stem or 'table'}.csv", path, "text/csv", path.stat().st_size)
+            text = preview(
+                table["columns"], table["rows"], self._surface.style.dialect, title=made.name,
+                truncated=bool(table.get("truncated")),
+            )  # fmt: skip
+            await reply.upload(part, upload, text)
+            return
+        await self._download(made, path)
+        media_type = made.media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        await reply.upload(part, Upload(name, path, media_type, path.stat().st_size))
+
+    async def _download(self, made: Made, path: Path) -> None:
+        if not isinstance(self._agent, Files):
+            raise AgentError("the agent yields files but can't give their bytes")
+        limit = self._surface.style.max_file_bytes
+        conversation = await self._queue.conversation(self._claim) or ""
+        size = 0
+        with path.open("wb") as out:
+            async for chunk in self._agent.download(conversation, made.ref):
+                size += len(chunk)
+                if size > limit:
+                    raise Refused(f"larger than the platform takes ({limit} bytes)")
+                out.write(chunk)
+
+
+def _checkpoint(turn: Turn) -> Checkpoint | None:
+    stored = turn.checkpoint
+    return Checkpoint(stored["conversation"], stored["data"]) if stored else None
+
+
+def _made(turn: str, index: int, event: File | Table) -> Made:
+    if isinstance(event, Table):
+        table = {"columns": event.columns, "rows": event.rows, "truncated": event.truncated}
+        return Made(
+            turn_id=turn, index=index, kind="table", name=event.name, media_type="text/csv", ref="", table=table
+        )
+    return Made(
+        turn_id=turn,
+        index=index,
+        kind="file",
+        name=event.name,
+        media_type=event.media_type[:255],
+        ref=event.ref,
+        size=event.size,
+    )
+
+
+def _ask_people(question: Question, *, after: str) -> str:
+    choices = "".join(f"\n- {choice}" for choice in question.choices)
+    return ("\n\n" if after.strip() else "") + question.text + (f"\n{choices}" if choices else "")

