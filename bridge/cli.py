@@ -170,10 +170,16 @@ def manifest_slack(config: ConfigOption = None) -> None:
 @manifest.command("discord")
 def manifest_discord(config: ConfigOption = None) -> None:
     """The Discord invite link and the intents to switch on."""
-    from bridge.frontends.discord.invite import invitation
+    from bridge.frontends.discord.invite import PRIVILEGED_INTENTS, application_id, invite_link
 
     settings = load(config)
-    _run(invitation(settings.discord))
+    if settings.discord is None:
+        raise SettingsError("there is no [discord] table with the bot's token, which names the application")
+    application = application_id(settings.discord.token)
+    if application is None:
+        raise SettingsError("discord.token isn't a bot's token: its first third names the application")
+    print(f"Invite link: {invite_link(application)}")
+    print(f"Switch on under Bot > Privileged Gateway Intents: {', '.join(PRIVILEGED_INTENTS)}")
 
 
 @turns.callback(invoke_without_command=True)

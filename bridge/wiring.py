@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from secrets import token_hex
 
 import structlog
@@ -58,6 +57,8 @@ async def bridge(settings: Settings) -> AsyncIterator[Sequence[asyncio.Task[None
         open_agents(settings.agents) as agents,
     ):
         queue = Queue(database, replica=token_hex(8))
+        if database.exclusive:
+            await queue.take_over()
         platforms: dict[str, FrontEnd] = {}
         runner = Runner(
             queue,
@@ -88,6 +89,12 @@ async def bridge(settings: Settings) -> AsyncIterator[Sequence[asyncio.Task[None
                 await _end(*serving)
 
 
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # they are the bridge's
+
+
 @asynccontextmanager
 async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[asyncio.Task[None]]:
     """uvicorn in this loop, without its own signal handling."""
@@ -95,8 +102,7 @@ async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[asy
         bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise SettingsError(f"http: can't listen on {host}:{port}: {error.strerror}") from None
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", log_config=None, lifespan="off", ws="none"))
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    server = _Server(uvicorn.Config(app, log_level="warning", log_config=None, lifespan="off", ws="none"))
     task = asyncio.create_task(server.serve([bound]), name="http")
     try:
         yield task

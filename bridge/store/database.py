@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
@@ -18,6 +20,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 SQLITE_BUSY_SECONDS = 30  # how long a command beside the running bridge waits for its writes
 POSTGRES_CONNECTIONS = 10  # a turn holds one for a few milliseconds only
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class DatabaseError(Exception):
@@ -40,11 +46,15 @@ def database_url(text: str) -> URL:
 
 
 def create_engine(url: URL) -> AsyncEngine:
+    # Parameters are what people wrote; an error in the log shows the statement alone.
     if url.get_backend_name() == "postgresql":
-        return create_async_engine(url, pool_size=POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True)
+        return create_async_engine(
+            url, pool_size=POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+        )
     # One connection, so that this process never waits for itself inside SQLite.
     engine = create_async_engine(
         url,
+        hide_parameters=True,
         poolclass=sa.AsyncAdaptedQueuePool,
         pool_size=1,
         max_overflow=0,
@@ -70,11 +80,33 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def undisturbed(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A transaction that was begun is finished, even if who asked for it is cancelled.
+
+    Cancelled half-way, the driver gives the connection up; SQLite's then stays open, and locks the file for all
+    others until it is collected.
+    """
+
+    @functools.wraps(work)
+    async def whole(*arguments: P.args, **named: P.kwargs) -> T:
+        task = asyncio.ensure_future(work(*arguments, **named))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # seen: nobody is left to tell
+            raise
+
+    return whole
+
+
 class Database:
     """Sessions on one engine."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, exclusive: bool = False) -> None:
         self.engine = engine
+        self.exclusive = exclusive  # no other process serves it
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -108,7 +140,7 @@ async def open_database(url: str, *, serve: bool = False) -> AsyncIterator[Datab
     """
     parsed = database_url(url)
     lock = _lock(parsed) if serve else None
-    database = Database(create_engine(parsed))
+    database = Database(create_engine(parsed), exclusive=lock is not None)
     try:
         try:
             if serve and parsed.get_backend_name() == "sqlite":

@@ -20,7 +20,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from adapters.base import Checkpoint, Exchange
-from bridge.store.database import Database
+from bridge.store.database import Database, undisturbed
 from bridge.store.tables import (
     ACTIVE,
     PENDING,
@@ -75,6 +75,7 @@ class Queue:
 
     # --- put in ---------------------------------------------------------------------------------------------
 
+    @undisturbed
     async def put(self, inbound: Inbound, agent: str) -> bool:
         """Store a turn, and its thread with `agent` if it is new. False if the turn is known already."""
         async with self._database.transaction() as session:
@@ -86,6 +87,7 @@ class Queue:
             await self._ready(session, thread.id)
             return True
 
+    @undisturbed
     async def ask_again(self, turn_id: str, *, send: bool, thread: Address) -> bool:
         """A person's word on a turn that waits or failed: `send` puts it in once more, as a turn of its own with
         a reply of its own; else it is left. False if it isn't this thread's or the word was given before."""
@@ -118,6 +120,7 @@ class Queue:
                 await self._ready(session, row.id)
             return True
 
+    @undisturbed
     async def change_text(self, address: Address, message_id: str, text: str) -> bool:
         """New words for a turn that hasn't been asked yet."""
         async with self._database.transaction() as session:
@@ -129,6 +132,7 @@ class Queue:
             )
             return bool(changed)
 
+    @undisturbed
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""
         async with self._database.transaction() as session:
@@ -140,6 +144,7 @@ class Queue:
             )
             return bool(changed)
 
+    @undisturbed
     async def knows(self, address: Address) -> bool:
         async with self._database.transaction() as session:
             found = await session.exec(select(Thread.id).where(*_at(address)))
@@ -147,6 +152,7 @@ class Queue:
 
     # --- claim ----------------------------------------------------------------------------------------------
 
+    @undisturbed
     async def claim(self, limit: int, platforms: Collection[str]) -> Sequence[Claim]:
         """Take up to `limit` ready threads of these platforms, longest waiting first."""
         async with self._database.transaction() as session:
@@ -163,6 +169,7 @@ class Queue:
                 claims.append(_claim(row))
             return claims
 
+    @undisturbed
     async def next_turn(self, claim: Claim) -> Turn | None:
         """The turn to work on: one that was begun before, else the oldest. None released the thread."""
         async with self._database.transaction() as session:
@@ -192,10 +199,12 @@ class Queue:
                 earlier.state, earlier.outcome = TurnState.FAILED, "left"
             earlier.ended_at = now()
 
+    @undisturbed
     async def conversation(self, claim: Claim) -> str | None:
         async with self._database.transaction() as session:
             return (await self._fence(session, claim)).conversation
 
+    @undisturbed
     async def release(self, claims: Collection[Claim]) -> None:
         """Give threads back unfinished, for any replica to go on with."""
         for claim in claims:
@@ -208,6 +217,7 @@ class Queue:
 
     # --- record ---------------------------------------------------------------------------------------------
 
+    @undisturbed
     async def record_checkpoint(self, claim: Claim, turn: str, checkpoint: Checkpoint) -> None:
         async with self._database.transaction() as session:
             thread = await self._fence(session, claim)
@@ -215,6 +225,7 @@ class Queue:
                 thread.conversation = checkpoint.conversation
             await _update(session, turn, checkpoint=asdict(checkpoint) | {"data": dict(checkpoint.data)})
 
+    @undisturbed
     async def record_verdict(self, claim: Claim, turn: str, verdict: Verdict) -> None:
         """The whole reply is known: from here on it can be delivered without the agent."""
         async with self._database.transaction() as session:
@@ -231,16 +242,19 @@ class Queue:
             )
             session.add_all(verdict.made)
 
+    @undisturbed
     async def record_end(self, claim: Claim, turn: str, state: TurnState) -> None:
         async with self._database.transaction() as session:
             await self._fence(session, claim)
             await _update(session, turn, state=state, ended_at=None if state == TurnState.WAITING else now())
 
+    @undisturbed
     async def record_stop(self, turn: str) -> None:
         """A person pressed stop. Needs no claim: it only ever turns on."""
         async with self._database.transaction() as session:
             await _update(session, turn, stopped=True)
 
+    @undisturbed
     async def record_part(self, claim: Claim, turn: str, name: str, **values: Any) -> None:
         """Write what is now known of a part; the row is made when it is first heard of."""
         async with self._database.transaction() as session:
@@ -248,6 +262,7 @@ class Queue:
             part = await session.get(Part, (turn, name)) or Part(turn_id=turn, name=name)
             session.add(part.sqlmodel_update(values))
 
+    @undisturbed
     async def forget_part(self, claim: Claim, turn: str, name: str) -> None:
         async with self._database.transaction() as session:
             await self._fence(session, claim)
@@ -255,16 +270,19 @@ class Queue:
 
     # --- read -----------------------------------------------------------------------------------------------
 
+    @undisturbed
     async def parts(self, turn: str) -> Mapping[str, Part]:
         async with self._database.transaction() as session:
             rows = await session.exec(select(Part).where(col(Part.turn_id) == turn))
             return {row.name: row for row in rows}
 
+    @undisturbed
     async def made(self, turn: str) -> Sequence[Made]:
         async with self._database.transaction() as session:
             rows = await session.exec(select(Made).where(col(Made.turn_id) == turn).order_by(col(Made.index)))
             return rows.all()
 
+    @undisturbed
     async def posted_in(self, thread: int) -> set[str]:
         """Every message id that the replies of a thread have."""
         async with self._database.transaction() as session:
@@ -275,6 +293,7 @@ class Queue:
             )
             return {row for row in rows if row is not None}
 
+    @undisturbed
     async def people(self, thread: int) -> int:
         """How many people the agent has been asked by in a thread."""
         async with self._database.transaction() as session:
@@ -283,6 +302,7 @@ class Queue:
             )
             return int(rows.one())
 
+    @undisturbed
     async def exchanges(self, thread: int, limit: int) -> tuple[Exchange, ...]:
         """The last `limit` questions that were answered, oldest first."""
         async with self._database.transaction() as session:
@@ -294,6 +314,7 @@ class Queue:
             )
             return tuple(Exchange(text, answer or "") for text, answer in reversed(rows.all()))
 
+    @undisturbed
     async def active_turn(self, address: Address) -> str | None:
         """The id of the turn that runs in a thread."""
         async with self._database.transaction() as session:
@@ -304,6 +325,7 @@ class Queue:
             )
             return rows.first()
 
+    @undisturbed
     async def turn_at(self, turn: str, address: Address) -> Turn | None:
         """The turn, if it is one of this thread's."""
         async with self._database.transaction() as session:
@@ -316,12 +338,20 @@ class Queue:
 
     # --- replicas -------------------------------------------------------------------------------------------
 
+    @undisturbed
     async def heartbeat(self) -> None:
         async with self._database.transaction() as session:
             replica = await session.get(Replica, self.replica) or Replica(id=self.replica)
             replica.heartbeat_at = now()
             session.add(replica)
 
+    @undisturbed
+    async def take_over(self) -> None:
+        """This process serves the database alone: every other replica is dead, whatever its last heartbeat."""
+        async with self._database.transaction() as session:
+            await _execute(session, sa.delete(Replica).where(col(Replica.id) != self.replica))
+
+    @undisturbed
     async def reclaim(self, held: Collection[int], lease: timedelta) -> int:
         """Make ready what nobody works on: threads of replicas without a heartbeat within `lease`, and this
         replica's own that it doesn't hold (a claim whose outcome could not be written)."""
@@ -347,6 +377,7 @@ class Queue:
             )
             return found
 
+    @undisturbed
     async def leave(self) -> None:
         """Take this replica's row away at a clean end."""
         async with self._database.transaction() as session:

@@ -49,6 +49,8 @@ def compose(
     question = turn.text.strip()
     if not question and attached:
         question = f"(Attached without a word: {', '.join(attached)})"
+    elif not question:
+        question = "(You were called without a word.)"
     if named or earlier:
         question = f"{turn.author_name}: {question}"
     if missing:

@@ -91,6 +91,7 @@ class Reply:
         self._settled = 0  # parts that are finished and recorded, from the first on
         self._recorded_at = 0.0
         self._complete = False
+        self._replacement: str | None = None  # the final text where it isn't what was streamed
         self._wake = asyncio.Event()
         self._label: str | None = None
         self._label_changed = asyncio.Event()
@@ -133,26 +134,16 @@ class Reply:
         when every part stands in the thread."""
         if not self._complete:
             streamed = self.text_so_far
-            if text is not None and text != streamed:
-                if text.startswith(streamed):
-                    self.text(text[len(streamed) :])
-                else:
-                    self._start_over(text)
+            if text is not None and text.startswith(streamed):
+                self.text(text[len(streamed) :])
+            elif text is not None:
+                self._replacement = text
             self._splitter.feed(self._renderer.finish())
             self._splitter.finish()
             self._complete = True
             self._wake.set()
         assert self._pump is not None  # inside the context manager  # noqa: S101
         await asyncio.shield(self._pump)
-
-    def _start_over(self, text: str) -> None:
-        """The final, whole rendering: parts that read the same stay as they are, others are edited."""
-        log.info("final text differs from the streamed one", turn=self._turn)
-        self._raw, self._length = [], 0
-        self._renderer = Renderer(self._style.dialect)
-        self._splitter = Splitter(self._style.limit, self._style.measure)
-        self._settled = 0
-        self.text(text)
 
     def working(self, label: str | None) -> None:
         """Show that the agent works, or no longer does; returns at once, and only the newest label counts."""
@@ -205,19 +196,37 @@ class Reply:
             self._label_changed.clear()
             await self._surface.working(self._label)
 
+    def _start_over(self, text: str) -> None:
+        """The final, whole rendering: parts that read the same stay as they are, others are edited."""
+        log.info("final text differs from the streamed one")
+        self._raw, self._length = [text], len(text)
+        renderer = Renderer(self._style.dialect)
+        self._splitter = Splitter(self._style.limit, self._style.measure)
+        self._splitter.feed(renderer.feed(text[:MAX_REPLY]) + renderer.finish())
+        self._splitter.finish()
+        self._settled = 0
+
     async def _sync(self) -> None:
-        while self._settled < len(self._splitter.parts):
+        """Bring part after part to what it should show, up to the open one."""
+        while True:
+            if self._replacement is not None:
+                self._start_over(self._replacement)
+                self._replacement = None
             index = self._settled
+            if index == len(self._splitter.parts):
+                return
             try:
                 await self._bring(index)
             except PartFull as full:
                 log.info("part takes no more", part=index, reason=str(full))
-                message = self._messages.get(str(index))
-                self._splitter.cut(message.length if message is not None else 0)
-            else:
-                if not self._is_settled(index):
-                    return
+                self._splitter.cut()
+                continue
+            if self._replacement is not None:
+                continue
+            if self._is_settled(index):
                 self._settled += 1
+            elif not self._splitter.parts[index].closed:
+                return
 
     def _is_settled(self, index: int) -> bool:
         part, message = self._splitter.parts[index], self._messages[str(index)]
@@ -233,7 +242,7 @@ class Reply:
         if part.closed:
             if message.digest != _digest(part.text):
                 await self._edit(key, index, message)
-        elif message.text != self._wanted(part) and len(part.text) > message.length:
+        elif message.digest is None and message.text != self._wanted(part) and len(part.text) > message.length:
             await self._edit(key, index, message)
 
     async def _open(self, key: PartKey, index: int) -> None:
@@ -319,10 +328,14 @@ class Reply:
 
         async def ready() -> None:
             await asyncio.sleep(self._pacer.delay(loop.time()))
+
+        async def paced() -> T:
+            result = await call()
             self._pacer.sent(loop.time())
+            return result
 
         return await insist(
-            call,
+            paced,
             ready=ready,
             throttled=lambda retry_after: self._pacer.throttled(loop.time(), retry_after),
         )

@@ -65,8 +65,8 @@ class Unreachable(SurfaceError):
 
 
 class PartFull(SurfaceError):
-    """The part takes no more live text (a Slack stream that expired or filled up). What it shows stands; the
-    reply closes it there and goes on in a new part."""
+    """The part takes no more live text (a Slack stream that expired or filled up). The reply finishes it with
+    `last=True` at the text it has by now, and goes on in a new part."""
 
 
 class Gone(SurfaceError):

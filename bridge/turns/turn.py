@@ -103,12 +103,13 @@ class TurnAtWork:
             failed = Verdict(TurnState.FAILED, type(error).__name__, turn.answer or "", detail=str(error))
             await self._queue.record_verdict(self._claim, turn.id, failed)
             turn.ends_as = failed.ends_as
+            await self._surface.working(None)
         await self._queue.record_end(self._claim, turn.id, TurnState(turn.ends_as or TurnState.DONE))
 
     async def _work(self, folder: Path) -> None:
         turn = self._turn
         rows = await self._queue.parts(turn.id)
-        known = await self._queue.posted_in(self._claim.thread) if rows else set()
+        known = await self._queue.posted_in(self._claim.thread)
         journal = TurnJournal(self._queue, self._claim, turn.id)
         async with Reply(
             self._surface, journal, turn=turn.id, asked=turn.message_id, rows=rows, known=known

@@ -316,3 +316,16 @@ def test_the_states_are_what_operators_script_against() -> None:
         "received", "asking", "replying", "waiting", "done", "failed", "cancelled",
     ]  # fmt: skip
     assert [state.value for state in ThreadState] == ["idle", "ready", "running"]
+
+
+async def test_whoever_is_cancelled_leaves_no_lock_behind(queue: Queue) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    for turns_of_the_loop in range(0, 60, 3):
+        task = asyncio.create_task(queue.next_turn(claim))
+        for _ in range(turns_of_the_loop):
+            await asyncio.sleep(0.0001)
+        task.cancel()
+        await asyncio.wait([task])
+        async with asyncio.timeout(5):
+            assert await queue.knows(HERE)

@@ -1,0 +1,39 @@
+# Every target sets up what it needs: a Python of 3.11 or newer with venv and pip is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
+	$(BIN)/threadbridge demo $(ARGS)
+
+test: .venv/dev          ## all tests, on both cores
+	$(PYTEST) -n 2 --dist worksteal $(ARGS)
+
+check: .venv/dev         ## the inner loop: style, types, quick tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
+
+format: .venv/dev        ## let ruff write the style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev         ## measurements, each as a ratio to a floor in the same run
+	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@ .venv/run

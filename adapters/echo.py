@@ -1,0 +1,356 @@
+"""An agent that lives in this process and says back what it was told: for trials and for tests.
+
+Words in the message make it do what real agents do:
+
+    file NAME.EXT [N KB|MB]     makes a file of that name (`report` makes report.md)
+    table [N]                   makes a table of N rows
+    long N                      answers with a Markdown document of about N characters
+    ask                         asks back; what the person then writes is the answer
+    slow [N]                    takes N seconds for its answer
+    fail [late] [KIND]          fails: authentication, not_found, rejected, rate_limited, unavailable,
+                                timed_out, protocol or uncertain; with `late` after half of the answer
+
+All of it follows from the message alone, so an `ask` that is resumed after a restart gives the same events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+import struct
+import zlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydantic import Field
+
+from adapters.base import (
+    MAX_TABLE_ROWS,
+    AgentError,
+    AgentSettings,
+    Attachment,
+    AuthenticationFailed,
+    Checkpoint,
+    Done,
+    Event,
+    File,
+    Message,
+    NotFound,
+    ProtocolError,
+    Question,
+    RateLimited,
+    Rejected,
+    Row,
+    Status,
+    Table,
+    Text,
+    TimedOut,
+    Unavailable,
+    Uncertain,
+    Usage,
+)
+
+MAX_CONVERSATIONS = 1_000  # held in memory, the least recently used forgotten first
+MAX_EXCHANGES = 200  # of one conversation, the oldest forgotten first
+MAX_LONG = 200_000  # characters of a long answer
+MAX_FILE_BYTES = 50 * 2**20  # of a made file
+MAX_SLOW = 3_600  # seconds
+DEFAULT_SLOW = 10  # seconds
+QUICKEST = 15  # seconds that an answer takes at most unless it was told to be slow
+FIRST_LINE = 200  # characters shown of an attachment
+CHUNK = 64 * 1024  # bytes of a download
+
+ERRORS: dict[str, type[AgentError]] = {
+    "authentication": AuthenticationFailed,
+    "not_found": NotFound,
+    "rejected": Rejected,
+    "rate_limited": RateLimited,
+    "unavailable": Unavailable,
+    "timed_out": TimedOut,
+    "protocol": ProtocolError,
+    "uncertain": Uncertain,
+}
+UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20}
+
+_FILE = re.compile(r"\bfile\s+(\S*\.\w+)(?:\s+(\d{1,9})\s*([km]?b)\b)?", re.IGNORECASE)
+_REPORT = re.compile(r"\breport\b", re.IGNORECASE)
+_TABLE = re.compile(r"\btable\b(?:\s+(\d{1,9}))?", re.IGNORECASE)
+_LONG = re.compile(r"\blong\s+(\d{1,9})\b", re.IGNORECASE)
+_ASK = re.compile(r"\bask\b", re.IGNORECASE)
+_SLOW = re.compile(r"\bslow\b(?:\s+(\d{1,4}(?:\.\d{1,3})?))?", re.IGNORECASE)
+_FAIL = re.compile(rf"\bfail\b(?:\s+(late)\b)?(?:\s+({'|'.join(ERRORS)})\b)?", re.IGNORECASE)
+_WORDS = re.compile(r"\S+\s*|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the words of a message ask for."""
+
+    file: File | None = None
+    table_rows: int | None = None
+    long: int | None = None
+    asks: bool = False
+    slow: float | None = None
+    fails: type[AgentError] | None = None
+    fails_late: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Wish:
+        table, long, slow, fail = (p.search(text) for p in (_TABLE, _LONG, _SLOW, _FAIL))
+        return cls(
+            file=_wished_file(text),
+            table_rows=int(table[1] or 12) if table else None,
+            long=min(int(long[1]), MAX_LONG) if long else None,
+            asks=_ASK.search(text) is not None,
+            slow=min(float(slow[1] or DEFAULT_SLOW), MAX_SLOW) if slow else None,
+            fails=ERRORS[(fail[2] or "rejected").lower()] if fail else None,
+            fails_late=bool(fail and fail[1]),
+        )
+
+
+def _wished_file(text: str) -> File | None:
+    if named := _FILE.search(text):
+        name, number, unit = named[1], int(named[2] or 0), (named[3] or "").lower()
+        return made_file(name, min(number * UNITS[unit], MAX_FILE_BYTES))
+    return made_file("report.md", 0) if _REPORT.search(text) else None
+
+
+# --- what it makes ------------------------------------------------------------------------------------------
+
+
+def made_file(name: str, size: int) -> File:
+    """The file of that name; `size` in bytes, 0 for whatever it takes. The `ref` holds all that its bytes
+    follow from, so it can be fetched after a restart too."""
+    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    exact = size or sum(map(len, file_bytes(name, 0)))
+    return File(name, ref=f"{size}/{name}", media_type=media_type, size=exact)
+
+
+def file_bytes(name: str, size: int) -> Iterator[bytes]:
+    """The bytes of a made file in chunks: a picture, a CSV or numbered lines."""
+    suffix = name.rpartition(".")[2].lower()
+    if suffix == "png":
+        start = _picture()
+    elif suffix == "csv":
+        start = "".join(f"{a},{b},{c}\r\n" for a, b, c in (("n", "square", "cube"), *_numbers(12))).encode()
+    else:
+        start = f"# {name}\n\nMade by the echo agent.\n".encode()
+    if not size:
+        yield start
+        return
+    filler = (b"echo " * (CHUNK // 5 + 1))[:CHUNK]
+    yield start[:size]
+    for at in range(len(start), size, CHUNK):
+        yield filler[: size - at]
+
+
+def _picture(side: int = 96) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(
+        b"\0" + bytes(v for x in range(side) for v in (x * 255 // side, y * 255 // side, 160)) for y in range(side)
+    )
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+
+
+def _numbers(count: int) -> Iterator[tuple[int, int, int]]:
+    return ((n, n * n, n * n * n) for n in range(1, count + 1))
+
+
+def made_table(rows: int) -> Table:
+    return Table(
+        "numbers",
+        ("n", "square", "cube"),
+        tuple(_numbers(min(rows, MAX_TABLE_ROWS))),
+        truncated=rows > MAX_TABLE_ROWS,
+    )
+
+
+_BLOCKS = (
+    "Each thread is one conversation, and what a person wrote is asked **exactly once**, _in order_. "
+    "The `checkpoint` says where a turn stands; see [the standard](https://spec.commonmark.org/0.31.2/) "
+    "for what ~~might~~ may stand here, and mind the snake_case_names and 2 * 3 * 4 = 24.",
+    "- a first point\n- a second one\n  - with a point below it\n  - and `code` in it\n- [x] a third, done\n\n"
+    "1. one\n2. two\n3. three, **bold at the end**",
+    "```python\nasync def answers(agent, words):\n    # a comment with *stars* and _lines_\n"
+    '    async for event in agent.ask(None, words):\n        print(f"{event!r:>40}")\n```',
+    "| city | people | since |\n|:--|--:|:-:|\n| Zürich | 443,037 | 929 |\n| 東京 | 14,178,000 | 1457 |\n"
+    "| São Paulo | 11,895,578 | 1554 |",
+    "会話は一つのスレッドです。**「返信」**は一度だけ届きます。分割しても文字は壊れません。"
+    "中文也一样：**每条消息只发送一次**。한국어도 됩니다.",
+    "> A quotation of two lines,\n> the second with an emoji 🎉.\n\n"
+    "Families 👩‍👩‍👧‍👦, flags 🇨🇭🇯🇵 and skin tones 👍🏽 stay whole; "
+    "so do é and e\u0301.",
+    "```json\n"
+    + '{\n  "turn": "0123456789abcdef",\n  "parts": [0, 1, 2],\n  "done": true\n}\n```'
+    + "\n\n```sql\nSELECT thread, count(*) FROM turn WHERE state = 'waiting' GROUP BY thread;\n```",
+    "~~~markdown\nA fence of tildes that shows a fence:\n\n```sh\nmake test\n```\n~~~",
+)
+
+
+def long_markdown(size: int) -> str:
+    """A document of `size` characters at least, and at most one block more."""
+    blocks: list[str] = []
+    length = 0
+    number = 0
+    while length < size:
+        if number % len(_BLOCKS) == 0:
+            section = number // len(_BLOCKS) + 1
+            blocks.append(f"{'#' * (1 + (section - 1) % 4)} Section {section}")
+            length += len(blocks[-1]) + 2
+        blocks.append(_BLOCKS[number % len(_BLOCKS)])
+        length += len(blocks[-1]) + 2
+        number += 1
+    return "\n\n".join([*blocks, "The end."])
+
+
+def _about(attachment: Attachment) -> str:
+    line = f"I got `{attachment.name}` ({attachment.size:,} bytes, {attachment.media_type})."
+    if not attachment.media_type.startswith("text/"):
+        return line
+    try:
+        with attachment.path.open("rb") as file:
+            start = file.read(4 * FIRST_LINE).decode(errors="replace").lstrip("\ufeff").splitlines()
+    except OSError as error:
+        sentence = "One of the files couldn't be read. Please send it again."
+        raise Rejected(f"can't read an attachment: {error.strerror}", sentence=sentence) from error
+    return f"{line} It begins: {start[0][:FIRST_LINE]}" if start else f"{line} It is empty."
+
+
+def answer(message: Message, *, waited: bool) -> str:
+    """The whole answer; `waited` when the message is the answer to a question of ours."""
+    wish = Wish.of(message.text)
+    words = f"You answered: {message.text}" if waited else message.text
+    if wish.long is not None:
+        words = long_markdown(wish.long)
+    return "\n\n".join(filter(None, (words, *map(_about, message.attachments)))) or "You said nothing."
+
+
+# --- the agent ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Conversation:
+    exchanges: OrderedDict[str, tuple[str, str]] = field(default_factory=OrderedDict)  # by message id
+    files: OrderedDict[str, File] = field(default_factory=OrderedDict)  # by ref
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Echo:
+    """`asked` counts the questions taken, resumed ones not again."""
+
+    class Settings(AgentSettings):
+        delay: float = Field(default=0.02, ge=0, le=60)  # seconds between two words
+
+    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:  # noqa: ARG002
+        self._delay = settings.delay
+        self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
+        self.asked = 0
+
+    async def ask(
+        self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
+    ) -> AsyncIterator[Event]:
+        if resume is not None:
+            conversation = resume.conversation or conversation
+        conversation = conversation or f"echo-{message.id}"
+        # "waiting": a question of ours stands; "answer": the turn of its answer, whoever takes it up again
+        waited = resume is not None and resume.data.get("state") in ("waiting", "answer")
+        yield Checkpoint(conversation, {"state": "answer" if waited else "asked"})
+
+        held = self._hold(conversation)
+        held.cancelled.clear()
+        wish = Wish.of(message.text)
+        if resume is None or resume.data.get("state") == "waiting":
+            self.asked += 1
+        if wish.fails is not None and not wish.fails_late:
+            raise wish.fails(f"told to fail: {wish.fails.__name__}")
+        if wish.asks and not waited:
+            yield Checkpoint(conversation, {"state": "waiting"})
+            yield Question("What shall I answer?", choices=("yes", "no"))
+            return
+
+        yield Status("Thinking")
+        words = answer(message, waited=waited)
+        deltas = _WORDS.findall(words)
+        pause, step = self._pace(len(deltas), wish)
+        stop = len(deltas) // 2 if wish.fails_late else len(deltas)
+        for at in range(0, stop, step):
+            if await _cancelled(held, pause):
+                yield Done()
+                return
+            yield Text("".join(deltas[at : min(at + step, stop)]))
+        if wish.fails is not None:
+            raise wish.fails(f"told to fail late: {wish.fails.__name__}")
+
+        if wish.table_rows is not None:
+            yield made_table(wish.table_rows)
+        if wish.file is not None:
+            held.files[wish.file.ref] = wish.file
+            _trim(held.files, MAX_EXCHANGES)
+            yield wish.file
+        held.exchanges[message.id] = (message.text, words)
+        _trim(held.exchanges, MAX_EXCHANGES)
+        yield Done(usage=Usage(len(message.text.split()), len(words.split()), "echo"))
+
+    def _pace(self, count: int, wish: Wish) -> tuple[float, int]:
+        """Seconds before each delta and how many words it has."""
+        if wish.slow is not None:
+            return wish.slow / max(count, 1), 1
+        return self._delay, max(1, -int(-count * self._delay // QUICKEST))
+
+    def _hold(self, conversation: str) -> _Conversation:
+        held = self._conversations.setdefault(conversation, _Conversation())
+        self._conversations.move_to_end(conversation)
+        _trim(self._conversations, MAX_CONVERSATIONS)
+        return held
+
+    async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:  # noqa: ARG002
+        if held := self._conversations.get(conversation):
+            held.cancelled.set()
+
+    async def files(self, conversation: str) -> Sequence[File]:
+        held = self._conversations.get(conversation)
+        return tuple(held.files.values()) if held else ()
+
+    async def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:  # noqa: ARG002
+        size, slash, name = ref.partition("/")
+        if not slash or not size.isdigit() or int(size) > MAX_FILE_BYTES:
+            raise NotFound(f"no file {ref!r}")
+        for chunk in file_bytes(name, int(size)):
+            yield chunk
+            await asyncio.sleep(0)
+
+    async def history(self, conversation: str) -> Sequence[Row]:
+        held = self._conversations.get(conversation)
+        if held is None:
+            raise NotFound(f"no conversation {conversation!r}")
+        return [row for q, a in held.exchanges.values() for row in (Row("person", q), Row("agent", a))]
+
+    async def conversations(self) -> Sequence[str]:
+        return tuple(reversed(self._conversations))
+
+    async def delete(self, conversation: str) -> None:
+        if self._conversations.pop(conversation, None) is None:
+            raise NotFound(f"no conversation {conversation!r}")
+
+
+async def _cancelled(held: _Conversation, pause: float) -> bool:
+    """Wait so many seconds, or until the turn is cancelled."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(pause):
+            await held.cancelled.wait()
+    return held.cancelled.is_set()
+
+
+def _trim(held: OrderedDict[str, Any], most: int) -> None:
+    while len(held) > most:
+        held.popitem(last=False)

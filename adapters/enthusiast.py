@@ -1,0 +1,323 @@
+"""Enthusiast (now Suvereo): a self-hosted agent over a data set, whose answers are polled for.
+
+A question becomes a task. The task's state says when it ended, the conversation's history holds the answer: the
+agent's rows with an id above the highest before the question. Old servers (1.2) and newer ones (1.4 on) name the
+authors of rows differently and write the person's row at another moment; nothing here depends on which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import httpx
+from pydantic import Field
+
+from adapters.base import (
+    AgentError,
+    Attachment,
+    Checkpoint,
+    Done,
+    Event,
+    KeyedSettings,
+    Message,
+    NotFound,
+    ProtocolError,
+    Rejected,
+    Row,
+    Scalar,
+    Status,
+    Text,
+    TimedOut,
+    Uncertain,
+)
+from adapters.http import Service, poll, segment
+from adapters.text import one_line, safe_name, without_thoughts
+from adapters.wire import Wire, parsed
+
+ARRIVAL = 60.0  # seconds to look for a question of unknown fate: newer servers write it down with the answer
+UPLOAD_DEADLINE = 300.0  # seconds for the server to read one file
+HISTORY_EVERY = 4  # looks at a task between two at the history: an unknown task stays PENDING for ever
+MAX_PAGES = 100  # of the list of conversations
+
+_LOCKED = "conversation locked"
+_NOT_SUPPORTED = "not supported"
+_ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+_NO_FILES = "This agent can't take files. Please send your message without them."
+_UNREAD = "The agent couldn't read one of the files. Please try another form of it."
+_SILENT = "The agent finished without an answer. Please ask again."
+
+
+# --- what the server says, without I/O ----------------------------------------------------------------------
+
+Author = Literal["person", "agent", "failure", "other"]
+
+_AUTHORS: dict[str | None, Author] = {
+    "human": "person",
+    "user": "person",
+    "ai": "agent",
+    "agent": "agent",
+    "system": "failure",  # the only system rows are the server's excuses
+    "agent_error": "failure",
+}
+
+
+class HistoryRow(Wire):
+    """A row of a conversation: its author stands in `type` (new servers) or `role` (old ones)."""
+
+    id: int
+    type: str | None = None
+    role: str | None = None
+    text: str | None = None
+
+    @property
+    def author(self) -> Author:
+        return _AUTHORS.get(self.type or self.role, "other")
+
+    @property
+    def shown(self) -> str:
+        return without_thoughts(self.text or "").strip()
+
+
+def highest(rows: Sequence[HistoryRow]) -> int:
+    return max((row.id for row in rows), default=0)
+
+
+def answer_in(rows: Sequence[HistoryRow]) -> str:
+    return "\n\n".join(row.shown for row in rows if row.author == "agent" and row.shown)
+
+
+class _Created(Wire):
+    id: str = Field(min_length=1)
+
+
+class _Taken(Wire):
+    task_id: str = Field(min_length=1)
+
+
+class _Task(Wire):
+    state: str
+
+
+class _UploadResult(Wire):
+    status: str | None = None
+    file_id: int | str | None = None
+    error: str | None = None
+
+
+class _Upload(Wire):
+    status: str
+    result: _UploadResult | None = None
+
+
+class _Conversation(Wire):
+    history: tuple[HistoryRow, ...]
+
+
+class _ListedAgent(Wire):
+    id: int | None = None
+
+
+class _Listed(_Created):
+    agent: _ListedAgent | str | None = None  # old servers give a name or nothing
+
+
+class _Page(Wire):
+    results: tuple[_Listed, ...]
+    next: str | None = None
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Where a turn stands: nothing asked yet ("begin"), on its way ("ask"), taken by the server ("wait")."""
+
+    conversation: str  # "" while there is none
+    step: str = "begin"
+    mark: int = 0  # the highest row id before the question
+    task: str | None = None
+
+    @classmethod
+    def of(cls, conversation: str | None, resume: Checkpoint | None) -> Self:
+        if resume is None:
+            return cls(conversation or "")
+        step, mark, task = (resume.data.get(key) for key in ("step", "mark", "task"))
+        known = resume.conversation or conversation or ""
+        return cls(known, str(step or "begin"), int(mark or 0), None if task is None else str(task))
+
+    def at(self, step: str) -> Checkpoint:
+        self.step = step
+        data: dict[str, Scalar] = {"step": step, "mark": self.mark}
+        return Checkpoint(self.conversation or None, data if self.task is None else {**data, "task": self.task})
+
+
+# --- the agent ----------------------------------------------------------------------------------------------
+
+
+class Enthusiast:
+    """Answers in one piece. Takes files (txt, pdf, jpg, jpeg, png), keeps a history, lists conversations."""
+
+    class Settings(KeyedSettings):
+        data_set_id: int
+        agent_id: int | None = None  # newer servers insist on it, old ones ignore it
+
+    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:
+        self._data_set = settings.data_set_id
+        self._agent = settings.agent_id
+        self._service = Service(
+            client,
+            settings.base_url,
+            name="enthusiast",
+            headers={"Authorization": f"Token {settings.api_key.get_secret_value()}"},
+            secret=settings.api_key,
+        )
+
+    async def ask(
+        self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
+    ) -> AsyncIterator[Event]:
+        turn = _Turn.of(conversation, resume)
+        doubt: AgentError = Uncertain(f"enthusiast: no sign of the question in {turn.conversation}")
+        fresh = False
+        while turn.step == "begin":
+            if not turn.conversation:
+                turn.conversation, fresh = await self._create(), True
+            yield turn.at("begin")
+            turn.mark = highest(await self._rows(turn.conversation))
+            if message.attachments:
+                yield Status("Uploading files")
+            files = [await self._upload(turn.conversation, attachment) for attachment in message.attachments]
+            yield turn.at("ask")
+            try:
+                turn.task = await self._question(turn.conversation, _said(message), files)
+            except Rejected as refused:
+                if fresh or _LOCKED not in str(refused).lower():
+                    raise
+                yield Status("Beginning a new conversation")
+                turn = _Turn("")
+            except (Uncertain, ProtocolError) as error:
+                doubt = error  # the history tells
+            else:
+                yield turn.at("wait")
+
+        if turn.task is None:
+            await self._look_for_question(turn.conversation, turn.mark, doubt)
+        yield Text(await self._answer(turn.conversation, turn.mark, turn.task))
+        yield Done()
+
+    async def history(self, conversation: str) -> Sequence[Row]:
+        rows = await self._rows(conversation)
+        return [Row(row.author, row.shown) for row in rows if row.author in {"person", "agent"} and row.shown]
+
+    async def conversations(self) -> Sequence[str]:
+        found: list[str] = []
+        for number in range(1, MAX_PAGES + 1):
+            params = {"data_set_id": self._data_set, "page": number}
+            listed = await self._service.get_json("/api/conversations", params=params)
+            page = parsed(_Page, listed, "enthusiast conversations")
+            found += [listed.id for listed in page.results if self._is_own(listed)]
+            if not page.next:  # its address may be one that only the server knows, so the pages are counted
+                break
+        return found
+
+    def _is_own(self, listed: _Listed) -> bool:
+        """Whether a conversation is this agent's; old servers don't say whose it is."""
+        agent = listed.agent.id if isinstance(listed.agent, _ListedAgent) else None
+        return agent is None or self._agent is None or agent == self._agent
+
+    async def _create(self) -> str:
+        body = {"data_set_id": self._data_set}
+        if self._agent is not None:
+            body["agent_id"] = self._agent
+        # an empty conversation left over does no harm, so this may be repeated
+        created = await self._service.post_json("/api/conversations", body, once=False)
+        return parsed(_Created, created, "enthusiast create").id
+
+    async def _question(self, conversation: str, text: str, files: Sequence[int | str]) -> str:
+        body: dict[str, Any] = {"question_message": text, "data_set_id": self._data_set}
+        if files:
+            body["file_ids"] = list(files)
+        taken = await self._service.post_json(f"/api/conversations/{segment(conversation)}", body)
+        return parsed(_Taken, taken, "enthusiast question").task_id
+
+    async def _upload(self, conversation: str, attachment: Attachment) -> int | str:
+        """Send a file and wait until the server has read it; the id to ask with."""
+        try:
+            taken = await self._service.upload(f"/api/conversations/{segment(conversation)}/upload/", [attachment])
+        except NotFound as error:  # the conversation was there a moment ago: a server of before uploads
+            raise Rejected(str(error), sentence=_NO_FILES) from error
+        except Rejected as error:
+            if _NOT_SUPPORTED not in str(error).lower():
+                raise
+            sentence = f"The agent doesn't take files like {safe_name(attachment.name)}."
+            raise Rejected(str(error), sentence=sentence) from error
+        task = parsed(_Taken, taken, "enthusiast upload").task_id
+        try:
+            async for _ in poll(deadline=UPLOAD_DEADLINE):
+                said = await self._service.get_json(f"/api/file-upload-status/{segment(task)}/")
+                upload = parsed(_Upload, said, "enthusiast upload status")
+                if upload.status in _ENDED:
+                    return _file_id(upload)
+        except TimedOut as error:
+            raise Rejected(f"enthusiast upload: {error}", sentence=_UNREAD) from error
+        raise AssertionError("unreachable")
+
+    async def _look_for_question(self, conversation: str, mark: int, doubt: AgentError) -> None:
+        """Return when the history shows that the question arrived, else raise the doubt."""
+        try:
+            async for _ in poll(deadline=ARRIVAL):
+                if any(row.author != "other" for row in await self._rows(conversation, mark)):
+                    return
+        except TimedOut:
+            raise doubt from None
+
+    async def _answer(self, conversation: str, mark: int, task: str | None) -> str:
+        """Wait for the end. Without a task, or with one that the server forgot, the history decides."""
+        before = ""
+        looks = 0
+        async for _ in poll():
+            state = await self._state(task) if task else None
+            if state == "SUCCESS":
+                break
+            if state in _ENDED:
+                raise Rejected(f"enthusiast: the task ended in {state}")
+            looks += 1
+            if task and looks % HISTORY_EVERY:
+                continue
+            rows = await self._rows(conversation, mark)
+            if any(row.author == "failure" for row in rows):
+                raise Rejected("enthusiast: the history holds a failure instead of an answer")
+            answer = answer_in(rows)
+            if answer and answer == before:  # nothing was added between two looks
+                return answer
+            before = answer
+        answer = answer_in(await self._rows(conversation, mark))
+        if not answer:
+            raise ProtocolError("enthusiast: a task that ended well without an answer", sentence=_SILENT)
+        return answer
+
+    async def _state(self, task: str) -> str:
+        # without the last slash it is a redirect
+        said = await self._service.get_json(f"/api/task_status/{segment(task)}/")
+        return parsed(_Task, said, "enthusiast task status").state
+
+    async def _rows(self, conversation: str, mark: int = 0) -> list[HistoryRow]:
+        """The history above `mark`, in order."""
+        said = await self._service.get_json(f"/api/conversations/{segment(conversation)}")
+        history = parsed(_Conversation, said, "enthusiast conversation").history
+        return sorted((row for row in history if row.id > mark), key=lambda row: row.id)
+
+
+def _said(message: Message) -> str:
+    """The service wants words, also where a person sent nothing but a file."""
+    if message.text.strip():
+        return message.text
+    return ", ".join(safe_name(attachment.name) for attachment in message.attachments)
+
+
+def _file_id(upload: _Upload) -> int | str:
+    """The id of a file that was read. Raises `Rejected`: the task may end well and the reading not."""
+    result = upload.result or _UploadResult()
+    if upload.status != "SUCCESS" or result.status == "FAILURE" or result.file_id is None:
+        reason = one_line(result.error or upload.status)
+        raise Rejected(f"enthusiast upload: {reason}", sentence=_UNREAD)
+    return result.file_id

@@ -1,0 +1,271 @@
+"""Toqan: a question is posted, the answer polled for; files in and out.
+
+A key is one agent. The first question makes the conversation. The history tells after a crash whether a later
+question arrived: the person's row carries the id that the request got. A first question leaves no such trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+import httpx
+from pydantic import AliasChoices, Field
+
+from adapters.base import (
+    AgentError,
+    AgentSettings,
+    AuthenticationFailed,
+    Checkpoint,
+    Done,
+    Event,
+    File,
+    KeyedSettings,
+    Message,
+    NotFound,
+    Rejected,
+    Row,
+    Text,
+    TimedOut,
+    Unavailable,
+    Uncertain,
+)
+from adapters.http import Service, poll, settling
+from adapters.text import safe_name, without_thoughts
+from adapters.wire import Wire, parsed
+
+AGENT = "Toqan"  # the author of the agent's rows
+BODY_REFUSED = frozenset({400, 403, 411, 413, *range(500, 600)})  # by a proxy that takes no GET with a body
+MAX_UPLOAD = 100_000_000  # bytes; the service refuses above "about 100 MB"
+_FAILED = "The agent ran into an error while working on that."
+_NO_FILE = "The agent no longer has that file."
+_TOO_LARGE = "That file is too large: the agent takes up to 100 MB."
+
+
+class ToqanSettings(KeyedSettings):
+    """`base_url` has a default; the key is `sk_…` and stands for one agent."""
+
+    base_url: str = "https://api.toqan.ai/api"
+
+
+class Toqan:
+    """An agent of Toqan. Can list and fetch files and tell the history."""
+
+    Settings: ClassVar[type[AgentSettings]] = ToqanSettings
+
+    def __init__(self, settings: ToqanSettings, client: httpx.AsyncClient) -> None:
+        key = settings.api_key.get_secret_value().strip()
+        self._service = Service(
+            client, settings.base_url, name="toqan", headers={"X-Api-Key": key}, secret=settings.api_key
+        )
+        self._query_only = False  # a GET with a body was refused where the query alone was taken
+
+    async def ask(
+        self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
+    ) -> AsyncIterator[Event]:
+        """Work on one turn. The answer comes in one piece."""
+        data = resume.data if resume else {}
+        conversation = (resume and resume.conversation) or conversation
+        request = str(data.get("request", ""))
+        if not request and "after" in data:  # it died while it asked
+            if not conversation:
+                raise Uncertain("toqan: stopped while the first question was on its way")
+            request = await self._arrived(conversation, str(data["after"])) or ""
+        if not conversation or not request:
+            yield Checkpoint(conversation)
+            files = [await self._upload(message, n) for n in range(len(message.attachments))]
+            rows = await self._rows(conversation) if conversation else []
+            after = rows[-1].id if rows else ""
+            yield Checkpoint(conversation, {"after": after})
+            taken = await self._send(conversation, _said(message), files, after)
+            conversation, request = taken.conversation_id, taken.request_id
+        yield Checkpoint(conversation, {"request": request})
+        answer = await self._answer(conversation, request)
+        text = without_thoughts(answer.text)
+        if text:
+            yield Text(text)
+        for file in _files(answer.attachments):
+            yield file
+        yield Done()
+
+    async def files(self, conversation: str) -> Sequence[File]:
+        """The files that the agent made, oldest first."""
+        rows = await self._rows(conversation)
+        return _files([a for row in rows if row.author_id == AGENT for a in row.attachments])
+
+    async def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:
+        """A file's bytes. Its name may have to be sent with its percent-escapes or without."""
+        missing: AgentError | None = None
+        for name in dict.fromkeys((ref, unquote(ref))):
+            begun = False
+            try:
+                async for chunk in self._download({"conversation_id": conversation, "file_name": name}):
+                    begun = True
+                    yield chunk
+            except (NotFound, Rejected) as error:
+                if begun:
+                    raise
+                missing = error
+            else:
+                return
+        raise NotFound(str(missing), sentence=_NO_FILE) from missing
+
+    async def history(self, conversation: str) -> Sequence[Row]:
+        """What was said; of the agent's rows in a turn the last, which is its answer."""
+        told: list[Row] = []
+        for row in await self._rows(conversation):
+            if row.author_id != AGENT:
+                told.append(Row("person", row.message))
+            elif told and told[-1].role == "agent":
+                told[-1] = Row("agent", without_thoughts(row.message))
+            else:
+                told.append(Row("agent", without_thoughts(row.message)))
+        return told
+
+    async def _upload(self, message: Message, n: int) -> dict[str, str]:
+        attachment = message.attachments[n]
+        if attachment.size > MAX_UPLOAD:
+            raise Rejected(f"toqan: an attachment of {attachment.size} bytes", sentence=_TOO_LARGE)
+        taken = await self._service.upload("/upload_file", [attachment], method="PUT")
+        return {"id": parsed(_Uploaded, taken, "toqan upload_file").id}
+
+    async def _send(self, conversation: str | None, text: str, files: list[dict[str, str]], after: str) -> _Taken:
+        body: dict[str, Any] = {"user_message": text}
+        if files:
+            body["private_user_files"] = files
+        if not conversation:
+            return parsed(_Taken, await self._service.post_json("/create_conversation", body), "toqan create")
+        body["conversation_id"] = conversation
+        try:
+            taken = await self._service.post_json("/continue_conversation", body)
+        except Uncertain:
+            request = await self._found(conversation, after)
+            if request is None:
+                raise
+            return _Taken(conversation_id=conversation, request_id=request)
+        return parsed(_Taken, taken, "toqan continue")
+
+    async def _found(self, conversation: str, after: str) -> str | None:
+        """`_arrived`, where it is no matter why that can't be told."""
+        try:
+            return await self._arrived(conversation, after)
+        except AgentError:
+            return None
+
+    async def _arrived(self, conversation: str, after: str) -> str | None:
+        """The request's id, if the history has a question that is newer than row `after`."""
+        try:
+            async for _ in settling():
+                rows = await self._rows(conversation)
+                ids = [row.id for row in rows]
+                if after and after not in ids:
+                    raise Uncertain("toqan: the history no longer holds the row before the question")
+                newer = rows[ids.index(after) + 1 :] if after else rows
+                asked = [row.id for row in newer if row.author_id != AGENT]
+                if asked:
+                    return asked[0]
+        except TimedOut:
+            pass
+        return None
+
+    async def _answer(self, conversation: str, request: str) -> _Answer:
+        """Polls for the answer; an unknown status means that it is still being worked on."""
+        asked = {"conversation_id": conversation, "request_id": request}
+        answer = _Answer()
+        async for _ in poll():
+            answer = parsed(_Answer, await self._get("/get_answer", asked), "toqan get_answer")
+            if answer.status == "error":
+                raise Rejected("toqan get_answer: the run ended in status error", sentence=_FAILED)
+            if answer.status == "finished":
+                break
+        if answer.text:
+            return answer
+        return await self._final_row(conversation, request) or answer
+
+    async def _final_row(self, conversation: str, request: str) -> _Answer | None:
+        """The answer as the history has it: the agent's last row of that turn."""
+        final: _Row | None = None
+        mine = False
+        for row in await self._rows(conversation):
+            if row.author_id != AGENT:
+                mine = row.id == request
+            elif mine:
+                final = row
+        return _Answer(answer=final.message, attachments=final.attachments) if final else None
+
+    async def _rows(self, conversation: str) -> list[_Row]:
+        found = await self._service.post_json("/find_conversation", {"conversation_id": conversation}, once=False)
+        return list(parsed(_Rows, {"rows": found}, "toqan find_conversation").rows)
+
+    async def _get(self, path: str, asked: dict[str, str]) -> Any:
+        """The guide's GETs carry a body, most clients send a query: send both, or the query where it must be."""
+        if not self._query_only:
+            reply = await self._service.request("GET", path, params=asked, json=asked, accept=BODY_REFUSED)
+            if reply.status not in BODY_REFUSED:
+                return reply.json()
+        value = await self._service.get_json(path, params=asked)
+        self._query_only = True
+        return value
+
+    async def _download(self, asked: dict[str, str]) -> AsyncIterator[bytes]:
+        begun = False
+        if not self._query_only:
+            try:
+                async for chunk in self._service.download("/download_file", params=asked, json=asked):
+                    begun = True
+                    yield chunk
+                return
+            except (AuthenticationFailed, Rejected, Unavailable):
+                if begun:
+                    raise
+        async for chunk in self._service.download("/download_file", params=asked):
+            yield chunk
+
+
+class _Uploaded(Wire):
+    id: str = Field(validation_alias=AliasChoices("file_id", "id"), min_length=1)
+
+
+class _Taken(Wire):
+    conversation_id: str = Field(min_length=1)
+    request_id: str = Field(min_length=1)
+
+
+class _Attachment(Wire):
+    name: str
+    mime_type: str | None = None
+
+
+class _Answer(Wire):
+    status: str | None = None
+    answer: str | None = None
+    attachments: tuple[_Attachment, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.answer or ""
+
+
+class _Row(Wire):
+    id: str
+    message: str = ""
+    author_id: str | None = None
+    attachments: tuple[_Attachment, ...] = ()
+
+
+class _Rows(Wire):
+    rows: tuple[_Row, ...]
+
+
+def _said(message: Message) -> str:
+    """The service wants words, also where a person sent nothing but a file."""
+    return message.text or ", ".join(safe_name(attachment.name) for attachment in message.attachments)
+
+
+def _files(attachments: Sequence[_Attachment]) -> list[File]:
+    files = {
+        a.name: File(safe_name(unquote(a.name)), a.name, a.mime_type or "application/octet-stream")
+        for a in attachments
+    }
+    return list(files.values())

@@ -1,0 +1,126 @@
+"""discord.py's messages as the values that the rest works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import discord
+
+from bridge.frontends.discord.reading import Heard, Spot
+from bridge.render.incoming import from_discord
+from bridge.turns.inbound import Address, Inbound, RemoteFile, Said
+
+ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
+UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+
+
+def is_from_person(message: discord.Message) -> bool:
+    """An ordinary message or reply of a person: no bot, no webhook, no notice of Discord's own."""
+    return not message.author.bot and message.webhook_id is None and message.type in ORDINARY
+
+
+def spot(channel: object) -> Spot | None:
+    """Where a channel is; None if discord.py knows no more of it than its id."""
+    match channel:
+        case discord.DMChannel() | discord.PartialMessageable(guild_id=None):
+            return Spot("direct", None, channel.id)
+        case discord.Thread():
+            return Spot("thread", channel.guild.id, channel.id, channel.parent_id)
+        case discord.abc.GuildChannel():
+            return Spot("channel", channel.guild.id, channel.id)
+    return None
+
+
+def heard(message: discord.Message, spot: Spot, me: discord.ClientUser) -> Heard:
+    """What decides whether and where a message is answered."""
+    replied = message.reference.resolved if message.reference else None
+    own = replied if isinstance(replied, discord.Message) and replied.author.id == me.id else None
+    return Heard(
+        spot=spot,
+        id=message.id,
+        content="\n".join(_contents(message)),
+        mentioned=_mentions(message, me),
+        has_files=bool(files(message)),
+        reply=message.type is discord.MessageType.reply,
+        chain=own.reference.message_id if own and own.reference else None,
+    )
+
+
+def inbound(message: discord.Message, me: discord.ClientUser, address: Address, *, mid_thread: bool) -> Inbound:
+    """The turn that a message is. Discord has no ids of deliveries: the message's own serves."""
+    return Inbound(
+        address=address,
+        event_id=str(message.id),
+        message_id=str(message.id),
+        position=message.id,
+        author=str(message.author.id),
+        author_name=message.author.display_name,
+        text=text(message, me),
+        files=files(message),
+        direct=not address.workspace,
+        mid_thread=mid_thread,
+    )
+
+
+def said(message: discord.Message, me: discord.ClientUser) -> Said | None:
+    """A message as context: None for our own, for Discord's own, and for what says nothing. Other bots' count,
+    embeds too, as they are often what the question is about."""
+    if message.author.id == me.id or message.type not in ORDINARY:
+        return None
+    words = "\n".join(filter(None, (text(message, me), *map(_embed_text, message.embeds))))
+    attached = files(message)
+    if not words and not attached:
+        return None
+    return Said(message.author.display_name, words, attached)
+
+
+def text(message: discord.Message, me: discord.ClientUser) -> str:
+    """The message's words as Markdown, with names for mentions and without those of the bot itself."""
+    names = {str(user.id): user.display_name for user in message.mentions}
+    names |= {str(role.id): role.name for role in message.role_mentions}
+    names |= {str(channel.id): channel.name for channel in message.channel_mentions}
+    names[str(me.id)] = ""
+    if role := _own_role(message):
+        names[str(role.id)] = ""
+    return from_discord("\n".join(_contents(message)), names.get)
+
+
+def files(message: discord.Message) -> tuple[RemoteFile, ...]:
+    return tuple(
+        RemoteFile(
+            id=str(attachment.id),
+            name=attachment.filename,
+            media_type=attachment.content_type or UNKNOWN_MEDIA_TYPE,
+            size=attachment.size,
+            url=attachment.url,
+        )
+        for attachment in _attachments(message)
+    )
+
+
+def _contents(message: discord.Message) -> Iterable[str]:
+    """A forwarded message has no words of its own: they are in its snapshots."""
+    return filter(None, (message.content, *(snapshot.content for snapshot in message.message_snapshots)))
+
+
+def _attachments(message: discord.Message) -> Iterable[discord.Attachment]:
+    yield from message.attachments
+    for snapshot in message.message_snapshots:
+        yield from snapshot.attachments
+
+
+def _mentions(message: discord.Message, me: discord.ClientUser) -> bool:
+    """Whether the bot is mentioned in words: the ping of a reply doesn't count, nor a mention in a code block."""
+    if me.id in message.raw_mentions and any(user.id == me.id for user in message.mentions):
+        return True
+    role = _own_role(message)
+    return role is not None and role in message.role_mentions
+
+
+def _own_role(message: discord.Message) -> discord.Role | None:
+    """The role that Discord made for the bot: people who type its name often pick this one."""
+    return message.guild.self_role if message.guild else None
+
+
+def _embed_text(embed: discord.Embed) -> str:
+    return "\n".join(filter(None, (embed.title, embed.description)))

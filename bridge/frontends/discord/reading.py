@@ -1,0 +1,129 @@
+"""What to make of a message, decided on plain values: is it for the agent, and in which thread.
+
+Where a mention stands in a channel, Discord makes the thread from that message and gives it the message's id, so
+its address is known before the thread exists. Where no thread can be made (a voice channel's chat, missing
+permission) the address is the same: there every message of ours is a reply to the first question, and a person who
+replies to one of ours goes on in that conversation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from bridge.turns.inbound import Address
+from bridge.turns.surface import Action, Button
+
+Kind = Literal["direct", "thread", "channel"]
+
+MAX_THREAD_NAME = 100  # characters, Discord's limit
+CUSTOM_ID = "threadbridge"
+
+_FIRST_MENTION = re.compile(r"\s*(?:<@[!&]?\d+>|@everyone\b|@here\b)")
+_NAMELESS = "Conversation"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A channel that messages are in."""
+
+    kind: Kind
+    guild: int | None  # None in a direct message
+    channel: int
+    parent: int | None = None  # of a thread
+
+    def address(self, thread: int) -> Address:
+        channel = self.channel if self.parent is None else self.parent
+        return Address("discord", str(self.guild or ""), str(channel), str(thread))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message, as far as it matters for whether and where it is answered."""
+
+    spot: Spot
+    id: int
+    content: str  # as Discord writes it: mentions are <@id>
+    mentioned: bool  # the bot, or its role, by name
+    has_files: bool = False
+    reply: bool = False  # it replies to some message
+    chain: int | None = None  # it replies to one of ours, which itself replies to this message
+
+
+def follows(heard: Heard) -> Address | None:
+    """The thread that this message goes on in, provided that the agent was called into it before."""
+    match heard.spot.kind:
+        case "thread":
+            return heard.spot.address(heard.spot.channel)
+        case "channel":
+            return None if heard.chain is None else heard.spot.address(heard.chain)
+        case "direct":
+            return None
+
+
+def begins(heard: Heard) -> Address | None:
+    """The thread that this message calls the agent into."""
+    match heard.spot.kind:
+        case "direct":
+            return heard.spot.address(heard.spot.channel)
+        case "thread":
+            return heard.spot.address(heard.spot.channel) if heard.mentioned else None
+        case "channel":
+            return heard.spot.address(heard.id) if heard.mentioned else None
+
+
+def places(spot: Spot, message: int, chain: int | None = None) -> tuple[Address, ...]:
+    """Every thread that a message may have been a question in."""
+    if spot.kind != "channel":
+        return (spot.address(spot.channel),)
+    own = spot.address(message)
+    return (own,) if chain is None else (spot.address(chain), own)
+
+
+def says_something(heard: Heard) -> bool:
+    """False for a lone sticker, and for all that is hidden from a bot without the message content intent.
+    A bare mention says "look at this"."""
+    return heard.mentioned or heard.has_files or bool(heard.content.strip())
+
+
+def is_aside(heard: Heard) -> bool:
+    """It begins by mentioning someone else: people are talking to each other."""
+    return not heard.mentioned and _FIRST_MENTION.match(heard.content) is not None
+
+
+def has_context(heard: Heard) -> bool:
+    """For a message that calls the agent: whether something was said before that it needs to know."""
+    match heard.spot.kind:
+        case "thread":
+            return heard.id != heard.spot.channel  # the first message of a forum post has the post's id
+        case "channel":
+            return heard.reply
+        case "direct":
+            return False
+
+
+def thread_name(text: str, author: str) -> str:
+    """A name for the thread that a question opens: its first words, cut between words where that loses little."""
+    name = " ".join(text.split()) or " ".join(f"{_NAMELESS} with {author}".split())
+    if len(name) <= MAX_THREAD_NAME:
+        return name
+    cut = name[: MAX_THREAD_NAME - 1]
+    at_word = cut[: cut.rfind(" ")] if name[len(cut)] != " " and " " in cut else cut
+    return (at_word if len(at_word) > MAX_THREAD_NAME // 2 else cut).rstrip() + "…"
+
+
+def custom_id(button: Button) -> str:
+    """The name that a button has in a message, for every process that may hear of its click."""
+    return f"{CUSTOM_ID}:{button.action}:{button.turn}"
+
+
+def pressed(custom_id: str) -> tuple[Action, str] | None:
+    """The action and turn of a button of ours; None for anything else."""
+    parts = custom_id.split(":")
+    if len(parts) != 3 or parts[0] != CUSTOM_ID or not parts[2]:
+        return None
+    for action in get_args(Action):
+        if action == parts[1]:
+            return action, parts[2]
+    return None

@@ -1,0 +1,51 @@
+"""The `[discord]` table of the settings."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+API_URL = "https://discord.com/api/v10"
+GATEWAY_URL = "wss://gateway.discord.gg/"
+
+
+class DiscordSettings(BaseModel):
+    """How to reach Discord. The two addresses are changed only to point it at something else, both together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: SecretStr
+    api_url: str = API_URL
+    gateway_url: str = ""
+
+    @field_validator("token")
+    @classmethod
+    def _is_bare(cls, token: SecretStr) -> SecretStr:
+        value = token.get_secret_value().strip()
+        if not value or any(letter.isspace() for letter in value):
+            raise PydanticCustomError(
+                "token",
+                "the token is one word: copy it from Bot in the Discord Developer Portal",
+            )
+        return SecretStr(value)
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if not url.startswith(("https://", "http://")):
+            raise PydanticCustomError("api_url", "the API's address begins with https:// or http://")
+        return url.rstrip("/")
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _is_socket(cls, url: str) -> str:
+        if url and not url.startswith(("wss://", "ws://")):
+            raise PydanticCustomError("gateway_url", "the gateway's address begins with wss:// or ws://")
+        return url
+
+    @model_validator(mode="after")
+    def _points_to_one_place(self) -> DiscordSettings:
+        # Otherwise a token meant for one would be sent to the other.
+        if (self.api_url == API_URL) != (self.gateway_url in ("", GATEWAY_URL)):
+            raise PydanticCustomError("gateway_url", "api_url and gateway_url must be changed together")
+        return self

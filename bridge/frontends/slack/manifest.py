@@ -1,0 +1,87 @@
+"""The app's manifest: what to paste under "From a manifest" when the app is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.frontends.slack.settings import SlackSettings
+
+EVENTS_PATH = "/slack/events"
+COMMAND = "/agent"
+
+SCOPES = (
+    "app_mentions:read",
+    "assistant:write",
+    "channels:history",
+    "channels:read",
+    "chat:write",
+    "commands",
+    "files:read",
+    "files:write",
+    "groups:history",
+    "groups:read",
+    "im:history",
+    "im:read",
+    "im:write",
+    "mpim:history",
+    "mpim:read",
+    "users:read",
+)
+EVENTS = (
+    "agent_session_stopped",
+    "app_home_opened",
+    "app_mention",
+    "message.channels",
+    "message.groups",
+    "message.im",
+    "message.mpim",
+)
+
+
+def slack_manifest(
+    settings: SlackSettings | None = None,
+    *,
+    name: str = "Agent",
+    description: str = "An AI agent in your threads",
+    public_url: str = "https://YOUR-HOST",
+) -> dict[str, Any]:
+    """The manifest for these settings; without any, as before there are tokens, for mode "socket".
+
+    `public_url` is where Slack reaches this process in mode "http".
+    """
+    socket = settings is None or settings.mode == "socket"
+    url = {} if socket else {"request_url": f"{public_url.rstrip('/')}{EVENTS_PATH}"}
+    command = {} if socket else {"url": url["request_url"]}
+    return {
+        "display_information": {"name": name, "description": description},
+        "features": {
+            "agent_view": {
+                "agent_description": description,
+                "suggested_prompts": [
+                    {"title": "What can you do?", "message": "What can you do, and what do you need for it?"},
+                    {"title": "Ask about a file", "message": "I'll attach a file: what is in it?"},
+                ],
+            },
+            "app_home": {
+                "home_tab_enabled": False,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": False,
+            },
+            "bot_user": {"display_name": name, "always_online": True},
+            "slash_commands": [{"command": COMMAND, "description": "How to talk to the agent", **command}],
+        },
+        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "settings": {
+            "event_subscriptions": {**url, "bot_events": list(EVENTS)},
+            "interactivity": {"is_enabled": True, **url},
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": socket,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def missing_scopes(granted: str) -> list[str]:
+    """The scopes that a token lacks, by the `x-oauth-scopes` header of any answer to it."""
+    held = {scope.strip() for scope in granted.split(",")}
+    return [scope for scope in SCOPES if scope not in held]

@@ -1,0 +1,56 @@
+"""The `[slack]` table of the settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class SlackSettings(BaseModel):
+    """How to reach Slack: over a socket that this process opens, or by requests that Slack sends to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["socket", "http"] = "socket"
+    bot_token: SecretStr
+    app_token: SecretStr | None = None  # for mode "socket"
+    signing_secret: SecretStr | None = None  # for mode "http"
+    api_url: str = "https://slack.com/api/"
+
+    @field_validator("bot_token")
+    @classmethod
+    def _is_bot_token(cls, token: SecretStr) -> SecretStr:
+        if not token.get_secret_value().startswith(("xoxb-", "xoxe.xoxb-")):
+            raise PydanticCustomError(
+                "bot_token",
+                'the bot token begins with "xoxb-": copy it from OAuth & Permissions in the app\'s settings',
+            )
+        return token
+
+    @field_validator("app_token")
+    @classmethod
+    def _is_app_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not token.get_secret_value().startswith("xapp-"):
+            raise PydanticCustomError(
+                "app_token",
+                'the app-level token begins with "xapp-": make one with the scope connections:write'
+                " under Basic Information in the app's settings",
+            )
+        return token
+
+    @field_validator("api_url")
+    @classmethod
+    def _ends_with_slash(cls, url: str) -> str:
+        HttpUrl(url)
+        return url if url.endswith("/") else f"{url}/"
+
+    @model_validator(mode="after")
+    def _has_what_its_mode_needs(self) -> SlackSettings:
+        if self.mode == "socket" and self.app_token is None:
+            raise PydanticCustomError("app_token", 'mode "socket" needs app_token as well')
+        # An empty secret would make every forged signature a valid one.
+        if self.mode == "http" and not (self.signing_secret and self.signing_secret.get_secret_value()):
+            raise PydanticCustomError("signing_secret", 'mode "http" needs signing_secret as well')
+        return self

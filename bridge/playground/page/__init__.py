@@ -1,0 +1,1 @@
+"""The playground's page: both platforms side by side, as people see them."""

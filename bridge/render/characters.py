@@ -1,0 +1,110 @@
+"""What has to be known about single characters: where a text may be cut, how wide it is, how emphasis sees it.
+
+The rules for grapheme clusters are those of Unicode's annex 29, as far as the standard library has the data.
+"""
+
+from __future__ import annotations
+
+import re
+from unicodedata import category, combining, east_asian_width
+
+_JOINER = "\u200d"
+_VIRAMA = 9  # canonical combining class; the consonant after one belongs to the same cluster
+_LONGEST_CLUSTER = 64  # characters; beyond that it is decoration, and cut
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Scripts written without spaces, and Korean, where a particle follows a word directly.
+CJK = (
+    "\u1100-\u11ff\u2e80-\u303f\u3040-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f"
+    "\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff"
+)
+_CJK = re.compile(f"[{CJK}]")
+
+
+def is_cjk(character: str) -> bool:
+    return _CJK.match(character) is not None
+
+
+def is_punctuation(character: str) -> bool:
+    """Punctuation or symbol, as CommonMark means it."""
+    return category(character)[0] in "PS"
+
+
+def _extends(character: str) -> bool:
+    """Belongs to the character before it, whatever that is."""
+    if character < "\u0300":
+        return False
+    return (
+        category(character)[0] == "M"
+        or character == _JOINER
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= character <= "\U000e007f"  # tags, as in the flag of Scotland
+        or "\u1160" <= character <= "\u11ff"  # Hangul vowels and finals
+        or "\uff9e" <= character <= "\uff9f"  # halfwidth kana voicing
+    )
+
+
+def _is_flag_letter(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def is_boundary(text: str, at: int) -> bool:
+    """Whether text may be cut before index `at` without taking a character apart that people see as one."""
+    if at <= 0 or at >= len(text):
+        return True
+    before, after = text[at - 1], text[at]
+    if before == "\r" and after == "\n":
+        return False
+    if before < "\u0300" and after < "\u0300":
+        return True
+    if _extends(after) or (before == _JOINER and not after.isspace()):
+        return False
+    if "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff":
+        return False
+    if combining(before) == _VIRAMA and category(after)[0] == "L":
+        return False
+    if "\u1100" <= before <= "\u115f" and ("\u1100" <= after <= "\u115f" or "\uac00" <= after <= "\ud7a3"):
+        return False
+    if _is_flag_letter(before) and _is_flag_letter(after):
+        start = at - 1
+        while start > 0 and at - start < _LONGEST_CLUSTER and _is_flag_letter(text[start - 1]):
+            start -= 1
+        return (at - start) % 2 == 0
+    return True
+
+
+def boundary(text: str, at: int) -> int:
+    """The last place up to `at`, and after 0, where text may be cut; `at` itself where there is none near."""
+    cut = at
+    while cut > 0 and at - cut < _LONGEST_CLUSTER:
+        if is_boundary(text, cut):
+            return cut
+        cut -= 1
+    return at
+
+
+def width(text: str) -> int:
+    """Columns that text takes in a fixed-width font: East Asian wide characters and emoji take two."""
+    if text.isascii():
+        return len(text)
+    columns = 0
+    for index, character in enumerate(text):
+        if _extends(character):
+            # The emoji form of a character that is narrow by itself.
+            if character == "\ufe0f" and index and east_asian_width(text[index - 1]) not in "WF":
+                columns += 1
+            continue
+        if category(character) in ("Cf", "Cc") or (index and text[index - 1] == _JOINER):
+            continue
+        columns += 2 if east_asian_width(character) in "WF" else 1
+    return columns
+
+
+def repair(text: str) -> str:
+    """Make every line end in a newline, join surrogate pairs that came as two characters, and put U+FFFD for
+    NUL and for what UTF-8 has no way to write."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,62 @@
+"""Where the pieces of a text end that a part is not cut within if that can be helped."""
+
+from __future__ import annotations
+
+import re
+
+from bridge.render.characters import CJK, boundary, is_boundary
+from bridge.render.inline import LABEL, NOT_YET, PARENTHESES
+from bridge.render.style import ZERO_WIDTH
+
+_GLUE = rf"[*_~|\\{ZERO_WIDTH}]"
+_OPENING_GLUE = re.compile(rf"{_GLUE}+")
+_PLAIN = re.compile(rf"[^\s\[`\\{CJK}]+")
+# A line doesn't begin with these.
+_CLUSTER = re.compile(rf"[{CJK}](?:[、。，．！？：；」』）】〉》〕”’…ー々]|{_GLUE})*")
+_BACKTICKS = re.compile(r"`+")
+
+
+def word_end(text: str, at: int, most: int, final: bool) -> int | None:
+    """The end of the piece that begins at `at`: a word with the links and the code in it, or one character of a
+    script without spaces. At most about `most` characters. None where more of the text is needed to tell, which
+    `final` says won't come."""
+    limit = min(len(text), at + most)
+    line_end = text.find("\n", at, limit)
+    waits = line_end < 0 and not final and len(text) - at <= most
+    limit = line_end if line_end >= 0 else limit
+    glue = _OPENING_GLUE.match(text, at, limit)
+    end = glue.end() if glue is not None else at
+    cluster = _CLUSTER.match(text, end, limit)
+    if cluster is not None:
+        end = cluster.end()
+    else:
+        while end < limit and not text[end].isspace() and not _CLUSTER.match(text, end, limit):
+            following = _token_end(text, end, limit)
+            if following == NOT_YET and waits:
+                return None
+            end = following if following != NOT_YET else end + 1
+    while end < len(text) and not is_boundary(text, end):
+        end += 1
+    if end >= len(text) and not final and end - at <= most:
+        return None
+    return end if end - at <= most else boundary(text, at + most)
+
+
+def _token_end(text: str, at: int, limit: int) -> int:
+    """The end of the link, code, escape or plain run at `at`; `NOT_YET` where that lies beyond `limit`."""
+    first = text[at]
+    if first == "[":
+        end = LABEL.end(text, at, limit)
+        end = PARENTHESES.end(text, end, limit) if end > 0 else end
+        return end or at + 1
+    if first == "`":
+        run = _BACKTICKS.match(text, at, limit)
+        opened = run.end() if run is not None else at + 1
+        for closing in _BACKTICKS.finditer(text, opened, limit):
+            if closing.end() - closing.start() == opened - at:
+                return closing.end()
+        return NOT_YET
+    if first == "\\":
+        return min(at + 2, limit)
+    plain = _PLAIN.match(text, at, limit)
+    return plain.end() if plain is not None else at + 1

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import count
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from a2a.types import StreamResponse
+from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+
+from adapters.a2a import A2A, A2ASettings
+from adapters.a2a_reader import Reader
+from adapters.base import (
+    AuthenticationFailed,
+    Checkpoint,
+    Done,
+    Message,
+    ProtocolError,
+    Question,
+    Rejected,
+    Table,
+    Uncertain,
+)
+from adapters.http import create_client
+from adapters.testing import (
+    AdapterContract,
+    CancelsContract,
+    Contract,
+    FilesContract,
+    Heard,
+    HistoryContract,
+    ListsContract,
+    PolledContract,
+    QuestionContract,
+    StreamContract,
+    TablesContract,
+    UploadContract,
+    fetch,
+    hear,
+)
+from bridge.playground.backends import faults
+from bridge.playground.backends.a2a import A2ABackend
+from bridge.playground.backends.world import PACE, BackendWorld, world_of
+
+
+def make(backend: A2ABackend, **settings: object):  # type: ignore[no-untyped-def]
+    def agent(url: str, client: httpx.AsyncClient) -> A2A:
+        return A2A(A2ASettings.model_validate({"base_url": url, "api_key": backend.key, **settings}), client)
+
+    return agent
+
+
+class OwnIds(Contract):
+    """An agent knows a message again by its id, so each turn has its own, as in life."""
+
+    ids: ClassVar[count[int]] = count(1)
+
+    def message(self, *args: Any, **kwargs: Any) -> Message:
+        return replace(super().message(*args, **kwargs), id=f"turn-{next(self.ids)}")
+
+
+class TestStreamingAgent(
+    OwnIds,
+    AdapterContract,
+    StreamContract,
+    UploadContract,
+    FilesContract,
+    TablesContract,
+    HistoryContract,
+    ListsContract,
+    CancelsContract,
+    QuestionContract,
+):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[BackendWorld[A2A]]:
+        backend = A2ABackend(pace=PACE)
+        operations = {
+            "question": ["SendStreamingMessage"],
+            "stream": ["SendStreamingMessage", "SubscribeToTask"],
+            "upload": ["SendStreamingMessage"],
+            "download": ["GetTask"],
+        }
+        async with world_of(backend, make(backend), operations) as world:
+            yield world
+        await backend.aclose()
+
+
+class TestPolledAgent(
+    OwnIds,
+    AdapterContract,
+    PolledContract,
+    UploadContract,
+    FilesContract,
+    TablesContract,
+    HistoryContract,
+    ListsContract,
+    CancelsContract,
+    QuestionContract,
+):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[BackendWorld[A2A]]:
+        backend = A2ABackend(pace=PACE, streams=False)
+        operations = {
+            "question": ["SendMessage"],
+            "answer": ["GetTask"],
+            "upload": ["SendMessage"],
+            "download": ["GetTask"],
+        }
+        async with world_of(backend, make(backend), operations) as world:
+            yield world
+        await backend.aclose()
+
+
+class Started:
+    """An agent's server and what talks to it."""
+
+    def __init__(self, world: BackendWorld[A2A], backend: A2ABackend, client: httpx.AsyncClient) -> None:
+        self.backend = backend
+        self.url = world.url
+        self.agent = world.agent()
+        self._client = client
+
+    def other(self, **settings: object) -> A2A:
+        values = {"base_url": self.url, "api_key": self.backend.key, **settings}
+        return A2A(A2ASettings.model_validate(values), self._client)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Callable[..., Any]]:
+    """`await start(streams=…, old=…)`."""
+    async with AsyncExitStack() as stack:
+
+        async def started(*, streams: bool = True, old: bool = False, rest: bool = False) -> Started:
+            backend = A2ABackend(pace=0, streams=streams, old=old, rest=rest)
+            stack.push_async_callback(backend.aclose)
+            client = await stack.enter_async_context(create_client())
+            return Started(await stack.enter_async_context(world_of(backend, make(backend), {})), backend, client)
+
+        yield started
+
+
+def said(text: str, name: str = "1") -> Message:
+    return Message(f"turn-{name}", text)
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["streamed", "polled"])
+@pytest.mark.parametrize("way", [{}, {"old": True}, {"rest": True}], ids=["1.0", "0.3", "HTTP+JSON"])
+async def test_every_way_of_the_protocol_is_spoken(
+    start: Callable[..., Any], streams: bool, way: dict[str, bool]
+) -> None:
+    server = await start(streams=streams, **way)
+    first = await hear(server.agent.ask(None, said("Where is the harbour?")))
+    second = await hear(server.agent.ask(first.conversation, said("And a report?", "2")))
+    assert "Where is the harbour?" in second.text
+    content = await fetch(server.agent, str(second.conversation), second.files[0].ref)
+    assert content.startswith(b"# Report")
+
+
+async def test_a_cut_stream_is_joined_again(start: Callable[..., Any]) -> None:
+    server = await start()
+    server.backend.faults.add("SendStreamingMessage", faults.cut(after=2))
+    heard = await hear(server.agent.ask(None, said("What is the plan?")))
+    assert "What is the plan?" in heard.text
+    assert server.backend.calls[:3] == ["card", "SendStreamingMessage", "SubscribeToTask"]
+
+
+async def test_an_answer_to_a_question_is_given_once_whatever_happens(start: Callable[..., Any]) -> None:
+    server = await start()
+    asked = await hear(server.agent.ask(None, said("Ask me before you go on.")))
+    answer = said("The year 2024.", "2")
+    server.backend.faults.add("SendStreamingMessage", faults.drop(after=True))
+    events = server.agent.ask(asked.conversation, answer, resume=asked.checkpoints[-1])
+    checkpoints: list[Checkpoint] = []
+
+    async def take_in() -> None:
+        async for event in events:
+            assert isinstance(event, Checkpoint)
+            checkpoints.append(event)
+
+    with pytest.raises(Uncertain):
+        await take_in()
+    heard = await hear(server.other().ask(asked.conversation, answer, resume=checkpoints[-1]))
+    assert "The year 2024." in heard.text
+    assert server.backend.count() == 2
+
+
+async def test_without_a_list_of_tasks_it_stays_uncertain(start: Callable[..., Any]) -> None:
+    server = await start()
+    server.backend.faults.add("ListTasks", faults.refuse(404))
+    begun = Checkpoint(None, {"step": "asked", "task": None, "seen": 0})
+    with pytest.raises(Uncertain):
+        await hear(server.agent.ask(None, said("Hello?"), resume=begun))
+    assert server.backend.count() == 0
+
+
+async def test_the_card_may_lie_anywhere(start: Callable[..., Any]) -> None:
+    server = await start()
+    agent = server.other(base_url=f"{server.url}/.well-known/agent-card.json")
+    assert (await hear(agent.ask(None, said("Hello?")))).text
+
+
+async def test_the_key_goes_to_the_origin_of_the_card_only(start: Callable[..., Any]) -> None:
+    server = await start()
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    server.backend.card_url = f"{elsewhere}/rpc"
+    with pytest.raises(ProtocolError, match="another origin"):
+        await hear(server.other().ask(None, said("Hello?")))
+    assert server.backend.count() == 0
+    heard = await hear(server.other(endpoint=f"{server.url}/rpc").ask(None, said("Hello?", "2")))
+    assert heard.text
+
+
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [("Authorization", "Bearer secret"), ("authorization", "Bearer secret"), ("X-Key", "secret")],
+)
+async def test_the_key_goes_into_the_header_that_is_set(header: str, sent: str) -> None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get(header))
+        return httpx.Response(401)
+
+    async with create_client(transport=httpx.MockTransport(answer)) as client:
+        settings = A2ASettings.model_validate({"base_url": "http://a", "api_key": "secret", "header": header})
+        with pytest.raises(AuthenticationFailed):
+            await hear(A2A(settings, client).ask(None, said("Hello?")))
+    assert seen == [sent]
+
+
+# --- what is read, without a server
+
+
+def task(state: str, *artifacts: dict[str, Any], **more: Any) -> StreamResponse:
+    status = {"state": f"TASK_STATE_{state}", **more}
+    return sent(task={"id": "t1", "contextId": "c1", "status": status, "artifacts": artifacts})
+
+
+def artifact(name: str, *parts: dict[str, Any], append: bool = False) -> StreamResponse:
+    value = {"artifactId": name, "parts": parts}
+    return sent(artifactUpdate={"taskId": "t1", "contextId": "c1", "artifact": value, "append": append})
+
+
+def status(state: str, text: str = "") -> StreamResponse:
+    value: dict[str, Any] = {"state": f"TASK_STATE_{state}"}
+    if text:
+        value["message"] = {"messageId": "m", "role": "ROLE_AGENT", "parts": [{"text": text}]}
+    return sent(statusUpdate={"taskId": "t1", "contextId": "c1", "status": value})
+
+
+def sent(**payload: Any) -> StreamResponse:
+    update: StreamResponse = ParseDict(payload, StreamResponse())
+    return update
+
+
+async def read(*updates: StreamResponse, trusts: Callable[[str], bool] = lambda _: False) -> Heard:
+    reader = Reader(None, trusts=trusts)
+    events = [event for update in updates for event in reader.feed(update)]
+    assert reader.is_over()
+    return Heard([*events, *reader.rest()])
+
+
+@pytest.mark.parametrize(
+    ("updates", "text"),
+    [
+        ([task("COMPLETED", {"artifactId": "a", "parts": [{"text": "Hi"}]})], "Hi"),
+        ([artifact("a", {"text": "H"}), artifact("a", {"text": "i"}, append=True), status("COMPLETED")], "Hi"),
+        ([artifact("a", {"text": "one"}), artifact("b", {"text": "two"}), status("COMPLETED")], "one\n\ntwo"),
+        ([artifact("a", {"text": "draft"}), artifact("a", {"text": "final"}), status("COMPLETED")], "final"),
+        ([status("WORKING", "thinking"), status("COMPLETED", "Hi")], "Hi"),
+        ([artifact("a", {"text": "Hi"}), status("COMPLETED", "Hi")], "Hi"),
+        ([artifact("a", {"text": "Hi"}), status("COMPLETED", "Bye")], "Hi\n\nBye"),
+        ([artifact("a", {"text": "<think>no</think>Hi<think>still"}), status("COMPLETED")], "Hi"),
+        ([sent(message={"messageId": "m", "contextId": "c1", "parts": [{"text": "Hi"}]})], "Hi"),
+        (
+            [
+                artifact("a", {"text": "one"}),
+                artifact("b", {"text": "two"}),
+                artifact("a", {"text": "!"}, append=True),
+                status("COMPLETED"),
+            ],
+            "one!\n\ntwo",
+        ),
+        (
+            [artifact("a", {"data": {"key": [1]}}), status("COMPLETED")],
+            '\n```json\n{\n  "key": [\n    1\n  ]\n}\n```\n',
+        ),
+    ],
+)
+async def test_an_answer_in_every_form(updates: list[StreamResponse], text: str) -> None:
+    assert (await read(*updates)).text == text
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "rows"),
+    [
+        ([{"a": 1, "b": "x"}, {"a": 2.5}], ("a", "b"), ((1, "x"), (2.5, None))),
+        ({"columns": ["a", "b"], "rows": [[1, True], [2]]}, ("a", "b"), ((1, True), (2, None))),
+        ({"items": [{"a": {"deep": [1]}}]}, ("a",), (('{"deep": [1]}',),)),
+    ],
+)
+async def test_records_are_a_table(data: object, columns: tuple[str, ...], rows: tuple[Any, ...]) -> None:
+    heard = await read(artifact("a", {"data": data}), status("COMPLETED"))
+    assert heard.tables == [Table("table", columns, rows)]
+    assert heard.text == ""
+
+
+async def test_a_file_at_a_strange_address_is_a_link_and_is_not_fetched(start: Callable[..., Any]) -> None:
+    url = "http://169.254.169.254/latest"
+    update = artifact("a", {"url": url, "filename": "report.pdf"})
+    heard = await read(update, status("COMPLETED"))
+    assert heard.files == []
+    assert heard.text == f"[report.pdf]({url})"
+    trusted = await read(update, status("COMPLETED"), trusts=lambda address: address == url)
+    assert [file.name for file in trusted.files] == ["report.pdf"]
+    assert trusted.text == ""
+
+
+@pytest.mark.parametrize("state", ["FAILED", "REJECTED"])
+async def test_a_failed_task_is_an_error(state: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        await read(status(state, "Traceback: boom"))
+    assert "boom" not in caught.value.sentence
+
+
+async def test_a_cancelled_task_is_done() -> None:
+    heard = await read(artifact("a", {"text": "so far"}), status("CANCELED"))
+    assert heard.text == "so far"
+    assert isinstance(heard.events[-1], Done)
+
+
+@pytest.mark.parametrize("state", ["INPUT_REQUIRED", "AUTH_REQUIRED"])
+async def test_a_task_that_waits_asks(state: str) -> None:
+    heard = await read(artifact("a", {"text": "Before that:"}), status(state, "Which year?"))
+    assert heard.events[-1] == Question("Which year?")
+    assert heard.checkpoints[-1] == Checkpoint("c1", {"step": "waiting", "task": "t1", "seen": 1})
+
+
+async def test_what_was_shown_before_a_question_is_not_shown_again() -> None:
+    reader = Reader("c1", "t1", seen=1)
+    parts = [{"artifactId": name, "parts": [{"text": name}]} for name in ("old", "new")]
+    events = [*reader.feed(task("COMPLETED", *parts)), *reader.rest()]
+    assert Heard(events).text == "new"

@@ -1,0 +1,566 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from adapters import agentok, polling
+from adapters.agentok import Agentok
+from adapters.agentok_run import UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
+from adapters.base import (
+    Checkpoint,
+    Event,
+    Message,
+    NotFound,
+    ProtocolError,
+    Question,
+    Rejected,
+    Text,
+    Uncertain,
+)
+from adapters.http import create_client
+from adapters.testing import (
+    AdapterContract,
+    CancelsContract,
+    DeletesContract,
+    HistoryContract,
+    ListsContract,
+    PolledContract,
+    QuestionContract,
+    close,
+    hear,
+)
+from bridge.playground.backends import faults
+from bridge.playground.backends.agentok import FAILURE, SOURCE, AgentokBackend, Form
+from bridge.playground.backends.world import PACE, BackendWorld, world_of
+
+OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
+
+AgentokWorld = BackendWorld[Agentok]
+
+
+async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
+    backend = AgentokBackend(form=form, pace=PACE / 4)
+    source = {"from_type": "flow", "from_flow": SOURCE}
+    if form == "seen":
+        source = {"from_type": "project", "from_project": SOURCE}
+
+    def make(url: str, client: httpx.AsyncClient) -> Agentok:
+        settings = {"base_url": url, "api_key": backend.key, **source}
+        return Agentok(Agentok.Settings.model_validate(settings), client)
+
+    async with world_of(backend, make, OPERATIONS) as world:
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agentok, "ARRIVAL", 0.3)
+
+
+class AgentokContract(
+    AdapterContract,
+    PolledContract,
+    HistoryContract,
+    ListsContract,
+    DeletesContract,
+    CancelsContract,
+    QuestionContract,
+):
+    pass
+
+
+class TestServerAsSeen(AgentokContract):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[AgentokWorld]:
+        async for world in worlds("seen"):
+            yield world
+
+
+class TestServerOfTheGuide(AgentokContract):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[AgentokWorld]:
+        async for world in worlds("doc"):
+            yield world
+
+
+@pytest.fixture(params=["seen", "doc"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
+    async for world in worlds(request.param):
+        yield world
+
+
+@pytest.fixture
+async def seen() -> AsyncIterator[AgentokWorld]:
+    async for world in worlds("seen"):
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "FIRST", 0.01)
+    monkeypatch.setattr(polling, "LONGEST", 0.05)
+
+
+def backend_of(world: AgentokWorld) -> AgentokBackend:
+    assert isinstance(world.backend, AgentokBackend)
+    return world.backend
+
+
+QUESTION = Message("turn-1", "What is new?")
+ASKING = Message("turn-1", "Ask me before you go on.")
+ANSWER = Message("turn-2", "The year 2024.")
+
+
+TOOL = {"tool_info": {"type": "tool_response"}}
+
+
+# --- rows and runs ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "row"),
+    [
+        ({"id": "7", "type": "user", "content": " hello "}, ChatRow(7, "person", "hello")),
+        ({"id": 7, "type": "assistant", "content": "<think>hm</think>Hello."}, ChatRow(7, "agent", "Hello.")),
+        ({"id": 7, "type": "assistant", "content": None}, ChatRow(7, "agent", "")),
+        ({"id": 7, "type": "assistant", "content": "x", "metadata": {"tool_info": {}}}, ChatRow(7, "agent", "x")),
+        ({"id": 7, "type": "assistant", "content": "x", "metadata": TOOL}, ChatRow(7, "hidden", "")),
+        ({"id": 7, "type": "assistant", "content": "x", "meta": TOOL}, ChatRow(7, "hidden", "")),
+        ({"id": 7, "type": "summary", "content": "In short."}, ChatRow(7, "summary", "In short.")),
+        ({"id": 7, "type": "system", "content": "secret"}, ChatRow(7, "hidden", "secret")),
+        ({"id": 7, "content": "__STATUS_RUNNING__"}, ChatRow(7, "control", "", "RUNNING")),
+        (
+            {"id": 7, "type": "assistant", "content": "__STATUS_WAIT_FOR_HUMAN_INPUT__ Which\nyear? "},
+            ChatRow(7, "control", "Which\nyear?", "WAIT_FOR_HUMAN_INPUT"),
+        ),
+        ({"id": 7, "content": "__STATUS_OF_TOMORROW__ x"}, ChatRow(7, "control", "x", "OF_TOMORROW")),
+        (
+            {"id": 7, "type": "assistant", "content": "a __STATUS_ word"},
+            ChatRow(7, "agent", "a __STATUS_ word"),
+        ),
+    ],
+)
+def test_what_a_row_is(raw: dict[str, object], row: ChatRow) -> None:
+    assert read_row(raw) == row
+
+
+@pytest.mark.parametrize("raw", [None, [], {}, {"id": None}, {"id": "x"}])
+def test_a_row_without_an_id_is_not_understood(raw: object) -> None:
+    with pytest.raises(ProtocolError):
+        read_row(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "echo"),
+    [
+        ("What is new?", "What is new?", True),
+        ('"What is new?"', "What is new?", True),
+        ('"one\ntwo"', "one\n\ntwo\n", True),
+        ("What is new? Nothing.", "What is new?", False),
+    ],
+)
+def test_an_echo_is_known(text: str, asked: str, echo: bool) -> None:
+    assert is_echo(ChatRow(1, "agent", text), asked) == echo
+
+
+def rows(*made: tuple[Kind, str] | tuple[Kind, str, str], first: int = 11) -> list[ChatRow]:
+    return [ChatRow(number, *parts) for number, parts in enumerate(made, first)]
+
+
+PERSON: tuple[Kind, str] = ("person", "What is new?")
+RUNNING: tuple[Kind, str, str] = ("control", "", "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "state"),
+    [
+        (None, [], "unknown"),
+        ("ready", [], "unknown"),
+        ("completed", [], "unknown"),
+        ("failed", [PERSON], "unknown"),
+        ("completed", [PERSON], "unknown"),
+        (
+            "completed",
+            [("control", "DONE", "COMPLETED")],
+            "unknown",
+        ),  # of the run before, late
+        ("completed", [("control", "DONE", "COMPLETED"), PERSON], "unknown"),
+        ("completed", [PERSON, RUNNING], "working"),  # the status was read before it began
+        ("running", [], "working"),
+        ("running", [PERSON, RUNNING, ("agent", "Nothing.")], "working"),
+        ("queued", [PERSON, RUNNING], "working"),
+        ("running", [PERSON, RUNNING, ("control", "DONE", "COMPLETED")], "finished"),
+        ("running", [PERSON, RUNNING, ("control", "TERMINATED", "COMPLETED")], "aborted"),
+        ("running", [PERSON, RUNNING, ("control", "1: KeyError: 'x'", "COMPLETED")], "failed"),
+        ("ready", [PERSON, RUNNING, ("control", "-9: Killed", "COMPLETED")], "failed"),
+    ],
+)
+def test_the_first_look_at_a_run(status: str | None, own: list[tuple[Kind, str]], state: str) -> None:
+    run = Run(10, "What is new?")
+    run.look(status, rows(("agent", "old"), first=10) + rows(*own))
+    assert run.state == state
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("completed", "finished"),
+        ("ready", "finished"),
+        ("failed", "failed"),
+        ("error", "failed"),
+        ("aborted", "aborted"),
+        ("running", "working"),
+        ("something new", "working"),
+        (None, "working"),
+    ],
+)
+def test_a_status_counts_once_the_run_began(status: str | None, state: str) -> None:
+    run = Run(10, "What is new?")
+    run.look("running", rows(PERSON))
+    run.look(status, rows(PERSON))
+    assert run.state == state
+
+
+def test_a_run_that_waits_asks_what_its_row_says() -> None:
+    run = Run(10, "What is new?")
+    waits = rows(PERSON, RUNNING, ("control", "Which year?", "WAIT_FOR_HUMAN_INPUT"))
+    run.look("running", waits)
+    assert run.state == "working"
+    run.look(WAITING, waits)
+    assert (run.state, run.question, run.last) == ("waiting", "Which year?", 13)
+
+
+def test_a_question_that_was_answered_is_not_asked_again() -> None:
+    run = Run(13, "The year 2024.", arrived=True, begun=True)
+    answered = rows(("person", "The year 2024."), ("control", "", "RECEIVED_HUMAN_INPUT"), first=14)
+    for _ in range(UNASKED):
+        run.look(WAITING, answered)
+        assert run.state == "working"
+    run.look(WAITING, answered)
+    assert run.state == "waiting", "it waits for something, even if no row says for what"
+    assert run.question
+
+
+def test_a_run_shows_its_summary_only_if_it_said_nothing() -> None:
+    silent, talks = (Run(10, "What is new?", begun=True) for _ in range(2))
+    silent.look("completed", rows(PERSON, ("agent", '"What is new?"'), ("summary", "Little.")))
+    assert silent.rest() == "Little."
+    assert talks.look("completed", rows(PERSON, ("agent", "Much."), ("summary", "Little."))) == ["Much."]
+    assert talks.rest() == ""
+
+
+TRANSCRIPT = rows(
+    PERSON,
+    RUNNING,
+    ("agent", '"What is new?"'),
+    ("hidden", ""),
+    ("agent", "First."),
+    ("control", "", "OF_TOMORROW"),
+    ("agent", "What is new?"),
+    ("agent", "Second."),
+    ("summary", "Both."),
+    ("control", "DONE", "COMPLETED"),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(TRANSCRIPT)), st.sampled_from([None, "running"])), max_size=12))
+def test_whenever_it_looks_it_shows_the_same(looks: list[tuple[int, str | None]]) -> None:
+    run = Run(10, "What is new?")
+    shown = []
+    for upto, status in sorted(looks, key=lambda look: look[0]):
+        shown += run.look(status, TRANSCRIPT[:upto])
+    shown += run.look("completed", TRANSCRIPT)
+    assert shown == ["First.", "What is new?", "Second."]
+    assert run.state == "finished"
+
+
+# --- settings, prefixes, chats ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {},
+        {"from_type": "project"},
+        {"from_type": "flow", "from_project": 3},
+        {"from_type": "template", "from_flow": 3},
+    ],
+)
+def test_a_source_needs_its_id(source: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="needs from_"):
+        Agentok.Settings.model_validate({"base_url": "http://localhost", "api_key": "k", **source})
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/"])
+async def test_the_prefix_is_found_once_and_kept(world: AgentokWorld, ending: str) -> None:
+    asked: list[str] = []
+
+    async def note(request: httpx.Request) -> None:
+        asked.append(request.url.path)
+
+    async with create_client() as client:
+        client.event_hooks = {"request": [note]}
+        agent = agent_of(world, client, base_url=world.url + ending)
+        await agent.conversations()
+        await agent.conversations()
+    known = "/v1/chats" if backend_of(world).form == "seen" else "/chats"
+    assert asked in ([known, known], ["/v1/chats", known, known])
+
+
+async def test_a_chat_that_is_not_there_tells_the_prefix_too(seen: AgentokWorld) -> None:
+    async with create_client() as client:
+        agent = agent_of(seen, client)
+        with pytest.raises(NotFound):
+            await hear(agent.ask("4711", QUESTION))
+        assert (await hear(agent.ask(None, QUESTION))).text
+
+
+async def test_a_chat_of_a_template(seen: AgentokWorld) -> None:
+    async with create_client() as client:
+        agent = agent_of(seen, client, from_type="template", from_template=SOURCE)
+        heard = await hear(agent.ask(None, QUESTION))
+        assert await agent.conversations() == [heard.conversation]
+        assert await seen.agent().conversations() == [], "those of the project are others"
+
+
+async def test_where_nothing_can_be_deleted_a_chat_is_forgotten_here(seen: AgentokWorld) -> None:
+    agent = seen.agent()
+    heard = await hear(agent.ask(None, QUESTION))
+    assert heard.conversation
+    await agent.delete(heard.conversation)
+    with pytest.raises(NotFound):
+        await hear(agent.ask(heard.conversation, QUESTION))
+    assert await agent.conversations() == []
+
+
+# --- the way of a question --------------------------------------------------------------------------------------
+
+
+async def test_only_the_agents_words_are_shown(seen: AgentokWorld) -> None:
+    heard = await hear(seen.agent().ask(None, QUESTION))
+    assert heard.text.startswith("You asked:")
+    assert "__STATUS" not in heard.text
+    assert "calendar" not in heard.text
+    assert heard.text.count("You asked:") == 1
+
+
+async def test_an_old_status_does_not_end_a_run_that_has_not_begun(world: AgentokWorld) -> None:
+    backend = backend_of(world)
+    first = await hear(world.agent().ask(None, QUESTION))
+    backend.may_start.clear()
+    heard = asyncio.create_task(hear(world.agent().ask(first.conversation, Message("turn-2", "And then?"))))
+    before = backend.times()["status"]
+    await until(lambda: backend.times()["status"] > before + 5)
+    assert not heard.done()
+    backend.may_start.set()
+    assert "And then?" in (await heard).text
+    assert world.asked() == 2
+
+
+async def test_a_question_waits_for_the_run_before_it(world: AgentokWorld) -> None:
+    backend = backend_of(world)
+    world.hold()
+    conversation = await left_running(world)
+    heard = asyncio.create_task(hear(world.agent().ask(conversation, Message("turn-2", "And then?"))))
+    before = backend.times()["status"]
+    await until(lambda: backend.times()["status"] > before + 3)
+    assert world.asked() == 1
+    world.release()
+    assert "And then?" in (await heard).text
+    assert world.violations() == []
+
+
+async def test_a_run_that_never_ends_lets_no_question_through(
+    world: AgentokWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agentok, "BUSY", 0.1)
+    world.hold()
+    conversation = await left_running(world)
+    with pytest.raises(Rejected) as caught:
+        await hear(world.agent().ask(conversation, QUESTION))
+    assert "still at work" in caught.value.sentence
+    assert world.asked() == 1
+
+
+async def test_a_run_that_crashes_before_it_begins_is_rejected(world: AgentokWorld) -> None:
+    backend_of(world).crashes = True
+    with pytest.raises(Rejected, match="never begun"):
+        await hear(world.agent().ask(None, QUESTION))
+
+
+async def test_a_post_that_breaks_off_leaves_the_run_to_the_polls(world: AgentokWorld) -> None:
+    world.hold()
+    world.backend.faults.add("question", faults.drop(after=True))
+    heard = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
+    await until(lambda: world.asked() == 1)
+    world.release()
+    assert QUESTION.text in (await heard).text
+    assert world.asked() == 1
+
+
+async def test_nothing_of_a_failed_run_is_shown(seen: AgentokWorld) -> None:
+    heard: list[Event] = []
+    with pytest.raises(Rejected) as caught:
+        await keep(seen.agent().ask(None, Message("turn-1", "Please fail.")), heard)
+    assert heard
+    assert not any(isinstance(event, Text) for event in heard)
+    assert FAILURE not in caught.value.sentence
+    assert FAILURE in str(caught.value), "the log has the reason"
+
+
+async def test_an_answer_without_words_is_an_error_with_a_sentence(world: AgentokWorld) -> None:
+    world.say("<think>nothing to say</think>")
+    with pytest.raises(ProtocolError) as caught:
+        await hear(world.agent().ask(None, QUESTION))
+    assert "without an answer" in caught.value.sentence
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_aborted_run_is_said_to_be_stopped(world: AgentokWorld) -> None:
+    world.hold()
+    heard = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
+    await until(lambda: world.asked() == 1)
+    [conversation] = await world.agent().conversations()
+    await world.agent().cancel(conversation, Checkpoint(conversation))
+    with pytest.raises(Rejected) as caught:
+        await heard
+    assert "stopped" in caught.value.sentence
+
+
+async def test_stopping_what_does_not_run_does_no_harm(world: AgentokWorld) -> None:
+    heard = await hear(world.agent().ask(None, QUESTION))
+    assert heard.conversation
+    await world.agent().cancel(heard.conversation, heard.checkpoints[-1])
+
+
+# --- questions of a run -----------------------------------------------------------------------------------------
+
+
+async def test_the_answer_of_a_person_goes_to_the_waiting_run(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    assert asked.events[-1] == Question("Which year do you mean?")
+    answered = await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
+    assert backend_of(world).answers == [ANSWER.text]
+    assert "2024" in answered.text
+    assert world.asked() == 1
+
+
+async def test_a_question_that_got_to_nobody_is_asked_again_and_not_answered(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    again = await hear(world.agent().ask(None, ASKING, resume=asked.checkpoints[-1]))
+    assert again.events[-1] == asked.events[-1]
+    assert backend_of(world).answers == []
+    answer = Message(ASKING.id, ANSWER.text)  # the same turn, now with what the person wrote
+    answered = await hear(world.agent().ask(None, answer, resume=again.checkpoints[-1]))
+    assert "2024" in answered.text
+    assert backend_of(world).answers == [ANSWER.text]
+
+
+async def test_the_answer_is_given_once_whatever_checkpoint_it_is_resumed_from(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    whole = await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
+    for nth in range(len(whole.checkpoints)):
+        backend_of(world).answers.clear()
+        asked = await hear(world.agent().ask(None, ASKING))
+        events = world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1])
+        *_, last = await checkpoints_of(events, nth + 1)
+        try:
+            again = await hear(world.agent().ask(asked.conversation, ANSWER, resume=last))
+        except Uncertain:
+            assert backend_of(world).answers == []
+        else:
+            assert again.text == whole.text
+            assert backend_of(world).answers == [ANSWER.text]
+
+
+async def test_an_answer_that_was_lost_on_its_way_back_is_not_given_again(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    world.backend.faults.add("input", faults.drop(after=True), times=9)
+    answered = await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
+    assert "2024" in answered.text
+    assert backend_of(world).answers == [ANSWER.text]
+
+
+async def test_an_answer_that_may_not_have_arrived_is_uncertain(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    world.backend.faults.add("input", faults.drop(), times=9)
+    with pytest.raises(Uncertain):
+        await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
+    assert backend_of(world).answers == []
+
+
+async def test_an_answer_to_a_run_that_died_is_rejected(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    backend_of(world).forget_runs()
+    with pytest.raises(Rejected) as caught:
+        await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
+    assert "no longer waits" in caught.value.sentence
+    assert world.asked() == 1
+
+
+async def test_a_new_message_answers_a_run_that_waits(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    answered = await hear(world.agent().ask(asked.conversation, ANSWER))
+    assert backend_of(world).answers == [ANSWER.text]
+    assert "2024" in answered.text
+    assert world.asked() == 1
+
+
+async def test_a_new_message_is_asked_where_the_waiting_run_died(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    backend_of(world).forget_runs()
+    heard = await hear(world.agent().ask(asked.conversation, QUESTION))
+    assert QUESTION.text in heard.text
+    assert world.asked() == 2
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------
+
+
+def agent_of(world: AgentokWorld, client: httpx.AsyncClient, **more: object) -> Agentok:
+    form = backend_of(world).form
+    source = {"from_type": "project", "from_project": SOURCE} if form == "seen" else {"from_flow": SOURCE}
+    settings = {"base_url": world.url, "api_key": world.key, **source, **more}
+    return Agentok(Agentok.Settings.model_validate(settings), client)
+
+
+async def checkpoints_of(events: AsyncIterator[Event], count: int) -> list[Checkpoint]:
+    """So many checkpoints, then the turn is left as by a crash."""
+    found: list[Checkpoint] = []
+    try:
+        while len(found) < count:
+            event = await anext(events)
+            if isinstance(event, Checkpoint):
+                found.append(event)
+    finally:
+        await close(events)
+    return found
+
+
+async def keep(events: AsyncIterator[Event], kept: list[Event]) -> None:
+    async for event in events:
+        kept.append(event)
+
+
+async def left_running(world: AgentokWorld) -> str:
+    """Ask, and leave while the run goes on; the conversation."""
+    task = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
+    await until(lambda: world.asked() == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    [conversation] = await world.agent().conversations()
+    return conversation
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stamina
+
+import adapters.polling
+from adapters.base import Attachment, Checkpoint, Message, ProtocolError, Rejected, Text, Uncertain
+from adapters.http import create_client
+from adapters.testing import (
+    AdapterContract,
+    FilesContract,
+    HistoryContract,
+    PolledContract,
+    UploadContract,
+    attachment,
+    fetch,
+    hear,
+)
+from adapters.toqan import MAX_UPLOAD, Toqan, ToqanSettings
+from bridge.playground.backends.brain import Blob
+from bridge.playground.backends.faults import drop, garbage, refuse
+from bridge.playground.backends.toqan import Gets, ToqanBackend
+from bridge.playground.backends.world import PACE, BackendWorld, world_of
+
+OPERATIONS = {
+    "question": ("create", "continue"),
+    "answer": ("answer",),
+    "upload": ("upload",),
+    "download": ("download",),
+}
+
+
+@pytest.fixture
+def backend() -> ToqanBackend:
+    return ToqanBackend(pace=PACE)
+
+
+@pytest.fixture
+async def world(backend: ToqanBackend) -> AsyncIterator[BackendWorld[Toqan]]:
+    def make(url: str, client: httpx.AsyncClient) -> Toqan:
+        return Toqan(ToqanSettings.model_validate({"base_url": url, "api_key": backend.key}), client)
+
+    async with world_of(backend, make, OPERATIONS) as world:
+        yield world
+
+
+class TestToqan(AdapterContract, PolledContract, UploadContract, FilesContract, HistoryContract):
+    pass
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(adapters.polling, "FIRST", 0.01)
+    monkeypatch.setattr(adapters.polling, "SETTLING", 0.1)
+    with stamina.set_testing(True, attempts=4):
+        yield
+
+
+pytestmark = pytest.mark.usefixtures("quickly")
+
+
+def say(text: str, *attachments: Attachment) -> Message:
+    return Message("turn", text, attachments)
+
+
+async def test_the_address_has_a_default() -> None:
+    assert ToqanSettings.model_validate({"api_key": "sk_1"}).base_url == "https://api.toqan.ai/api"
+
+
+@pytest.mark.parametrize("gets", ["either", "body", "query"])
+async def test_both_forms_of_get_serve(backend: ToqanBackend, world: BackendWorld[Toqan], gets: Gets) -> None:
+    backend.gets = gets
+    agent = world.agent()
+    heard = await hear(agent.ask(None, say("a report")))
+    assert heard.files
+    assert await fetch(agent, heard.conversation or "", heard.files[0].ref)
+    assert backend.times()["download"] == 1, "what was learned from the answers is remembered"
+
+
+@pytest.mark.parametrize("status", [400, 403, 411, 413, 502])
+async def test_a_get_with_a_body_that_is_refused_is_asked_by_query(
+    backend: ToqanBackend, world: BackendWorld[Toqan], status: int
+) -> None:
+    backend.faults.add("answer", refuse(status))
+    assert "plan" in (await hear(world.agent().ask(None, say("plan")))).text
+
+
+async def test_an_empty_answer_is_taken_from_the_history(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    backend.blank = True
+    heard = await hear(world.agent().ask(None, say("a report of plans")))
+    assert "a report of plans" in heard.text
+    assert [file.name for file in heard.files] == ["report.md"]
+
+
+async def test_an_unknown_status_is_still_working(backend: ToqanBackend, world: BackendWorld[Toqan]) -> None:
+    backend.working = "contemplating"
+    assert (await hear(world.agent().ask(None, say("plan")))).text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Q3 report é.csv", "Q3 report é.csv"),
+        ("../../etc/passwd", "passwd"),
+        ("100%25.txt", "100%25.txt"),
+        ("a\r\nb.txt", "ab.txt"),
+        ("x\u202efdp.exe", "xfdp.exe"),
+    ],
+)
+async def test_files_with_odd_names_arrive(
+    backend: ToqanBackend, world: BackendWorld[Toqan], name: str, shown: str
+) -> None:
+    backend.gifts.append(Blob(name, "text/plain", b"content"))
+    agent = world.agent()
+    heard = await hear(agent.ask(None, say("plan")))
+    assert [file.name for file in heard.files] == [shown]
+    assert await fetch(agent, heard.conversation or "", heard.files[0].ref) == b"content"
+
+
+async def test_a_later_question_whose_answer_was_lost_is_found_in_the_history(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    first = await hear(world.agent().ask(None, say("plan")))
+    backend.faults.add("continue", drop(after=True))
+    second = await hear(world.agent().ask(first.conversation, say("plan")))
+    assert "question 2" in second.text
+    assert backend.count() == 2
+
+
+async def test_a_later_question_that_did_not_arrive_is_not_sent_again_in_the_same_breath(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    first = await hear(world.agent().ask(None, say("plan")))
+    backend.faults.add("continue", drop())
+    with pytest.raises(Uncertain):
+        await hear(world.agent().ask(first.conversation, say("again")))
+    assert backend.count() == 1
+
+
+async def test_doubt_stays_doubt_when_the_history_cannot_be_had(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    first = await hear(world.agent().ask(None, say("plan")))
+    agent = world.agent()
+    events = agent.ask(first.conversation, say("again"))
+    while "after" not in (checkpoint := await anext(events)).data:  # type: ignore[union-attr]
+        pass
+    assert isinstance(checkpoint, Checkpoint)
+    backend.faults.add("continue", drop(after=True))
+    backend.faults.add("history", refuse(503), times=20)
+    with pytest.raises(Uncertain):
+        await hear(events)
+    assert backend.count() == 2
+
+
+async def test_the_same_words_twice_are_two_questions_after_a_crash_too(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    first = await hear(world.agent().ask(None, say("yes")))
+    reference = await hear(world.agent().ask(first.conversation, say("yes")))
+    before_asking = reference.checkpoints[1]
+    third = await hear(world.agent().ask(first.conversation, say("yes"), resume=before_asking))
+    assert backend.count() == 2, "the second question had arrived"
+    assert third.text == reference.text
+
+
+async def test_a_history_that_was_cut_short_cannot_tell(world: BackendWorld[Toqan]) -> None:
+    first = await hear(world.agent().ask(None, say("plan")))
+    checkpoint = Checkpoint(first.conversation, {"after": "a row that is gone"})
+    with pytest.raises(Uncertain):
+        await hear(world.agent().ask(first.conversation, say("again"), resume=checkpoint))
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"conversation_id": null}', b"[]", b"null", b'"x"', b"{"])
+async def test_an_answer_without_ids_is_a_protocol_error(
+    backend: ToqanBackend, world: BackendWorld[Toqan], body: bytes
+) -> None:
+    backend.faults.add("create", garbage(body, "application/json"))
+    with pytest.raises(ProtocolError):
+        await hear(world.agent().ask(None, say("plan")))
+
+
+@pytest.mark.parametrize("reply", [{"file_id": "f1"}, {"id": "f1"}, {"id": 1}])
+async def test_an_upload_answers_in_either_form(tmp_path: Path, reply: dict[str, Any]) -> None:
+    sent: list[bytes] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(await request.aread())
+        if request.url.path == "/upload_file":
+            return httpx.Response(200, json=reply)
+        if request.url.path == "/create_conversation":
+            return httpx.Response(200, json={"conversation_id": 7, "request_id": 8})
+        return httpx.Response(200, json={"status": "finished", "answer": "done", "timestamp": 1})
+
+    async with create_client(transport=httpx.MockTransport(answer)) as client:
+        agent = Toqan(ToqanSettings.model_validate({"base_url": "http://toqan.example", "api_key": "k"}), client)
+        heard = await hear(agent.ask(None, say("", attachment(tmp_path))))
+    assert heard.text == "done"
+    assert heard.conversation == "7"
+    file_id = str(reply.get("file_id", reply.get("id")))
+    assert f'{{"user_message":"notes.txt","private_user_files":[{{"id":"{file_id}"}}]}}'.encode() in sent
+
+
+async def test_a_file_that_the_service_would_refuse_is_not_sent(
+    backend: ToqanBackend, world: BackendWorld[Toqan], tmp_path: Path
+) -> None:
+    large = Attachment("large.bin", "", tmp_path / "large.bin", MAX_UPLOAD + 1)
+    with pytest.raises(Rejected) as caught:
+        await hear(world.agent().ask(None, say("look", large)))
+    assert "100 MB" in caught.value.sentence
+    assert not backend.calls
+
+
+async def test_words_of_an_unfinished_answer_are_not_shown(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    heard = await hear(world.agent().ask(None, say("plan")))
+    assert len([event for event in heard.events if isinstance(event, Text)]) == 1

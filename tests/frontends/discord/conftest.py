@@ -1,0 +1,39 @@
+"""The real client against the simulated Discord."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator
+
+import pytest
+
+with warnings.catch_warnings():
+    # discord.py imports audioop, which Python 3.13 leaves out; from there on it brings a replacement.
+    warnings.filterwarnings("ignore", "'audioop' is deprecated", DeprecationWarning)
+    import discord  # noqa: F401
+
+from bridge.frontends.discord import app
+from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.playground.discord import DiscordWorld
+from tests.frontends.discord.running import MemoryInbox, connected
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def world() -> DiscordWorld:
+    return DiscordWorld(rate=None)
+
+
+@pytest.fixture
+def inbox() -> MemoryInbox:
+    return MemoryInbox()
+
+
+@pytest.fixture
+async def front(world: DiscordWorld, inbox: MemoryInbox) -> AsyncIterator[DiscordFrontEnd]:
+    async with connected(world, inbox) as front:
+        yield front

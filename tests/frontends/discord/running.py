@@ -1,0 +1,114 @@
+"""A front end running against the simulated Discord, and an inbox that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.frontends.discord.settings import DiscordSettings
+from bridge.playground.discord import DiscordWorld, create_app
+from bridge.playground.serving import serve
+from bridge.turns.inbound import Address, Inbound
+from bridge.turns.surface import Action
+
+T = TypeVar("T")
+
+PATIENCE = 5.0  # seconds that anything may take
+
+
+@dataclass
+class MemoryInbox:
+    """Keeps what it is told. So many calls as `refusals` says fail first; a turn with the text `held`, and every
+    press, waits for `gate`."""
+
+    turns: list[Inbound] = field(default_factory=list)
+    known: set[Address] = field(default_factory=set)
+    edits: list[tuple[Address, str, str]] = field(default_factory=list)
+    deletions: list[tuple[Address, str]] = field(default_factory=list)
+    presses: list[tuple[Action, str, Address]] = field(default_factory=list)
+    answer: str = ""
+    refusals: int = 0
+    held: str | None = None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def take(self, inbound: Inbound) -> bool:
+        if inbound.text == self.held:
+            await self.gate.wait()
+        self._refuse()
+        if any(turn.event_id == inbound.event_id for turn in self.turns):
+            return False
+        self.turns.append(inbound)
+        self.known.add(inbound.address)
+        return True
+
+    async def knows(self, address: Address) -> bool:
+        return address in self.known
+
+    async def edited(self, address: Address, message_id: str, text: str) -> None:
+        self.edits.append((address, message_id, text))
+
+    async def deleted(self, address: Address, message_id: str) -> None:
+        self.deletions.append((address, message_id))
+
+    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
+        await self.gate.wait()
+        self._refuse()
+        self.presses.append((action, turn, address))
+        return self.answer
+
+    async def stop(self, address: Address) -> None:
+        raise NotImplementedError
+
+    def _refuse(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError("the database is away")
+
+
+async def eventually(condition: Callable[[], T]) -> T:
+    """What `condition` gives as soon as it is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not (result := condition()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    return result
+
+
+@asynccontextmanager
+async def serving(
+    world: DiscordWorld, inbox: MemoryInbox, *, token: str | None = None
+) -> AsyncIterator[DiscordFrontEnd]:
+    """A front end that is connecting to the world; `serve` ran until the block ends."""
+    async with serve(create_app(world)) as url:
+        front = DiscordFrontEnd(settings_for(url, token or world.token), inbox)
+        task = asyncio.create_task(front.serve())
+        try:
+            yield front
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def settings_for(url: str, token: str) -> DiscordSettings:
+    gateway = url.replace("http://", "ws://") + "/gateway"
+    return DiscordSettings.model_validate({"token": token, "api_url": f"{url}/api/v10", "gateway_url": gateway})
+
+
+@asynccontextmanager
+async def connected(world: DiscordWorld, inbox: MemoryInbox) -> AsyncIterator[DiscordFrontEnd]:
+    async with serving(world, inbox) as front:
+        await ready(front)
+        yield front
+
+
+async def ready(front: DiscordFrontEnd) -> None:
+    await eventually(
+        lambda: front.trouble() is None and front.client.guilds and not front.client.guilds[0].unavailable
+    )

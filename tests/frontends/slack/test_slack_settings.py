@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from bridge.frontends.slack.manifest import EVENTS, SCOPES, missing_scopes, slack_manifest
+from bridge.frontends.slack.settings import SlackSettings
+from bridge.playground.slack.permissions import EVENT_SCOPES
+
+SOCKET = {"bot_token": "xoxb-1", "app_token": "xapp-1"}
+HTTP = {"mode": "http", "bot_token": "xoxb-1", "signing_secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"bot_token": "xoxb-1"}, "app_token"),
+        ({"bot_token": "xapp-1", "app_token": "xapp-1"}, "xoxb-"),
+        ({"bot_token": "xoxb-1", "app_token": "xoxb-1"}, "xapp-"),
+        ({"mode": "http", "bot_token": "xoxb-1"}, "signing_secret"),
+        ({"mode": "http", "bot_token": "xoxb-1", "signing_secret": ""}, "signing_secret"),
+        ({**SOCKET, "mode": "carrier-pigeon"}, "socket"),
+        ({**SOCKET, "api_url": "slack.com"}, "url"),
+        ({**SOCKET, "bot_tokn": "x"}, "bot_tokn"),
+    ],
+)
+def test_a_mistake_says_what_to_do_and_no_secret(values: dict[str, str], hint: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SlackSettings.model_validate(values)
+    (error,) = caught.value.errors()
+    assert hint in f"{error['loc']} {error['msg']}"
+
+
+def test_an_address_gets_its_slash() -> None:
+    settings = SlackSettings.model_validate({**SOCKET, "api_url": "http://127.0.0.1:1/api"})
+    assert settings.api_url == "http://127.0.0.1:1/api/"
+
+
+def test_tokens_are_not_shown() -> None:
+    assert "xoxb-1" not in repr(SlackSettings.model_validate(SOCKET))
+
+
+@pytest.mark.parametrize("settings", [SlackSettings.model_validate(SOCKET), None])
+def test_the_manifest_of_socket_mode_has_no_addresses(settings: SlackSettings | None) -> None:
+    made = slack_manifest(settings)
+    assert made["settings"]["socket_mode_enabled"] is True
+    assert "request_url" not in str(made)
+    assert "agent_view" in made["features"]
+    assert made["settings"]["event_subscriptions"]["bot_events"] == list(EVENTS)
+
+
+def test_the_manifest_of_http_mode_says_where_to() -> None:
+    made = slack_manifest(SlackSettings.model_validate(HTTP), public_url="https://bot.example/")
+    url = "https://bot.example/slack/events"
+    assert made["settings"]["socket_mode_enabled"] is False
+    assert made["settings"]["event_subscriptions"]["request_url"] == url
+    assert made["settings"]["interactivity"]["request_url"] == url
+    assert made["features"]["slash_commands"][0]["url"] == url
+
+
+def test_every_event_has_its_scope() -> None:
+    assert {EVENT_SCOPES[event] for event in EVENTS if event in EVENT_SCOPES} <= set(SCOPES)
+
+
+def test_missing_scopes() -> None:
+    granted = ",".join(scope for scope in SCOPES if scope != "files:read")
+    assert missing_scopes(granted) == ["files:read"]
+    assert missing_scopes(", ".join(SCOPES)) == []

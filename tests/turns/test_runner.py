@@ -1,0 +1,536 @@
+"""Turns from the intake to the thread: in order, once, resumed, stopped, answered, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adapters.base import (
+    Agent,
+    AgentError,
+    AuthenticationFailed,
+    Done,
+    File,
+    Question,
+    Rejected,
+    Status,
+    Table,
+    Text,
+    Unavailable,
+    Uncertain,
+)
+from bridge.store.database import Database, create_engine, database_url
+from bridge.store.ledger import Ledger
+from bridge.store.queue import Queue
+from bridge.turns.inbound import RemoteFile, Said
+from bridge.turns.intake import Intake
+from bridge.turns.runner import Runner
+from bridge.turns.turn import STOPPED
+from tests.turns.agents import Backend, CancellableAgent, FileAgent, ScriptedAgent
+from tests.turns.world import HERE, MemoryPlatform, inbound
+
+
+class Bridge:
+    """A process: a queue, a runner, an intake on one platform and one agent."""
+
+    def __init__(
+        self, database: Database, platform: MemoryPlatform, agent: Agent, *, replica: str = "r1", **limits: float
+    ) -> None:
+        self.platform = platform
+        self.queue = Queue(database, replica)
+        self.ledger = Ledger(database)
+        agents: Mapping[str, Agent] = {"support": agent}
+        self.runner = Runner(
+            self.queue,
+            agents,
+            {"slack": platform},
+            deadline=lambda _: limits.get("deadline", 30.0),
+            max_running=int(limits.get("max_running", 100)),
+            max_attachment_bytes=int(limits.get("max_attachment_bytes", 1000)),
+            grace=limits.get("grace", 0.0),
+        )
+        self.intake = Intake(
+            self.queue,
+            agent_for=lambda _: "support",
+            wake=self.runner.wake,
+            stop_turn=self.runner.stop_turn,
+        )
+
+    async def states(self) -> dict[str, str]:
+        records = await self.ledger.turns(state=None, thread=None, limit=100)
+        return {record.turn.id: record.turn.state for record in records}
+
+    async def until_state(self, *states: str) -> None:
+        """Wait until every turn is in one of these states."""
+        while set((await self.states()).values()) - set(states):
+            await asyncio.sleep(0.005)
+
+    async def outcome(self, message_id: str = "100.0-1") -> tuple[str, str | None]:
+        records = await self.ledger.turns(state=None, thread=None, limit=100)
+        return next((one.turn.state, one.turn.outcome) for one in records if one.turn.message_id == message_id)
+
+
+@asynccontextmanager
+async def running(bridge: Bridge) -> AsyncIterator[Bridge]:
+    task = asyncio.create_task(bridge.runner.run())
+    try:
+        yield bridge
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.fixture
+def platform() -> MemoryPlatform:
+    return MemoryPlatform()
+
+
+@pytest.fixture
+async def quick(tmp_path: Path) -> AsyncIterator[Database]:
+    """SQLite alone, for what doesn't depend on the database's kind."""
+    database = Database(create_engine(database_url(f"sqlite:///{tmp_path / 'quick.db'}")))
+    await database.upgrade()
+    yield database
+    await database.close()
+
+
+async def test_a_message_is_asked_and_its_reply_stands_in_the_thread(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    backend = Backend()
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        assert await bridge.intake.take(inbound(1, "hello?"))
+        assert not await bridge.intake.take(inbound(1, "hello?")), "a redelivery"
+        await bridge.until_state("done")
+    assert backend.asked == ["hello?"]
+    assert platform.texts() == ["answer to hello?"]
+    assert platform.labels[0] == ""
+    assert platform.labels[-1] is None
+
+
+async def test_messages_to_a_busy_thread_wait_their_turn_in_order(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    backend = Backend()
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        for number in range(1, 8):
+            await bridge.intake.take(inbound(number))
+        await bridge.until_state("done")
+    assert backend.asked == [f"question {number}" for number in range(1, 8)]
+    assert platform.texts() == [f"answer to question {number}" for number in range(1, 8)]
+    assert backend.overlaps == 0
+
+
+async def test_many_threads_are_served_at_once(quick: Database, platform: MemoryPlatform) -> None:
+    count, gate, arrived = 50, asyncio.Event(), asyncio.Event()
+    backend = Backend()
+
+    async def together() -> None:
+        if len(backend.asked) == count:
+            arrived.set()
+        await gate.wait()
+
+    backend.script = [together, Text("done"), Done()]
+    agent = ScriptedAgent(backend)
+    agent_ids: set[str] = set()
+    backend.running = agent_ids
+    async with running(Bridge(quick, platform, agent)) as bridge:
+        for number in range(count):
+            await bridge.intake.take(inbound(1, f"q{number}", thread=str(number)))
+        await arrived.wait()
+        gate.set()
+        await bridge.until_state("done")
+    assert len(platform.messages) == count
+
+
+async def test_no_more_threads_run_at_once_than_allowed(quick: Database, platform: MemoryPlatform) -> None:
+    at_once = most = 0
+    three = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        if at_once == 3:
+            three.set()
+        await three.wait()
+        at_once -= 1
+
+    backend = Backend([work, Text("x"), Done()])
+    async with running(Bridge(quick, platform, ScriptedAgent(backend), max_running=3)) as bridge:
+        for number in range(12):
+            await bridge.intake.take(inbound(1, thread=str(number)))
+        await bridge.until_state("done")
+    assert most == 3
+
+
+class Plug:
+    """Pulled at the nth step: from then on nothing of that process gets through any more."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.pulled = asyncio.Event()
+        self.dead = False
+
+    async def step(self) -> None:
+        if self.dead:
+            raise RuntimeError("this process is dead")
+        self.left -= 1
+        if self.left < 0:
+            self.pulled.set()
+            await asyncio.Event().wait()
+
+
+class PluggedQueue(Queue):
+    """Each write of a turn may be the last thing that the process did: before it, or after it."""
+
+    plug: Plug
+
+    async def _fence(self, *arguments: object) -> object:  # type: ignore[override]
+        await self.plug.step()
+        return await super()._fence(*arguments)  # type: ignore[arg-type]
+
+
+class PluggedPlatform(MemoryPlatform):
+    plug: Plug
+
+    def surface(self, *arguments: object, **named: object) -> object:  # type: ignore[override]
+        surface = super().surface(*arguments, **named)  # type: ignore[arg-type]
+        for name in ("post", "edit", "upload"):
+            call = getattr(surface, name)
+
+            async def plugged(*a: object, _call: object = call, **n: object) -> object:
+                await self.plug.step()
+                result = await _call(*a, **n)  # type: ignore[operator]
+                await self.plug.step()
+                return result
+
+            setattr(surface, name, plugged)
+        return surface
+
+
+async def kill(plug: Plug, before: set[asyncio.Task[object]]) -> None:
+    """What SIGKILL leaves: none of that process's tasks runs on, and nothing it still tries gets through."""
+    plug.dead = True
+    tasks = asyncio.all_tasks() - before
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=10)
+    assert all(task.done() for task in tasks)
+
+
+LONG = "\n\n".join(f"Paragraph {number} " + "word " * 20 + "end." for number in range(8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_history", [True, False])
+async def test_killed_at_any_step_it_asks_once_and_the_whole_reply_arrives_once(
+    tmp_path: Path, has_history: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.turns.runner.LOOK_AGAIN", 0.02)
+    script = [Text(LONG[:300]), Status("thinking"), Text(LONG[300:]), File("a.txt", "a.txt"), Done()]
+    finished_without_a_kill = False
+    before = asyncio.all_tasks()
+    for step in range(200):
+        platform = PluggedPlatform()
+        backend = Backend(script, contents={"a.txt": b"made"}, has_history=has_history)
+        url = database_url(f"sqlite:///{tmp_path / f'{step}.db'}")
+        database = Database(create_engine(url))
+        await database.upgrade()
+        plug = Plug(step)
+        platform.plug, backend.step = plug, plug.step
+        first = Bridge(database, platform, FileAgent(backend))
+        queue = PluggedQueue(database, "r1")
+        queue.plug = plug
+        first.runner._queue = queue
+        await first.intake.take(inbound(1, "what?"))
+        serving = asyncio.create_task(first.runner.run())
+        done = asyncio.create_task(first.until_state("done", "waiting", "failed"))
+        pulled = asyncio.create_task(plug.pulled.wait())
+        await asyncio.wait([done, pulled], return_when=asyncio.FIRST_COMPLETED)
+        finished_without_a_kill = done.done()
+        assert not serving.done()
+        await kill(plug, before)
+        await database.close()
+
+        database = Database(create_engine(url))
+        platform.plug = Plug(10_000)
+        backend.step = platform.plug.step
+        backend.running.clear()
+        second = Bridge(database, platform, FileAgent(backend), replica="r2")
+        await second.queue.take_over()
+        async with running(second):
+            await second.until_state("done", "waiting", "failed")
+        state, outcome = await second.outcome()
+        if outcome == "Uncertain":
+            assert not has_history
+            assert len(backend.asked) <= 1
+            assert platform.messages[-1].buttons, "the person is asked"
+        else:
+            assert state == "done", (step, outcome)
+            assert backend.asked == ["what?"], step
+            texts = [message for message in platform.messages if message.key.name.isdecimal()]
+            assert " ".join(message.text for message in texts).split() == LONG.split(), step
+            assert all(message.finished for message in texts)
+            assert [m.files for m in platform.messages if m.files] == [(("a.txt", b"made"),)], step
+        assert len({message.key for message in platform.messages}) == len(platform.messages), step
+        await database.close()
+        if finished_without_a_kill:
+            break
+    assert finished_without_a_kill
+    assert step > 15, "the plug was pulled at every step on the way"
+
+
+async def test_a_shutdown_leaves_the_turn_to_the_next_process(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    hanging = asyncio.Event()
+
+    async def hang() -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    backend = Backend([Text("first half, "), hang, Done()])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await hanging.wait()
+        await platform.until(lambda: platform.messages)
+    backend.script = [Text("first half, "), Text("second half"), Done()]
+    async with running(Bridge(database, platform, ScriptedAgent(backend), replica="r2")) as bridge:
+        await bridge.until_state("done")
+    assert platform.texts() == ["first half, second half"]
+    assert len(backend.asked) == 1
+
+
+async def test_a_shutdown_waits_for_a_turn_that_ends_within_the_grace(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    working, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        working.set()
+        await go_on.wait()
+
+    backend = Backend([work, Text("made it"), Done()])
+    bridge = Bridge(quick, platform, ScriptedAgent(backend), grace=20)
+    async with running(bridge):
+        await bridge.intake.take(inbound(1))
+        await working.wait()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+    assert (await bridge.outcome()) == ("done", "done")
+
+
+async def test_a_question_waits_for_the_person_over_a_restart(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    backend = Backend([Text("Sure."), Question("Which colour?", ("blue", "red"))])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "paint it"))
+        await bridge.until_state("waiting")
+    assert platform.texts() == ["Sure.\n\nWhich colour?\n\n- blue\n- red"]
+    backend.script = [Text("Painted."), Done()]
+    async with running(Bridge(database, platform, ScriptedAgent(backend), replica="r2")) as bridge:
+        await bridge.intake.take(inbound(2, "blue"))
+        await bridge.until_state("done")
+    assert backend.asked == ["paint it", "blue"]
+    assert platform.texts()[-1] == "Painted."
+
+
+async def test_uncertain_asks_the_person_and_sends_again_only_then(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    backend = Backend([Uncertain("the connection broke")])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "transfer it"))
+        await bridge.until_state("waiting")
+        await platform.until(lambda: platform.messages)
+        again, leave = platform.messages[-1].buttons
+        assert (again.action, leave.action) == ("again", "leave")
+        backend.script = []
+        assert await bridge.intake.pressed("again", again.turn, address=HERE) == "It is being sent again."
+        assert await bridge.intake.pressed("again", again.turn, address=HERE) == "That was decided already."
+        await bridge.until_state("done", "failed")
+    assert backend.asked == ["transfer it", "transfer it"]
+    assert platform.texts()[-1] == "answer to transfer it"
+
+
+@pytest.mark.parametrize(
+    ("error", "offers_again"),
+    [(AuthenticationFailed("401 for key ***"), False), (Rejected("422 {}"), False), (Unavailable("503"), True)],
+)
+async def test_an_error_is_one_sentence_for_the_person_and_the_detail_for_the_operator(
+    quick: Database, platform: MemoryPlatform, error: AgentError, offers_again: bool
+) -> None:
+    backend = Backend([Text("So far so good"), error])
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("failed")
+        records = await bridge.ledger.turns(state="failed", thread=None, limit=1)
+    assert platform.texts() == ["So far so good", error.sentence]
+    assert records[0].turn.detail == str(error)
+    assert bool(platform.messages[-1].buttons) == offers_again
+
+
+async def test_an_adapters_bug_fails_one_turn_and_shows_no_traceback(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    async def bug() -> None:
+        raise KeyError("secret_internal_name")
+
+    backend = Backend([bug])
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("failed")
+        backend.script = []
+        await bridge.intake.take(inbound(2))
+        await bridge.until_state("failed", "done")
+    assert platform.texts() == [AgentError.sentence, "answer to question 2"]
+
+
+async def test_the_deadline_ends_a_turn_with_a_sentence(quick: Database, platform: MemoryPlatform) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    backend = Backend([Text("Let me see"), hang])
+    async with running(Bridge(quick, platform, ScriptedAgent(backend), deadline=0.2)) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("failed")
+    assert platform.texts() == ["Let me see", "The agent took too long to answer."]
+
+
+@pytest.mark.parametrize("agent_type", [ScriptedAgent, CancellableAgent])
+async def test_stop_ends_the_reply_at_once_and_frees_the_agent(
+    quick: Database, platform: MemoryPlatform, agent_type: type[ScriptedAgent]
+) -> None:
+    go_on = asyncio.Event()
+    backend = Backend([Text("Once upon a time "), go_on.wait, Text("there was more"), Done()])  # type: ignore[list-item]
+    async with running(Bridge(quick, platform, agent_type(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await platform.until(lambda: platform.messages)
+        [stop] = platform.messages[0].buttons
+        assert await bridge.intake.pressed("stop", stop.turn, address=replace(HERE, thread="other")) != ""
+        assert await bridge.intake.pressed("stop", stop.turn, address=HERE) == ""
+        await platform.until(lambda: platform.messages[0].finished)
+        await bridge.intake.take(inbound(2))
+        assert backend.asked == ["question 1"], "the agent still works on the first"
+        go_on.set()
+        await bridge.until_state("cancelled", "done")
+    assert platform.texts()[:2] == ["Once upon a time", STOPPED]
+    assert backend.asked == ["question 1", "question 2"]
+    assert backend.overlaps == 0
+    assert backend.cancelled == (["conv"] if agent_type is CancellableAgent else [])
+
+
+async def test_files_and_tables_follow_the_text(quick: Database, platform: MemoryPlatform) -> None:
+    table = Table("sales", ("month", "sum"), (("May", 3), ("June", None)))
+    backend = Backend(
+        [Text("Here."), File("../../etc/report.pdf", "r"), File("big.bin", "b"), table, Done()],
+        contents={"r": b"%PDF", "b": b"x" * 20_000},
+    )
+    async with running(Bridge(quick, platform, FileAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")
+    by_name = {message.key.name: message for message in platform.messages}
+    assert by_name["f0"].files == (("report.pdf", b"%PDF"),)
+    [(name, content)] = by_name["t2"].files
+    assert name == "sales.csv"
+    assert b"May,3" in content
+    assert "big.bin" in by_name["r1"].text, "too large for the platform: said, not dropped silently"
+
+
+async def test_attachments_and_the_threads_earlier_messages_reach_the_agent(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    seen: list[str] = []
+
+    class Looking(ScriptedAgent):
+        async def _post(self, message: object) -> None:
+            seen.extend(f"{one.name}:{one.path.read_text()}" for one in message.attachments)  # type: ignore[attr-defined]
+            await super()._post(message)  # type: ignore[arg-type]
+
+    backend = Backend()
+    platform.before = [Said("Ann", "the plan is attached", (RemoteFile("F0", "plan.txt", "text/plain", 4, ""),))]
+    platform.contents = {"F0": b"plan", "F1": b"mine", "F2": b"x" * 2000}
+    files = (RemoteFile("F1", "../mine.txt", "text/plain", 4, ""), RemoteFile("F2", "big.txt", "text/plain", 4, ""))
+    async with running(Bridge(quick, platform, Looking(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "what do you think?", mid_thread=True, files=files))
+        await bridge.until_state("done")
+    assert seen == ["plan.txt:plan", "mine.txt:mine"]
+    assert backend.asked == [
+        "Earlier in this thread:\n\nAnn: the plan is attached\n(attached: plan.txt)\n\n"
+        "Now:\n\nPerson 1: what do you think?\n\n(Attached, but it could not be read: big.txt)"
+    ]
+    assert "big.txt" in platform.messages[0].text, "the person is told too"
+
+
+async def test_several_people_in_a_thread_are_told_apart(quick: Database, platform: MemoryPlatform) -> None:
+    backend = Backend()
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "mine"))
+        await bridge.until_state("done")
+        await bridge.intake.take(inbound(2, "no, mine", author="U2"))
+        await bridge.until_state("done")
+    assert backend.asked == ["mine", "Person 2: no, mine"]
+
+
+async def test_an_empty_answer_is_said(quick: Database, platform: MemoryPlatform) -> None:
+    async with running(Bridge(quick, platform, ScriptedAgent(Backend([Done()])))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")
+    assert platform.texts() == ["The agent sent an empty reply."]
+
+
+async def test_a_deleted_channel_fails_the_turn_and_frees_the_thread(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    platform.faults = ["gone"]
+    async with running(Bridge(quick, platform, ScriptedAgent(Backend()))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("failed")
+        assert (await bridge.outcome())[1] == "Gone"
+        await bridge.intake.take(inbound(2))
+        await bridge.until_state("failed", "done")
+    assert platform.texts() == ["answer to question 2"]
+
+
+async def test_a_lost_write_does_not_block_its_thread(
+    quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.turns.runner.HEARTBEAT", 0.02)
+    bridge = Bridge(quick, platform, ScriptedAgent(Backend()))
+    real, failures = bridge.queue.record_end, iter([True])
+
+    async def fails_once(*arguments: object) -> None:
+        if next(failures, False):
+            from sqlalchemy.exc import OperationalError
+
+            raise OperationalError("UPDATE", {}, Exception("the server went away"))
+        await real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bridge.queue, "record_end", fails_once)
+    async with running(bridge):
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")
+    assert platform.texts() == ["answer to question 1"]
+
+
+async def test_a_changed_or_deleted_question_counts_until_it_is_asked(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    go_on = asyncio.Event()
+    backend = Backend([go_on.wait, Text("ok"), Done()])  # type: ignore[list-item]
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        for number in (1, 2, 3):
+            await bridge.intake.take(inbound(number))
+        while not backend.asked:
+            await asyncio.sleep(0.001)
+        await bridge.intake.edited(HERE, "100.0-2", "better")
+        await bridge.intake.deleted(HERE, "100.0-3")
+        go_on.set()
+        await bridge.until_state("done", "cancelled")
+    assert backend.asked == ["question 1", "better"]

@@ -1,0 +1,188 @@
+"""A platform in memory, strict about what a surface promises, with faults to switch on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bridge.render.slack import SLACK
+from bridge.render.style import Style
+from bridge.turns.inbound import Address, Inbound, RemoteFile, Said
+from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Surface, Throttled, Unreachable, Upload
+
+STYLE = Style(
+    dialect=SLACK, limit=400, measure=len, interval=0.0, appends=False, max_files=10, max_file_bytes=10_000
+)
+
+
+@dataclass
+class Posted:
+    """A message as people see it."""
+
+    id: str
+    key: PartKey
+    text: str
+    finished: bool
+    buttons: tuple[Button, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
+    history: list[str] = field(default_factory=list)  # every text it ever showed
+
+
+@dataclass
+class MemoryPlatform:
+    """The thread's messages outlive surfaces, processes and queues."""
+
+    style: Style = STYLE
+    messages: list[Posted] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
+    before: list[Said] = field(default_factory=list)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)  # lost, unheard, throttled, full, gone: one per call
+    calls: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    platform: str = "slack"
+
+    def surface(self, address: Address, *, asked: str, author: str) -> Surface:
+        return MemorySurface(self)
+
+    async def serve(self) -> None:
+        await asyncio.Event().wait()
+
+    def trouble(self) -> str | None:
+        return None
+
+    def texts(self) -> list[str]:
+        return [message.text for message in self.messages]
+
+    async def until(self, met: object) -> None:
+        """Wait until `met()` holds after a change; the test's timeout bounds it."""
+        assert callable(met)
+        while not met():
+            self.changed.clear()
+            await self.changed.wait()
+
+
+class MemorySurface:
+    def __init__(self, platform: MemoryPlatform) -> None:
+        self._platform = platform
+        self.style = platform.style
+
+    async def working(self, label: str | None) -> None:
+        self._platform.labels.append(label)
+        self._platform.changed.set()
+
+    def _fault(self) -> str:
+        self._platform.calls += 1
+        fault = self._platform.faults.pop(0) if self._platform.faults else ""
+        match fault:
+            case "lost":
+                raise Unreachable("the call was lost")
+            case "throttled":
+                raise Throttled("slow down", 0.01)
+            case "gone":
+                raise Gone("channel deleted")
+        return fault
+
+    def _check(self, text: str) -> None:
+        if not text.strip():
+            raise Refused("empty text")
+        if self.style.measure(text) > self.style.limit:
+            raise Refused(f"{len(text)} characters are too long")
+
+    async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
+        await asyncio.sleep(0)
+        fault = self._fault()
+        self._check(text)
+        posted = self._add(key, text, finished=last, buttons=tuple(buttons))
+        if fault == "unheard":
+            raise Unreachable("the answer was lost")
+        return posted.id
+
+    def _add(self, key: PartKey, text: str, **more: object) -> Posted:
+        assert len(key.nonce) <= 25
+        posted = Posted(f"m{len(self._platform.messages)}", key, text, history=[text], **more)  # type: ignore[arg-type]
+        self._platform.messages.append(posted)
+        self._platform.changed.set()
+        return posted
+
+    def _message(self, message_id: str) -> Posted:
+        for message in self._platform.messages:
+            if message.id == message_id:
+                return message
+        raise Gone("no such message")
+
+    async def edit(
+        self,
+        key: PartKey,
+        message_id: str,
+        text: str,
+        *,
+        shown: str | None,
+        last: bool,
+        buttons: Sequence[Button] = (),
+    ) -> None:
+        await asyncio.sleep(0)
+        fault = self._fault()
+        if fault == "full" and not last:
+            raise PartFull("the stream expired")
+        self._check(text)
+        message = self._message(message_id)
+        if shown is not None:
+            assert shown in message.history, "the reply knows what it showed"
+            if self.style.appends:
+                assert text.startswith(shown), "live text is only appended"
+        assert key == message.key
+        message.text, message.finished, message.buttons = text, last, tuple(buttons)
+        message.history.append(text)
+        self._platform.changed.set()
+        if fault == "unheard":
+            raise Unreachable("the answer was lost")
+
+    async def delete(self, message_id: str) -> None:
+        self._fault()
+        self._platform.messages[:] = [one for one in self._platform.messages if one.id != message_id]
+
+    async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
+        fault = self._fault()
+        contents = tuple((file.name, file.path.read_bytes()) for file in files)
+        posted = self._add(key, text, finished=True, files=contents)
+        if fault == "unheard":
+            raise Unreachable("the answer was lost")
+        return posted.id
+
+    async def find(self, key: PartKey, *, after: str, known: Collection[str]) -> str | None:
+        for message in self._platform.messages:
+            if message.key == key:
+                return message.id
+        return None
+
+    async def earlier(self, before: str) -> Sequence[Said]:
+        self._fault()
+        return self._platform.before
+
+    async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
+        self._fault()
+        content = self._platform.contents[file.id]
+        if len(content) > max_bytes:
+            raise Refused("too large")
+        to.write_bytes(content)
+
+
+HERE = Address("slack", "T1", "C1", "100.0")
+
+
+def inbound(number: int = 1, text: str = "", *, thread: str = "100.0", **more: object) -> Inbound:
+    """Message `number` of a thread."""
+    author = str(more.pop("author", "U1"))
+    values = Inbound(
+        address=replace(HERE, thread=thread),
+        event_id=f"Ev{thread}-{number}",
+        message_id=f"{thread}-{number}",
+        position=number,
+        author=author,
+        author_name=author.replace("U", "Person "),
+        text=text or f"question {number}",
+    )
+    return replace(values, **more)  # type: ignore[arg-type]
