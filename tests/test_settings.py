@@ -97,7 +97,7 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
         ('[slack\nbot_token = "x"', "isn't valid TOML"),
         (GOOD.replace("bot_token", "bot_tokn"), "unknown key slack.bot_tokn; did you mean 'bot_token'?"),
         (GOOD.replace("[slack]", '[slack]\nmode = "sokket"'), "slack.mode: input should be 'socket' or 'http'"),
-        (GOOD.replace('bot_token = "xoxb-1"', 'bot_token = "nope"'), 'slack.bot_token: the bot token begins with "xoxb-"'),
+        (GOOD.replace('"xoxb-1"', '"nope"'), 'slack.bot_token: the bot token begins with "xoxb-"'),
         (GOOD.replace('kind = "echo"', ""), "agents.support.kind is missing"),
         (GOOD.replace('default_agent = "support"', 'default_agent = "suport"'), "did you mean 'support'?"),
         (GOOD.replace('agent = "sales"', 'agent = "nobody"'), "routes\\[0\\].agent names the agent 'nobody'"),
@@ -132,7 +132,9 @@ def test_a_file_that_isnt_there_is_said(tmp_path: Path) -> None:
         ('kind = "toqan"\napi_key = "k"\napi_kye = "k"', "agents.a.api_kye is unknown; a toqan agent takes"),
     ],
 )
-async def test_an_agents_mistake_is_said_with_what_its_kind_takes(tmp_path: Path, table: str, sentence: str) -> None:
+async def test_an_agents_mistake_is_said_with_what_its_kind_takes(
+    tmp_path: Path, table: str, sentence: str
+) -> None:
     import httpx
 
     settings = load(write(tmp_path, f"[agents.a]\n{table}\n"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlmodel import col, select
 
-from bridge.store.database import Database
+from bridge.store.database import Database, undisturbed
 from bridge.store.queue import Queue
 from bridge.store.tables import Made, Part, Thread, Turn
 from bridge.turns.inbound import Address
@@ -29,6 +29,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @undisturbed
     async def turns(self, *, state: str | None, thread: str | None, limit: int) -> list[Record]:
         """Newest first. `thread` is its id on the platform."""
         query = select(Turn, Thread).join(Thread, col(Thread.id) == col(Turn.thread_id))
@@ -40,6 +41,7 @@ class Ledger:
             rows = await session.exec(query.order_by(col(Turn.received_at).desc()).limit(limit))
             return [Record(turn, place) for turn, place in rows]
 
+    @undisturbed
     async def turn(self, turn: str) -> Record | None:
         async with self._database.transaction() as session:
             found = await session.get(Turn, turn)

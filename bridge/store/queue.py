@@ -19,11 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from adapters.base import Checkpoint, Exchange
+from adapters.base import Checkpoint, Exchange, RateLimited, TimedOut, Unavailable
 from bridge.store.database import Database, undisturbed
 from bridge.store.tables import (
     ACTIVE,
-    PENDING,
     Made,
     Part,
     Replica,
@@ -34,6 +33,9 @@ from bridge.store.tables import (
     now,
 )
 from bridge.turns.inbound import Address, Inbound
+
+# Outcomes after which the agent may still have the question, and its answer.
+TAKEN_UP_AGAIN = (Unavailable.__name__, RateLimited.__name__, TimedOut.__name__)
 
 
 class Fenced(Exception):
@@ -90,7 +92,10 @@ class Queue:
     @undisturbed
     async def ask_again(self, turn_id: str, *, send: bool, thread: Address) -> bool:
         """A person's word on a turn that waits or failed: `send` puts it in once more, as a turn of its own with
-        a reply of its own; else it is left. False if it isn't this thread's or the word was given before."""
+        a reply of its own; else it is left. False if it isn't this thread's or the word was given before.
+
+        Where the agent has merely not been reached or not been waited for long enough, the new turn goes on from
+        the old one's checkpoint: the question may have arrived, and isn't asked twice."""
         async with self._database.transaction() as session:
             if (row := await self._locked(session, thread)) is None:
                 return False
@@ -99,6 +104,7 @@ class Queue:
             if turn is None or turn.thread_id != row.id or turn.state not in undecided or turn.outcome == "left":
                 return False
             values = turn.model_dump()
+            checkpoint = turn.checkpoint if turn.outcome in TAKEN_UP_AGAIN else turn.question
             turn.state, turn.outcome = TurnState.FAILED, "left"
             await session.flush()
             if send:
@@ -113,7 +119,7 @@ class Queue:
                         id=new_turn_id(),
                         event_key=key,
                         message_key=key,
-                        checkpoint=turn.question,
+                        checkpoint=checkpoint,
                         **fresh,
                     )
                 )
@@ -483,6 +489,3 @@ async def _execute(session: AsyncSession, statement: sa.UpdateBase) -> int:
 
 async def _update(session: AsyncSession, turn: str, **values: Any) -> None:
     await _execute(session, sa.update(Turn).where(col(Turn.id) == turn).values(**values))
-
-
-__all__ = ["PENDING", "Claim", "Fenced", "Queue", "Verdict", "new_turn_id"]

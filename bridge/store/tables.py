@@ -45,7 +45,6 @@ class TurnState(StrEnum):
 
 
 ACTIVE = (TurnState.ASKING, TurnState.REPLYING)
-PENDING = (TurnState.RECEIVED, *ACTIVE)
 
 
 def _text(**options: Any) -> Any:

@@ -97,9 +97,11 @@ class Reply:
         self._label_changed = asyncio.Event()
         self._signs: asyncio.Task[None] | None = None
         self._pump: asyncio.Task[None] | None = None
-        self.first_text_at: float | None = None  # loop time when the first words stood in the thread
+        self._began = 0.0
+        self.first_words_after: float | None = None  # seconds from the reply's beginning
 
     async def __aenter__(self) -> Self:
+        self._began = asyncio.get_running_loop().time()
         self._pump = asyncio.create_task(self._run(), name=f"reply {self._turn}")
         self._signs = asyncio.create_task(self._show_signs(), name=f"signs {self._turn}")
         return self
@@ -107,10 +109,10 @@ class Reply:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in (self._pump, self._signs):
-            if task is not None:
-                task.cancel()
-        await asyncio.wait([task for task in (self._pump, self._signs) if task is not None])
+        assert self._pump is not None and self._signs is not None  # noqa: S101, PT018  # made on entering
+        self._pump.cancel()
+        self._signs.cancel()
+        await asyncio.gather(self._pump, self._signs, return_exceptions=True)
 
     # --- what the turn says -----------------------------------------------------------------------------
 
@@ -196,9 +198,12 @@ class Reply:
             self._label_changed.clear()
             await self._surface.working(self._label)
 
-    def _start_over(self, text: str) -> None:
+    def _start_over_if_told(self) -> None:
         """The final, whole rendering: parts that read the same stay as they are, others are edited."""
+        if (text := self._replacement) is None:
+            return
         log.info("final text differs from the streamed one")
+        self._replacement = None
         self._raw, self._length = [text], len(text)
         renderer = Renderer(self._style.dialect)
         self._splitter = Splitter(self._style.limit, self._style.measure)
@@ -209,9 +214,7 @@ class Reply:
     async def _sync(self) -> None:
         """Bring part after part to what it should show, up to the open one."""
         while True:
-            if self._replacement is not None:
-                self._start_over(self._replacement)
-                self._replacement = None
+            self._start_over_if_told()
             index = self._settled
             if index == len(self._splitter.parts):
                 return
@@ -219,14 +222,14 @@ class Reply:
                 await self._bring(index)
             except PartFull as full:
                 log.info("part takes no more", part=index, reason=str(full))
-                self._splitter.cut()
+                if not self._splitter.parts[index].closed:
+                    self._splitter.cut()
                 continue
-            if self._replacement is not None:
-                continue
-            if self._is_settled(index):
-                self._settled += 1
-            elif not self._splitter.parts[index].closed:
-                return
+            if self._replacement is None:
+                if self._is_settled(index):
+                    self._settled += 1
+                elif not self._splitter.parts[index].closed:
+                    return
 
     def _is_settled(self, index: int) -> bool:
         part, message = self._splitter.parts[index], self._messages[str(index)]
@@ -256,8 +259,8 @@ class Reply:
             return message_id
 
         await self._once(key, post)
-        if self.first_text_at is None:
-            self.first_text_at = asyncio.get_running_loop().time()
+        if self.first_words_after is None:
+            self.first_words_after = asyncio.get_running_loop().time() - self._began
         for part, text in sent:
             await self._now_shows(key.name, part, text)
 

@@ -27,18 +27,16 @@ from adapters.base import (
     Files,
     Message,
     Question,
-    RateLimited,
     Stateless,
     Status,
     Table,
     Text,
     TimedOut,
-    Unavailable,
     Uncertain,
 )
 from adapters.text import safe_name
 from bridge.render.tables import preview, to_csv
-from bridge.store.queue import Claim, Fenced, Queue, Verdict
+from bridge.store.queue import TAKEN_UP_AGAIN, Claim, Fenced, Queue, Verdict
 from bridge.store.tables import Made, Turn, TurnState, now
 from bridge.turns.prepare import prepare
 from bridge.turns.reply import Reply
@@ -126,7 +124,14 @@ class TurnAtWork:
 
     def _log_end(self, reply: Reply) -> None:
         seconds = (now() - (self._turn.asked_at or self._turn.received_at)).total_seconds()
-        log.info("turn ended", outcome=self._turn.outcome, seconds=round(seconds, 3), parts=reply.part_count)
+        first = reply.first_words_after
+        log.info(
+            "turn ended",
+            outcome=self._turn.outcome,
+            seconds=round(seconds, 3),
+            first_words=round(first, 3) if first is not None else None,
+            parts=reply.part_count,
+        )
 
     # --- ask --------------------------------------------------------------------------------------------
 
@@ -252,7 +257,7 @@ class TurnAtWork:
                     Button("again", "Send it again", self._turn.id),
                     Button("leave", "Leave it", self._turn.id),
                 )
-            case Unavailable.__name__ | RateLimited.__name__:
+            case outcome if outcome in TAKEN_UP_AGAIN:
                 return (Button("again", "Try again", self._turn.id),)
             case _:
                 return ()

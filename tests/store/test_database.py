@@ -41,11 +41,13 @@ async def test_a_sqlite_file_serves_one_process(tmp_path: Path) -> None:
 
 
 async def test_sqlite_survives_a_power_cut_and_lets_others_read(tmp_path: Path) -> None:
-    async with open_database(f"sqlite:///{tmp_path / 'bridge.db'}", serve=True) as database:
-        async with database.engine.connect() as connection:
-            assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
-            assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar() == 2
-            assert (await connection.exec_driver_sql("PRAGMA foreign_keys")).scalar() == 1
+    async with (
+        open_database(f"sqlite:///{tmp_path / 'bridge.db'}", serve=True) as database,
+        database.engine.connect() as connection,
+    ):
+        assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
+        assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar() == 2
+        assert (await connection.exec_driver_sql("PRAGMA foreign_keys")).scalar() == 1
 
 
 async def test_an_older_postgres_is_not_migrated_behind_the_operators_back(postgres: str) -> None:

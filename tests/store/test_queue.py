@@ -19,7 +19,9 @@ HERE = Address("slack", "T1", "C1", "100.0")
 ALL = ["slack", "discord"]
 
 
-def inbound(number: int = 1, *, address: Address = HERE, text: str = "", author: str = "U1", **more: object) -> Inbound:
+def inbound(
+    number: int = 1, *, address: Address = HERE, text: str = "", author: str = "U1", **more: object
+) -> Inbound:
     return Inbound(
         address=address,
         event_id=str(more.pop("event_id", f"Ev{address.thread}{number}")),
@@ -141,14 +143,14 @@ async def test_a_replica_that_lost_its_thread_can_write_nothing(database: Databa
     assert taken_up.checkpoint == {"conversation": "conv", "data": {"step": 1}}
     assert taken_up.attempts == 2
     for write in (
-        lambda: frozen.record_checkpoint(old, turn.id, Checkpoint("other", {})),
-        lambda: frozen.record_verdict(old, turn.id, Verdict(TurnState.DONE, "done")),
-        lambda: frozen.record_end(old, turn.id, TurnState.DONE),
-        lambda: frozen.record_part(old, turn.id, "0", message_id="m"),
-        lambda: frozen.next_turn(old),
+        frozen.record_checkpoint(old, turn.id, Checkpoint("other", {})),
+        frozen.record_verdict(old, turn.id, Verdict(TurnState.DONE, "done")),
+        frozen.record_end(old, turn.id, TurnState.DONE),
+        frozen.record_part(old, turn.id, "0", message_id="m"),
+        frozen.next_turn(old),
     ):
         with pytest.raises(Fenced):
-            await write()
+            await write
     assert await healthy.conversation(new) == "conv"
 
 
@@ -329,3 +331,21 @@ async def test_whoever_is_cancelled_leaves_no_lock_behind(queue: Queue) -> None:
         await asyncio.wait([task])
         async with asyncio.timeout(5):
             assert await queue.knows(HERE)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "goes_on"), [("TimedOut", True), ("Unavailable", True), ("Rejected", False), ("Uncertain", False)]
+)
+async def test_trying_again_goes_on_where_the_agent_may_have_the_question(
+    queue: Queue, outcome: str, goes_on: bool
+) -> None:
+    await queue.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await queue.next_turn(claim)
+    assert turn is not None
+    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r1"}))
+    await finish(queue, claim, turn, as_=TurnState.FAILED, outcome=outcome)
+    assert await queue.ask_again(turn.id, send=True, thread=HERE)
+    again = await queue.next_turn(claim)
+    assert again is not None
+    assert again.checkpoint == ({"conversation": "c", "data": {"request": "r1"}} if goes_on else None)

@@ -137,7 +137,7 @@ async def test_a_restart_never_makes_a_message_shrink(monkeypatch: pytest.Monkey
         await platform.until(lambda: "six" in platform.messages[0].text)
         await asyncio.sleep(0)
     async with reply_on(platform, journal) as reply:
-        for word in "one two three four five six seven.".split():
+        for word in ["one", "two", "three", "four", "five", "six", "seven."]:
             reply.text(f"{word} ")
             await asyncio.sleep(0)
         await reply.finish()
