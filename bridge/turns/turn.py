@@ -36,7 +36,8 @@ from adapters.base import (
 )
 from adapters.text import safe_name
 from bridge.render.tables import preview, to_csv
-from bridge.store.queue import TAKEN_UP_AGAIN, Claim, Fenced, Queue, Verdict
+from bridge.store.arrivals import TAKEN_UP_AGAIN
+from bridge.store.queue import Claim, Fenced, Queue, Verdict
 from bridge.store.tables import Made, Turn, TurnState, now
 from bridge.turns.prepare import prepare
 from bridge.turns.reply import Reply

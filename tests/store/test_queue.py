@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.base import Checkpoint
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
+from bridge.store.ledger import Ledger
 from bridge.store.queue import Claim, Fenced, Queue, Verdict
 from bridge.store.tables import Made, Replica, ThreadState, Turn, TurnState, now
 from bridge.turns.inbound import Address, Inbound, RemoteFile
@@ -45,10 +47,10 @@ async def finish(queue: Queue, claim: Claim, turn: Turn, *, as_: TurnState = Tur
     await queue.record_end(claim, turn.id, as_)
 
 
-async def test_a_message_delivered_again_is_stored_once(queue: Queue) -> None:
-    assert await queue.put(inbound(1), "support")
-    assert not await queue.put(inbound(1), "support"), "the same event"
-    assert not await queue.put(inbound(1, event_id="another"), "support"), "another event of the same message"
+async def test_a_message_delivered_again_is_stored_once(arrivals: Arrivals, queue: Queue) -> None:
+    assert await arrivals.put(inbound(1), "support")
+    assert not await arrivals.put(inbound(1), "support"), "the same event"
+    assert not await arrivals.put(inbound(1, event_id="another"), "support"), "another event of the same message"
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
@@ -57,14 +59,14 @@ async def test_a_message_delivered_again_is_stored_once(queue: Queue) -> None:
     assert await queue.next_turn(claim) is None
 
 
-async def test_many_deliveries_at_once_are_stored_once(queue: Queue) -> None:
-    stored = await asyncio.gather(*(queue.put(inbound(1, event_id=f"e{n % 3}"), "a") for n in range(12)))
+async def test_many_deliveries_at_once_are_stored_once(arrivals: Arrivals, queue: Queue) -> None:
+    stored = await asyncio.gather(*(arrivals.put(inbound(1, event_id=f"e{n % 3}"), "a") for n in range(12)))
     assert sum(stored) == 1
 
 
-async def test_turns_of_a_thread_run_in_the_order_they_were_written(queue: Queue) -> None:
+async def test_turns_of_a_thread_run_in_the_order_they_were_written(arrivals: Arrivals, queue: Queue) -> None:
     for number in (3, 1, 2):
-        await queue.put(inbound(number), "a")
+        await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
     seen = []
     while (turn := await queue.next_turn(claim)) is not None:
@@ -73,40 +75,42 @@ async def test_turns_of_a_thread_run_in_the_order_they_were_written(queue: Queue
     assert seen == [1, 2, 3]
 
 
-async def test_a_running_thread_is_not_claimed_again_and_others_are(queue: Queue) -> None:
+async def test_a_running_thread_is_not_claimed_again_and_others_are(arrivals: Arrivals, queue: Queue) -> None:
     other = Address("discord", "G1", "C9", "C9")
-    await queue.put(inbound(1), "a")
+    await arrivals.put(inbound(1), "a")
     await claim_one(queue)
-    await queue.put(inbound(2), "a")
-    await queue.put(inbound(1, address=other), "a")
+    await arrivals.put(inbound(2), "a")
+    await arrivals.put(inbound(1, address=other), "a")
     assert [claim.address for claim in await queue.claim(10, ALL)] == [other]
 
 
-async def test_only_served_platforms_are_claimed(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_only_served_platforms_are_claimed(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     assert await queue.claim(10, ["discord"]) == []
     assert len(await queue.claim(10, ["slack"])) == 1
 
 
-async def test_two_replicas_never_claim_the_same_thread(database: Database) -> None:
+async def test_two_replicas_never_claim_the_same_thread(arrivals: Arrivals, database: Database) -> None:
     queues = [Queue(database, f"replica-{n}") for n in range(3)]
     for number in range(20):
-        await queues[0].put(inbound(number, address=Address("slack", "T", "C", str(number))), "a")
+        await arrivals.put(inbound(number, address=Address("slack", "T", "C", str(number))), "a")
     claims = await asyncio.gather(*(queue.claim(4, ALL) for queue in queues for _ in range(4)))
     threads = [claim.thread for some in claims for claim in some]
     assert len(threads) == len(set(threads)) == 20
 
 
-async def test_a_turn_that_arrives_while_its_thread_is_released_is_not_stranded(database: Database) -> None:
+async def test_a_turn_that_arrives_while_its_thread_is_released_is_not_stranded(
+    arrivals: Arrivals, database: Database
+) -> None:
     queues = [Queue(database, f"replica-{n}") for n in range(2)]
     for number in range(1, 30):
-        await queues[0].put(inbound(number), "a")
+        await arrivals.put(inbound(number), "a")
         claim = await claim_one(queues[0])
         turn = await queues[0].next_turn(claim)
         assert turn is not None
         await finish(queues[0], claim, turn)
         arrived, released = await asyncio.gather(
-            queues[1].put(inbound(1000 + number), "a"), queues[0].next_turn(claim)
+            arrivals.put(inbound(1000 + number), "a"), queues[0].next_turn(claim)
         )
         assert arrived
         if released is None:
@@ -118,9 +122,11 @@ async def test_a_turn_that_arrives_while_its_thread_is_released_is_not_stranded(
         assert await queues[0].next_turn(claim) is None
 
 
-async def test_the_database_refuses_a_second_active_turn(queue: Queue, database: Database) -> None:
-    await queue.put(inbound(1), "a")
-    await queue.put(inbound(2), "a")
+async def test_the_database_refuses_a_second_active_turn(
+    arrivals: Arrivals, queue: Queue, database: Database
+) -> None:
+    await arrivals.put(inbound(1), "a")
+    await arrivals.put(inbound(2), "a")
     claim = await claim_one(queue)
     await queue.next_turn(claim)
     with pytest.raises(sa.exc.IntegrityError):
@@ -128,9 +134,9 @@ async def test_the_database_refuses_a_second_active_turn(queue: Queue, database:
             await session.exec(sa.update(Turn).values(state=TurnState.ASKING))
 
 
-async def test_a_replica_that_lost_its_thread_can_write_nothing(database: Database) -> None:
+async def test_a_replica_that_lost_its_thread_can_write_nothing(arrivals: Arrivals, database: Database) -> None:
     frozen, healthy = Queue(database, "frozen"), Queue(database, "healthy")
-    await frozen.put(inbound(1), "a")
+    await arrivals.put(inbound(1), "a")
     old = await claim_one(frozen)
     turn = await frozen.next_turn(old)
     assert turn is not None
@@ -154,9 +160,9 @@ async def test_a_replica_that_lost_its_thread_can_write_nothing(database: Databa
     assert await healthy.conversation(new) == "conv"
 
 
-async def test_threads_of_a_living_replica_are_left_alone(database: Database) -> None:
+async def test_threads_of_a_living_replica_are_left_alone(arrivals: Arrivals, database: Database) -> None:
     mine, other = Queue(database, "mine"), Queue(database, "other")
-    await mine.put(inbound(1), "a")
+    await arrivals.put(inbound(1), "a")
     await mine.heartbeat()
     claim = await claim_one(mine)
     assert await other.reclaim([], LEASE) == 0
@@ -169,8 +175,8 @@ async def test_threads_of_a_living_replica_are_left_alone(database: Database) ->
     assert await other.reclaim([], LEASE) == 1
 
 
-async def test_a_released_thread_goes_on_where_it_stood(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_a_released_thread_goes_on_where_it_stood(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
@@ -186,8 +192,10 @@ async def test_a_released_thread_goes_on_where_it_stood(queue: Queue) -> None:
     )
 
 
-async def test_what_a_person_writes_next_answers_the_question(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_what_a_person_writes_next_answers_the_question(
+    arrivals: Arrivals, queue: Queue, database: Database
+) -> None:
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     asked = await queue.next_turn(claim)
     assert asked is not None
@@ -195,16 +203,18 @@ async def test_what_a_person_writes_next_answers_the_question(queue: Queue) -> N
     await finish(queue, claim, asked, as_=TurnState.WAITING, outcome="question", answer="which one?")
     assert await queue.next_turn(claim) is None, "a waiting thread is idle"
 
-    await queue.put(inbound(2, text="the blue one"), "a")
+    await arrivals.put(inbound(2, text="the blue one"), "a")
     claim = await claim_one(queue)
     answer = await queue.next_turn(claim)
     assert answer is not None
     assert answer.checkpoint == {"conversation": "c", "data": {"phase": "waiting"}}
-    assert (await queue.turn_at(asked.id, HERE)).state == TurnState.DONE  # type: ignore[union-attr]
+    before = await Ledger(database).turn(asked.id)
+    assert before is not None
+    assert before.turn.state == TurnState.DONE
 
 
-async def test_an_uncertain_turn_is_sent_again_once(queue: Queue) -> None:
-    await queue.put(inbound(1, files=(RemoteFile("F1", "a.txt", "text/plain", 3, "https://x"),)), "a")
+async def test_an_uncertain_turn_is_sent_again_once(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1, files=(RemoteFile("F1", "a.txt", "text/plain", 3, "https://x"),)), "a")
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
@@ -212,8 +222,8 @@ async def test_an_uncertain_turn_is_sent_again_once(queue: Queue) -> None:
     assert await queue.next_turn(claim) is None
 
     elsewhere = Address("slack", "T1", "C1", "999.0")
-    assert not await queue.ask_again(turn.id, send=True, thread=elsewhere), "another thread's button"
-    pressed = await asyncio.gather(*(queue.ask_again(turn.id, send=True, thread=HERE) for _ in range(4)))
+    assert not await arrivals.ask_again(turn.id, send=True, thread=elsewhere), "another thread's button"
+    pressed = await asyncio.gather(*(arrivals.ask_again(turn.id, send=True, thread=HERE) for _ in range(4)))
     assert sum(pressed) == 1
     claim = await claim_one(queue)
     again = await queue.next_turn(claim)
@@ -224,29 +234,29 @@ async def test_an_uncertain_turn_is_sent_again_once(queue: Queue) -> None:
     assert await queue.next_turn(claim) is None
 
 
-async def test_an_uncertain_turn_is_left_behind_by_the_next_message(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_an_uncertain_turn_is_left_behind_by_the_next_message(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
     await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
-    await queue.put(inbound(2), "a")
+    await arrivals.put(inbound(2), "a")
     following = await queue.next_turn(claim)
     assert following is not None
     assert following.checkpoint is None
-    assert not await queue.ask_again(turn.id, send=True, thread=HERE)
+    assert not await arrivals.ask_again(turn.id, send=True, thread=HERE)
 
 
-async def test_edits_and_deletions_count_until_the_turn_is_asked(queue: Queue) -> None:
+async def test_edits_and_deletions_count_until_the_turn_is_asked(arrivals: Arrivals, queue: Queue) -> None:
     for number in (1, 2, 3):
-        await queue.put(inbound(number), "a")
+        await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
     running = await queue.next_turn(claim)
     assert running is not None
-    assert not await queue.change_text(HERE, "1.0", "too late")
-    assert not await queue.withdraw(HERE, "1.0")
-    assert await queue.change_text(HERE, "2.0", "better words")
-    assert await queue.withdraw(HERE, "3.0")
+    assert not await arrivals.change_text(HERE, "1.0", "too late")
+    assert not await arrivals.withdraw(HERE, "1.0")
+    assert await arrivals.change_text(HERE, "2.0", "better words")
+    assert await arrivals.withdraw(HERE, "3.0")
     await finish(queue, claim, running)
     second = await queue.next_turn(claim)
     assert second is not None
@@ -255,8 +265,8 @@ async def test_edits_and_deletions_count_until_the_turn_is_asked(queue: Queue) -
     assert await queue.next_turn(claim) is None
 
 
-async def test_a_part_is_written_down_bit_by_bit(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_a_part_is_written_down_bit_by_bit(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
@@ -271,8 +281,8 @@ async def test_a_part_is_written_down_bit_by_bit(queue: Queue) -> None:
     assert await queue.parts(turn.id) == {}
 
 
-async def test_the_verdict_holds_all_that_delivery_needs(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_the_verdict_holds_all_that_delivery_needs(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
@@ -288,9 +298,9 @@ async def test_the_verdict_holds_all_that_delivery_needs(queue: Queue) -> None:
     assert [row.table for row in await queue.made(turn.id)] == [table]
 
 
-async def test_earlier_exchanges_come_oldest_first_and_bounded(queue: Queue) -> None:
+async def test_earlier_exchanges_come_oldest_first_and_bounded(arrivals: Arrivals, queue: Queue) -> None:
     for number in (1, 2, 3):
-        await queue.put(inbound(number, author=f"U{number % 2}"), "a")
+        await arrivals.put(inbound(number, author=f"U{number % 2}"), "a")
     claim = await claim_one(queue)
     while (turn := await queue.next_turn(claim)) is not None:
         await finish(queue, claim, turn, answer=f"answer {turn.position}")
@@ -301,16 +311,16 @@ async def test_earlier_exchanges_come_oldest_first_and_bounded(queue: Queue) -> 
     assert await queue.people(claim.thread) == 2
 
 
-async def test_a_thread_is_known_once_the_agent_was_called_into_it(queue: Queue) -> None:
-    assert not await queue.knows(HERE)
-    await queue.put(inbound(1), "a")
-    assert await queue.knows(HERE)
-    assert not await queue.knows(Address("slack", "T1", "C1", "101.0"))
+async def test_a_thread_is_known_once_the_agent_was_called_into_it(arrivals: Arrivals, queue: Queue) -> None:
+    assert not await arrivals.knows(HERE)
+    await arrivals.put(inbound(1), "a")
+    assert await arrivals.knows(HERE)
+    assert not await arrivals.knows(Address("slack", "T1", "C1", "101.0"))
     claim = await claim_one(queue)
-    assert await queue.active_turn(HERE) is None
+    assert await arrivals.active_turn(HERE) is None
     turn = await queue.next_turn(claim)
     assert turn is not None
-    assert await queue.active_turn(HERE) == turn.id
+    assert await arrivals.active_turn(HERE) == turn.id
 
 
 def test_the_states_are_what_operators_script_against() -> None:
@@ -320,8 +330,8 @@ def test_the_states_are_what_operators_script_against() -> None:
     assert [state.value for state in ThreadState] == ["idle", "ready", "running"]
 
 
-async def test_whoever_is_cancelled_leaves_no_lock_behind(queue: Queue) -> None:
-    await queue.put(inbound(1), "a")
+async def test_whoever_is_cancelled_leaves_no_lock_behind(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     for turns_of_the_loop in range(0, 60, 3):
         task = asyncio.create_task(queue.next_turn(claim))
@@ -330,22 +340,22 @@ async def test_whoever_is_cancelled_leaves_no_lock_behind(queue: Queue) -> None:
         task.cancel()
         await asyncio.wait([task])
         async with asyncio.timeout(5):
-            assert await queue.knows(HERE)
+            assert await arrivals.knows(HERE)
 
 
 @pytest.mark.parametrize(
     ("outcome", "goes_on"), [("TimedOut", True), ("Unavailable", True), ("Rejected", False), ("Uncertain", False)]
 )
 async def test_trying_again_goes_on_where_the_agent_may_have_the_question(
-    queue: Queue, outcome: str, goes_on: bool
+    arrivals: Arrivals, queue: Queue, outcome: str, goes_on: bool
 ) -> None:
-    await queue.put(inbound(1), "a")
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await queue.next_turn(claim)
     assert turn is not None
     await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r1"}))
     await finish(queue, claim, turn, as_=TurnState.FAILED, outcome=outcome)
-    assert await queue.ask_again(turn.id, send=True, thread=HERE)
+    assert await arrivals.ask_again(turn.id, send=True, thread=HERE)
     again = await queue.next_turn(claim)
     assert again is not None
     assert again.checkpoint == ({"conversation": "c", "data": {"request": "r1"}} if goes_on else None)

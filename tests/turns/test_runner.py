@@ -24,6 +24,7 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, create_engine, database_url
 from bridge.store.ledger import Ledger
 from bridge.store.queue import Queue
@@ -55,7 +56,7 @@ class Bridge:
             grace=limits.get("grace", 0.0),
         )
         self.intake = Intake(
-            self.queue,
+            Arrivals(database),
             agent_for=lambda _: "support",
             wake=self.runner.wake,
             stop_turn=self.runner.stop_turn,
