@@ -47,6 +47,17 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """A turn to work on, with what its thread has to do with it."""
+
+    turn: Turn
+    conversation: str | None
+    parts: Mapping[str, Part]  # of this turn, from earlier attempts
+    posted: frozenset[str]  # message ids of every reply in the thread
+    people: int  # who have asked in the thread
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """How asking ended: the whole reply, and the state that the turn ends in once it is delivered."""
 
@@ -85,7 +96,7 @@ class Queue:
             return claims
 
     @undisturbed
-    async def next_turn(self, claim: Claim) -> Turn | None:
+    async def next_turn(self, claim: Claim) -> Work | None:
         """The turn to work on: one that was begun before, else the oldest. None released the thread."""
         async with self._database.transaction() as session:
             thread = await self._fence(session, claim)
@@ -99,7 +110,8 @@ class Queue:
                 await self._settle_waiting(session, turn)
                 turn.state, turn.asked_at = TurnState.ASKING, now()
             turn.attempts += 1
-            return turn
+            await session.flush()
+            return await _work(session, turn, thread.conversation)
 
     async def _settle_waiting(self, session: AsyncSession, turn: Turn) -> None:
         """What a person writes next answers the agent's question, or leaves an uncertain turn behind."""
@@ -113,11 +125,6 @@ class Queue:
             else:
                 earlier.state, earlier.outcome = TurnState.FAILED, "left"
             earlier.ended_at = now()
-
-    @undisturbed
-    async def conversation(self, claim: Claim) -> str | None:
-        async with self._database.transaction() as session:
-            return (await self._fence(session, claim)).conversation
 
     @undisturbed
     async def release(self, claims: Collection[Claim]) -> None:
@@ -180,36 +187,10 @@ class Queue:
     # --- read -----------------------------------------------------------------------------------------------
 
     @undisturbed
-    async def parts(self, turn: str) -> Mapping[str, Part]:
-        async with self._database.transaction() as session:
-            rows = await session.exec(select(Part).where(col(Part.turn_id) == turn))
-            return {row.name: row for row in rows}
-
-    @undisturbed
     async def made(self, turn: str) -> Sequence[Made]:
         async with self._database.transaction() as session:
             rows = await session.exec(select(Made).where(col(Made.turn_id) == turn).order_by(col(Made.index)))
             return rows.all()
-
-    @undisturbed
-    async def posted_in(self, thread: int) -> set[str]:
-        """Every message id that the replies of a thread have."""
-        async with self._database.transaction() as session:
-            rows = await session.exec(
-                select(Part.message_id)
-                .join(Turn, col(Turn.id) == col(Part.turn_id))
-                .where(col(Turn.thread_id) == thread, col(Part.message_id).is_not(None))
-            )
-            return {row for row in rows if row is not None}
-
-    @undisturbed
-    async def people(self, thread: int) -> int:
-        """How many people the agent has been asked by in a thread."""
-        async with self._database.transaction() as session:
-            rows = await session.exec(
-                select(sa.func.count(sa.distinct(col(Turn.author)))).where(col(Turn.thread_id) == thread)
-            )
-            return int(rows.one())
 
     @undisturbed
     async def exchanges(self, thread: int, limit: int) -> tuple[Exchange, ...]:
@@ -300,3 +281,17 @@ async def _first(session: AsyncSession, thread: int, states: Sequence[TurnState]
         .limit(1)
     )
     return found.first()
+
+
+async def _work(session: AsyncSession, turn: Turn, conversation: str | None) -> Work:
+    of_thread = col(Turn.thread_id) == turn.thread_id
+    rows = await session.exec(select(Part).join(Turn, col(Turn.id) == col(Part.turn_id)).where(of_thread))
+    parts = rows.all()
+    people = await session.exec(select(sa.func.count(sa.distinct(col(Turn.author)))).where(of_thread))
+    return Work(
+        turn=turn,
+        conversation=conversation,
+        parts={part.name: part for part in parts if part.turn_id == turn.id},
+        posted=frozenset(part.message_id for part in parts if part.message_id is not None),
+        people=int(people.one()),
+    )

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent
-from bridge.store.queue import Claim, Fenced, Queue, Verdict
-from bridge.store.tables import Turn, TurnState
+from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
+from bridge.store.tables import TurnState
 from bridge.turns.surface import FrontEnd
 from bridge.turns.turn import TurnAtWork
 
@@ -118,9 +118,9 @@ class Runner:
         """Work off a thread's turns. Whatever ends this early leaves the thread to the next sweep."""
         with bound_contextvars(thread=claim.thread, platform=claim.address.platform, agent=claim.agent):
             try:
-                while (turn := await self._queue.next_turn(claim)) is not None:
-                    with bound_contextvars(turn=turn.id):
-                        await self._work(claim, turn)
+                while (work := await self._queue.next_turn(claim)) is not None:
+                    with bound_contextvars(turn=work.turn.id):
+                        await self._work(claim, work)
             except Fenced:
                 log.warning("thread was taken over by another replica")
             except Exception:  # one thread's trouble is not the others'; the sweep takes it up again
@@ -129,7 +129,8 @@ class Runner:
                 self._held.pop(claim.thread, None)
                 self._wake.set()
 
-    async def _work(self, claim: Claim, turn: Turn) -> None:
+    async def _work(self, claim: Claim, work: Work) -> None:
+        turn = work.turn
         agent = self._agents.get(claim.agent)
         if agent is None:
             log.error("agent isn't configured any more")
@@ -141,7 +142,7 @@ class Runner:
             claim.address, asked=turn.message_id, author=turn.author
         )
         at_work = TurnAtWork(
-            self._queue, claim, turn, surface, agent, self._deadline(claim.agent), self._max_attachment_bytes
+            self._queue, claim, work, surface, agent, self._deadline(claim.agent), self._max_attachment_bytes
         )
         self._at_work[turn.id] = at_work
         try:

@@ -37,7 +37,7 @@ from adapters.base import (
 from adapters.text import safe_name
 from bridge.render.tables import preview, to_csv
 from bridge.store.arrivals import TAKEN_UP_AGAIN
-from bridge.store.queue import Claim, Fenced, Queue, Verdict
+from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
 from bridge.store.tables import Made, Turn, TurnState, now
 from bridge.turns.prepare import prepare
 from bridge.turns.reply import Reply
@@ -69,7 +69,7 @@ class TurnAtWork:
         self,
         queue: Queue,
         claim: Claim,
-        turn: Turn,
+        work: Work,
         surface: Surface,
         agent: Agent,
         deadline: float,
@@ -77,7 +77,9 @@ class TurnAtWork:
     ) -> None:
         self._queue = queue
         self._claim = claim
-        self._turn = turn
+        self._turn = turn = work.turn
+        self._before = work
+        self._conversation = work.conversation
         self._surface = surface
         self._agent = agent
         self._deadline = deadline
@@ -107,11 +109,14 @@ class TurnAtWork:
 
     async def _work(self, folder: Path) -> None:
         turn = self._turn
-        rows = await self._queue.parts(turn.id)
-        known = await self._queue.posted_in(self._claim.thread)
         journal = TurnJournal(self._queue, self._claim, turn.id)
         async with Reply(
-            self._surface, journal, turn=turn.id, asked=turn.message_id, rows=rows, known=known
+            self._surface,
+            journal,
+            turn=turn.id,
+            asked=turn.message_id,
+            rows=self._before.parts,
+            known=set(self._before.posted),
         ) as reply:
             if turn.state == TurnState.ASKING:
                 reply.working("")
@@ -163,18 +168,16 @@ class TurnAtWork:
         return max(left, RESUMED_SECONDS) if self._turn.attempts > 1 else left
 
     async def _prepare(self, folder: Path) -> tuple[Message, list[str]]:
-        thread = self._claim.thread
-        named = not self._turn.direct and await self._queue.people(thread) > 1
+        named = not self._turn.direct and self._before.people > 1
         history: tuple[Exchange, ...] = ()
         if isinstance(self._agent, Stateless):
-            history = await self._queue.exchanges(thread, self._agent.remembers)
+            history = await self._queue.exchanges(self._claim.thread, self._agent.remembers)
         return await prepare(
             self._turn, self._surface, folder, named=named, max_bytes=self._max_bytes, history=history
         )
 
     async def _listen(self, reply: Reply, message: Message, made: list[Made]) -> Verdict:
-        conversation = await self._queue.conversation(self._claim)
-        events = self._agent.ask(conversation, message, resume=self._checkpoint)
+        events = self._agent.ask(self._conversation, message, resume=self._checkpoint)
         stopping = asyncio.create_task(self._stop_when_told(reply), name=f"stop {self._turn.id}")
         try:
             return await self._hear(reply, events, made)
@@ -188,6 +191,7 @@ class TurnAtWork:
                 match event:
                     case Checkpoint():
                         self._checkpoint = event
+                        self._conversation = event.conversation or self._conversation
                         await self._queue.record_checkpoint(self._claim, self._turn.id, event)
                     case Text(delta) if not self._stopped.is_set():
                         if len(delta) + reply.length > MAX_ANSWER:
@@ -288,10 +292,9 @@ class TurnAtWork:
         if not isinstance(self._agent, Files):
             raise AgentError("the agent yields files but can't give their bytes")
         limit = self._surface.style.max_file_bytes
-        conversation = await self._queue.conversation(self._claim) or ""
         size = 0
         with path.open("wb") as out:
-            async for chunk in self._agent.download(conversation, made.ref):
+            async for chunk in self._agent.download(self._conversation or "", made.ref):
                 size += len(chunk)
                 if size > limit:
                     raise Refused(f"larger than the platform takes ({limit} bytes)")

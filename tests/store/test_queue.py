@@ -12,7 +12,7 @@ from adapters.base import Checkpoint
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
-from bridge.store.queue import Claim, Fenced, Queue, Verdict
+from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
 from bridge.store.tables import Made, Replica, ThreadState, Turn, TurnState, now
 from bridge.turns.inbound import Address, Inbound, RemoteFile
 
@@ -41,6 +41,11 @@ async def claim_one(queue: Queue) -> Claim:
     return claim
 
 
+async def next_turn(queue: Queue, claim: Claim) -> Turn | None:
+    work = await queue.next_turn(claim)
+    return work.turn if work is not None else None
+
+
 async def finish(queue: Queue, claim: Claim, turn: Turn, *, as_: TurnState = TurnState.DONE, **more: str) -> None:
     verdict = Verdict(as_, more.pop("outcome", "done"), **more)  # type: ignore[arg-type]
     await queue.record_verdict(claim, turn.id, verdict)
@@ -52,11 +57,11 @@ async def test_a_message_delivered_again_is_stored_once(arrivals: Arrivals, queu
     assert not await arrivals.put(inbound(1), "support"), "the same event"
     assert not await arrivals.put(inbound(1, event_id="another"), "support"), "another event of the same message"
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     assert (turn.text, turn.author_name, claim.agent) == ("question 1", "name of U1", "support")
     await finish(queue, claim, turn)
-    assert await queue.next_turn(claim) is None
+    assert await next_turn(queue, claim) is None
 
 
 async def test_many_deliveries_at_once_are_stored_once(arrivals: Arrivals, queue: Queue) -> None:
@@ -69,7 +74,7 @@ async def test_turns_of_a_thread_run_in_the_order_they_were_written(arrivals: Ar
         await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
     seen = []
-    while (turn := await queue.next_turn(claim)) is not None:
+    while (turn := await next_turn(queue, claim)) is not None:
         seen.append(turn.position)
         await finish(queue, claim, turn)
     assert seen == [1, 2, 3]
@@ -106,20 +111,20 @@ async def test_a_turn_that_arrives_while_its_thread_is_released_is_not_stranded(
     for number in range(1, 30):
         await arrivals.put(inbound(number), "a")
         claim = await claim_one(queues[0])
-        turn = await queues[0].next_turn(claim)
+        turn = await next_turn(queues[0], claim)
         assert turn is not None
         await finish(queues[0], claim, turn)
         arrived, released = await asyncio.gather(
-            arrivals.put(inbound(1000 + number), "a"), queues[0].next_turn(claim)
+            arrivals.put(inbound(1000 + number), "a"), next_turn(queues[0], claim)
         )
         assert arrived
         if released is None:
             claim = await claim_one(queues[0])
-            released = await queues[0].next_turn(claim)
+            released = await next_turn(queues[0], claim)
         assert released is not None
         assert released.position == 1000 + number
         await finish(queues[0], claim, released)
-        assert await queues[0].next_turn(claim) is None
+        assert await next_turn(queues[0], claim) is None
 
 
 async def test_the_database_refuses_a_second_active_turn(
@@ -128,7 +133,7 @@ async def test_the_database_refuses_a_second_active_turn(
     await arrivals.put(inbound(1), "a")
     await arrivals.put(inbound(2), "a")
     claim = await claim_one(queue)
-    await queue.next_turn(claim)
+    await next_turn(queue, claim)
     with pytest.raises(sa.exc.IntegrityError):
         async with database.transaction() as session:
             await session.exec(sa.update(Turn).values(state=TurnState.ASKING))
@@ -138,16 +143,17 @@ async def test_a_replica_that_lost_its_thread_can_write_nothing(arrivals: Arriva
     frozen, healthy = Queue(database, "frozen"), Queue(database, "healthy")
     await arrivals.put(inbound(1), "a")
     old = await claim_one(frozen)
-    turn = await frozen.next_turn(old)
+    turn = await next_turn(frozen, old)
     assert turn is not None
     await frozen.record_checkpoint(old, turn.id, Checkpoint("conv", {"step": 1}))
 
     assert await healthy.reclaim([], LEASE) == 1, "the frozen replica has no heartbeat"
     new = await claim_one(healthy)
-    taken_up = await healthy.next_turn(new)
-    assert taken_up is not None
-    assert taken_up.checkpoint == {"conversation": "conv", "data": {"step": 1}}
-    assert taken_up.attempts == 2
+    work = await healthy.next_turn(new)
+    assert work is not None
+    assert work.turn.checkpoint == {"conversation": "conv", "data": {"step": 1}}
+    assert work.turn.attempts == 2
+    assert work.conversation == "conv"
     for write in (
         frozen.record_checkpoint(old, turn.id, Checkpoint("other", {})),
         frozen.record_verdict(old, turn.id, Verdict(TurnState.DONE, "done")),
@@ -157,7 +163,9 @@ async def test_a_replica_that_lost_its_thread_can_write_nothing(arrivals: Arriva
     ):
         with pytest.raises(Fenced):
             await write
-    assert await healthy.conversation(new) == "conv"
+    again = await healthy.next_turn(new)
+    assert again is not None
+    assert again.conversation == "conv"
 
 
 async def test_threads_of_a_living_replica_are_left_alone(arrivals: Arrivals, database: Database) -> None:
@@ -178,12 +186,12 @@ async def test_threads_of_a_living_replica_are_left_alone(arrivals: Arrivals, da
 async def test_a_released_thread_goes_on_where_it_stood(arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r"}))
     await queue.release([claim])
     again = await claim_one(queue)
-    resumed = await queue.next_turn(again)
+    resumed = await next_turn(queue, again)
     assert resumed is not None
     assert (resumed.id, resumed.state, resumed.checkpoint) == (
         turn.id,
@@ -197,15 +205,15 @@ async def test_what_a_person_writes_next_answers_the_question(
 ) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    asked = await queue.next_turn(claim)
+    asked = await next_turn(queue, claim)
     assert asked is not None
     await queue.record_checkpoint(claim, asked.id, Checkpoint("c", {"phase": "waiting"}))
     await finish(queue, claim, asked, as_=TurnState.WAITING, outcome="question", answer="which one?")
-    assert await queue.next_turn(claim) is None, "a waiting thread is idle"
+    assert await next_turn(queue, claim) is None, "a waiting thread is idle"
 
     await arrivals.put(inbound(2, text="the blue one"), "a")
     claim = await claim_one(queue)
-    answer = await queue.next_turn(claim)
+    answer = await next_turn(queue, claim)
     assert answer is not None
     assert answer.checkpoint == {"conversation": "c", "data": {"phase": "waiting"}}
     before = await Ledger(database).turn(asked.id)
@@ -216,32 +224,32 @@ async def test_what_a_person_writes_next_answers_the_question(
 async def test_an_uncertain_turn_is_sent_again_once(arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1, files=(RemoteFile("F1", "a.txt", "text/plain", 3, "https://x"),)), "a")
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
-    assert await queue.next_turn(claim) is None
+    assert await next_turn(queue, claim) is None
 
     elsewhere = Address("slack", "T1", "C1", "999.0")
     assert not await arrivals.ask_again(turn.id, send=True, thread=elsewhere), "another thread's button"
     pressed = await asyncio.gather(*(arrivals.ask_again(turn.id, send=True, thread=HERE) for _ in range(4)))
     assert sum(pressed) == 1
     claim = await claim_one(queue)
-    again = await queue.next_turn(claim)
+    again = await next_turn(queue, claim)
     assert again is not None
     assert (again.text, again.attachments, again.checkpoint) == (turn.text, turn.attachments, None)
     assert again.id != turn.id
     await finish(queue, claim, again)
-    assert await queue.next_turn(claim) is None
+    assert await next_turn(queue, claim) is None
 
 
 async def test_an_uncertain_turn_is_left_behind_by_the_next_message(arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
     await arrivals.put(inbound(2), "a")
-    following = await queue.next_turn(claim)
+    following = await next_turn(queue, claim)
     assert following is not None
     assert following.checkpoint is None
     assert not await arrivals.ask_again(turn.id, send=True, thread=HERE)
@@ -251,40 +259,54 @@ async def test_edits_and_deletions_count_until_the_turn_is_asked(arrivals: Arriv
     for number in (1, 2, 3):
         await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
-    running = await queue.next_turn(claim)
+    running = await next_turn(queue, claim)
     assert running is not None
     assert not await arrivals.change_text(HERE, "1.0", "too late")
     assert not await arrivals.withdraw(HERE, "1.0")
     assert await arrivals.change_text(HERE, "2.0", "better words")
     assert await arrivals.withdraw(HERE, "3.0")
     await finish(queue, claim, running)
-    second = await queue.next_turn(claim)
+    second = await next_turn(queue, claim)
     assert second is not None
     assert second.text == "better words"
     await finish(queue, claim, second)
-    assert await queue.next_turn(claim) is None
+    assert await next_turn(queue, claim) is None
 
 
 async def test_a_part_is_written_down_bit_by_bit(arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
+
+    async def look() -> Work:
+        work = await queue.next_turn(claim)
+        assert work is not None
+        return work
+
     await queue.record_part(claim, turn.id, "0")
-    assert (await queue.parts(turn.id))["0"].message_id is None
+    work = await look()
+    assert work.parts["0"].message_id is None
+    assert work.posted == set()
     await queue.record_part(claim, turn.id, "0", message_id="m1")
     await queue.record_part(claim, turn.id, "0", ends=10, digest="d")
-    part = (await queue.parts(turn.id))["0"]
+    work = await look()
+    part = work.parts["0"]
     assert (part.message_id, part.ends, part.digest) == ("m1", 10, "d")
-    assert await queue.posted_in(claim.thread) == {"m1"}
+    await finish(queue, claim, turn)
+    await arrivals.put(inbound(2, author="U2"), "a")
+    following = await look()
+    assert following.parts == {}, "they are another turn's"
+    assert following.posted == {"m1"}
+    assert following.people == 2
     await queue.forget_part(claim, turn.id, "0")
-    assert await queue.parts(turn.id) == {}
+    assert (await look()).posted == set()
 
 
 async def test_the_verdict_holds_all_that_delivery_needs(arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     table = {"columns": ["a"], "rows": [[1], [None]], "truncated": False}
     made = Made(turn_id=turn.id, index=0, kind="table", name="t", media_type="text/csv", ref="", table=table)
@@ -292,7 +314,7 @@ async def test_the_verdict_holds_all_that_delivery_needs(arrivals: Arrivals, que
     await queue.record_verdict(claim, turn.id, verdict)
     await queue.release([claim])
     claim = await claim_one(queue)
-    resumed = await queue.next_turn(claim)
+    resumed = await next_turn(queue, claim)
     assert resumed is not None
     assert (resumed.state, resumed.answer, resumed.ends_as) == (TurnState.REPLYING, "zero  byte", TurnState.DONE)
     assert [row.table for row in await queue.made(turn.id)] == [table]
@@ -302,13 +324,12 @@ async def test_earlier_exchanges_come_oldest_first_and_bounded(arrivals: Arrival
     for number in (1, 2, 3):
         await arrivals.put(inbound(number, author=f"U{number % 2}"), "a")
     claim = await claim_one(queue)
-    while (turn := await queue.next_turn(claim)) is not None:
+    while (turn := await next_turn(queue, claim)) is not None:
         await finish(queue, claim, turn, answer=f"answer {turn.position}")
     assert [(one.question, one.answer) for one in await queue.exchanges(claim.thread, 2)] == [
         ("question 2", "answer 2"),
         ("question 3", "answer 3"),
     ]
-    assert await queue.people(claim.thread) == 2
 
 
 async def test_a_thread_is_known_once_the_agent_was_called_into_it(arrivals: Arrivals, queue: Queue) -> None:
@@ -318,7 +339,7 @@ async def test_a_thread_is_known_once_the_agent_was_called_into_it(arrivals: Arr
     assert not await arrivals.knows(Address("slack", "T1", "C1", "101.0"))
     claim = await claim_one(queue)
     assert await arrivals.active_turn(HERE) is None
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     assert await arrivals.active_turn(HERE) == turn.id
 
@@ -351,11 +372,11 @@ async def test_trying_again_goes_on_where_the_agent_may_have_the_question(
 ) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await queue.next_turn(claim)
+    turn = await next_turn(queue, claim)
     assert turn is not None
     await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r1"}))
     await finish(queue, claim, turn, as_=TurnState.FAILED, outcome=outcome)
     assert await arrivals.ask_again(turn.id, send=True, thread=HERE)
-    again = await queue.next_turn(claim)
+    again = await next_turn(queue, claim)
     assert again is not None
     assert again.checkpoint == ({"conversation": "c", "data": {"request": "r1"}} if goes_on else None)
