@@ -7,10 +7,9 @@ at it takes a repeated message once; ours asks it for its tasks instead, to find
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
-from typing import ClassVar, cast
+from typing import cast
 from urllib.parse import unquote
 
 import httpx
@@ -49,11 +48,12 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
+from adapters.failures import NOT_TAKEN
 from adapters.library import Library
+from adapters.outgoing import inline
 from adapters.polling import poll
 from adapters.text import safe_name, scrub
 
-MAX_INLINE = 8 * 2**20  # bytes of a file in a message; base64 makes it a third more
 MAX_REJOINS = 5  # in a row that bring no update, then the task is polled
 PAGE, MAX_PAGES = 50, 20  # tasks that are read of one context
 
@@ -70,10 +70,11 @@ class A2ASettings(AgentSettings):
 
 
 class A2A:
-    """In a checkpoint `step` is "begun", "asked" while nobody can tell whether the message arrived, "task" or
-    "waiting"; `task` is the task's id and `seen` the number of its artifacts that earlier turns have shown."""
+    """In a checkpoint `step` is "begun", "asked" while nobody can tell whether the message arrived (`message` is
+    its id), "task" or "waiting"; `task` is the task's id and `seen` the number of its artifacts that earlier turns
+    have shown."""
 
-    Settings: ClassVar[type[AgentSettings]] = A2ASettings
+    Settings = A2ASettings
 
     def __init__(self, settings: A2ASettings, client: httpx.AsyncClient) -> None:
         self._settings = settings
@@ -89,18 +90,21 @@ class A2A:
         data = resume.data if resume else {}
         conversation = (resume.conversation if resume else None) or conversation
         task_id = cast("str | None", data.get("task"))
-        reader = Reader(conversation, task_id, seen=int(data.get("seen") or 0), trusts=self._trusts)
-        match data.get("step"):
-            case None | "begun" | "waiting":
+        step, seen = data.get("step"), data.get("seen")
+        if step == "waiting" and data.get("asked") == message.id:
+            step, seen = "task", data.get("before")
+        reader = Reader(conversation, task_id, asked=message.id, seen=int(seen or 0), trusts=self._trusts)
+        match step:
+            case "asked":
+                for event in reader.look(await self._found(reader, str(data.get("message")))):
+                    yield event
+            case "task":
+                for event in reader.look(await self._task(str(task_id))):
+                    yield event
+            case _:
                 async with aclosing(self._asked(reader, message)) as events:
                     async for event in events:
                         yield event
-            case "asked":
-                for event in reader.look(await self._found(reader, message)):
-                    yield event
-            case _:
-                for event in reader.look(await self._task(str(task_id))):
-                    yield event
         async with aclosing(self._followed(reader)) as events:
             async for event in events:
                 yield event
@@ -157,23 +161,29 @@ class A2A:
     async def _asked(self, reader: Reader, message: Message) -> AsyncGenerator[Event]:
         """Send the message, and read the answer as far as the first stream goes."""
         data = {"task": reader.task_id, "seen": reader.seen}
-        yield Checkpoint(reader.conversation, {"step": "begun", **data})
+        begun = Checkpoint(reader.conversation, {"step": "begun", **data})
+        yield begun
         client, card = await self._client()
         request = _request(reader, message)
-        yield Checkpoint(reader.conversation, {"step": "asked", **data})
+        yield Checkpoint(reader.conversation, {"step": "asked", "message": request.message.message_id, **data})
         timeout = None if card.capabilities.streaming else http.ANSWER_TIMEOUT
         context = self._context(timeout)
-        async with aclosing(
-            self._streamed(reader, "SendMessage", lambda: client.send_message(request, context=context), once=True)
-        ) as events:
-            async for event in events:
-                yield event
+        try:
+            async with aclosing(
+                self._streamed(
+                    reader, "SendMessage", lambda: client.send_message(request, context=context), once=True
+                )
+            ) as events:
+                async for event in events:
+                    yield event
+        except NOT_TAKEN:
+            yield begun
+            raise
         if reader.task_id is None and not reader.is_over():
             raise Uncertain("a2a SendMessage: broke off before the task had an id")
 
-    async def _found(self, reader: Reader, message: Message) -> Task:
+    async def _found(self, reader: Reader, message_id: str) -> Task:
         """The task that the message began or went on with, if it arrived. Raises `Uncertain`."""
-        message_id = _message_id(reader, message)
         try:
             tasks = (
                 [await self._task(reader.task_id)] if reader.task_id else await self._tasks(reader.conversation)
@@ -213,8 +223,8 @@ class A2A:
                 except StopAsyncIteration:
                     return
                 except Exception as error:
-                    broken = self._library.error(what, error)
-                    if isinstance(broken, Unavailable | TimedOut | ProtocolError) and reader.task_id:
+                    broken = self._library.error(what, error, once=once)
+                    if isinstance(broken, Uncertain | Unavailable | TimedOut | ProtocolError) and reader.task_id:
                         return
                     raise broken from error
                 for event in reader.feed(update):
@@ -228,29 +238,29 @@ class A2A:
         task_id = str(reader.task_id)
         request = SubscribeToTaskRequest(id=task_id)
         streams, idle = card.capabilities.streaming, 0
-        async for _ in poll():
-            if streams:
-                before = reader.updates
-                try:
-                    async with aclosing(
-                        self._streamed(
-                            reader,
-                            "SubscribeToTask",
-                            lambda: client.subscribe(request, context=self._context()),
-                            once=False,
-                        )
-                    ) as events:
-                        async for event in events:
-                            yield event
-                except (Rejected, NotFound, ProtocolError):  # over by now, or the agent can't
-                    streams = False
-                idle = idle + 1 if reader.updates == before else 0
-                streams = streams and idle < MAX_REJOINS
-            # what came in two streams may have a seam: the task as it stands has the last word
-            for event in reader.look(await self._task(task_id)):
-                yield event
-            if reader.is_over():
-                return
+
+        def rejoin() -> AsyncIterator[StreamResponse]:
+            return client.subscribe(request, context=self._context())
+
+        async for look in poll():
+            with look:
+                if streams:
+                    before = reader.updates
+                    try:
+                        async with aclosing(
+                            self._streamed(reader, "SubscribeToTask", rejoin, once=False)
+                        ) as events:
+                            async for event in events:
+                                yield event
+                    except (Rejected, NotFound, ProtocolError):  # over by now, or the agent can't
+                        streams = False
+                    idle = idle + 1 if reader.updates == before else 0
+                    streams = streams and idle < MAX_REJOINS
+                # what came in two streams may have a seam: the task as it stands has the last word
+                for event in reader.look(await self._task(task_id)):
+                    yield event
+                if reader.is_over():
+                    return
 
     # --- what the agent keeps
 
@@ -334,7 +344,7 @@ class A2A:
 
 def _request(reader: Reader, message: Message) -> SendMessageRequest:
     said = A2AMessage(
-        message_id=_message_id(reader, message),
+        message_id=scrub(message.id),
         context_id=reader.conversation or "",
         task_id=reader.task_id or "",
         role=Role.ROLE_USER,
@@ -343,28 +353,8 @@ def _request(reader: Reader, message: Message) -> SendMessageRequest:
     return SendMessageRequest(message=said)
 
 
-def _message_id(reader: Reader, message: Message) -> str:
-    """The same in every attempt, and different for each answer to a question of the task."""
-    if reader.task_id is None:
-        return scrub(message.id)
-    digest = hashlib.sha256(f"{reader.seen} {message.text}".encode(errors="replace")).hexdigest()
-    return f"{scrub(message.id)}-{digest[:16]}"
-
-
 def _as_part(attachment: Attachment) -> Part:
-    if attachment.size > MAX_INLINE:
-        raise Rejected(
-            f"an attachment of {attachment.size} bytes, {MAX_INLINE} fit into a message",
-            sentence=f"Files for this agent may have {MAX_INLINE // 2**20} MB at most.",
-        )
-    try:
-        raw = attachment.path.read_bytes()
-    except OSError as error:
-        raise Rejected(
-            f"can't read an attachment: {error.strerror}",
-            sentence="One of the files couldn't be read. Please send it again.",
-        ) from error
-    return Part(raw=raw, filename=safe_name(attachment.name), media_type=attachment.media_type)
+    return Part(raw=inline(attachment), filename=safe_name(attachment.name), media_type=attachment.media_type)
 
 
 def _origin(address: str | httpx.URL) -> str:

@@ -19,6 +19,7 @@ from google.protobuf.json_format import ParseError  # type: ignore[import-untype
 
 from adapters.base import NotFound, ProtocolError, Rejected
 from adapters.library import Reason, Refusal
+from adapters.sentences import WRONG_TYPE
 from adapters.wire import message_in
 
 JSONRPC, REST = "JSONRPC", "HTTP+JSON"
@@ -71,7 +72,7 @@ def reason(error: Exception) -> Reason | None:
     if isinstance(error, TaskNotFoundError):
         return NotFound(str(error))
     if isinstance(error, ContentTypeNotSupportedError):
-        return Rejected(str(error), sentence="The agent doesn't take files of that type.")
+        return Rejected(str(error), sentence=WRONG_TYPE)
     if isinstance(error, A2AClientError | ParseError | ValueError | KeyError | TypeError):
         return ProtocolError(f"an answer that can't be read: {type(error).__name__} {error}")
     if isinstance(error, A2AError):

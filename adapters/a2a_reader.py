@@ -48,20 +48,22 @@ _OVER = {TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_CANCELED, *_FAILED
 
 
 class Reader:
-    """One turn. `seen`: how many artifacts the task had before it, where the turn answers a task's question.
-    `trusts` says which addresses files are fetched from; to others it shows a link."""
+    """One turn. `asked` is the id of its message. `seen`: how many artifacts the task had before it, where the
+    turn answers a task's question. `trusts` says which addresses files are fetched from; others become links."""
 
     def __init__(
         self,
         conversation: str | None,
         task_id: str | None = None,
         *,
+        asked: str = "",
         seen: int = 0,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.conversation = conversation
         self.task_id = task_id
         self.seen = seen
+        self._asked = asked
         self.updates = 0
         self._over = False
         self._trusts = trusts
@@ -85,7 +87,7 @@ class Reader:
             case "message":
                 self.conversation = sent.message.context_id or self.conversation
                 self._closing, self._over = sent.message, True
-                yield Checkpoint(self.conversation, {"step": "asked"})
+                yield Checkpoint(self.conversation, {"step": "asked", "message": self._asked})
             case "status_update":
                 yield from self._name(sent.status_update.context_id, sent.status_update.task_id)
                 yield from self._stand(sent.status_update.status)
@@ -119,14 +121,18 @@ class Reader:
         whole = spoken(blocks, complete=True)
         yield from self._catch_up(whole)
         if state in _ASKING:
-            seen = self.seen + len(self._artifacts)
-            yield Checkpoint(self.conversation, {"step": "waiting", "task": self.task_id, "seen": seen})
+            yield self._waiting()
             yield Question(text_of(self._status.message.parts) or NEEDS_MORE)
             return
         for artifact in self._artifacts.values():
             yield from tables_of(artifact)
         yield from (file for file, url in self._made() if not url or self._trusts(url))
         yield Done(text=None if self._speech is whole else whole.said)
+
+    def _waiting(self) -> Checkpoint:
+        seen = self.seen + len(self._artifacts)
+        data = {"task": self.task_id, "seen": seen, "before": self.seen, "asked": self._asked}
+        return Checkpoint(self.conversation, {"step": "waiting", **data})
 
     def _name(self, context_id: str, task_id: str) -> Iterator[Event]:
         if not task_id:
@@ -176,7 +182,9 @@ class Reader:
     def _closing_text(self, state: int) -> str:
         if state == TaskState.TASK_STATE_COMPLETED and self._status.HasField("message"):
             return text_of(self._status.message.parts)
-        return text_of(self._closing.parts) if self._closing else ""
+        if self._closing is None or state in _ASKING:  # there it was but a status
+            return ""
+        return text_of(self._closing.parts)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Literal, Self
 
 import httpx
@@ -36,7 +35,10 @@ from adapters.base import (
     TimedOut,
     Uncertain,
 )
-from adapters.http import ANSWER_TIMEOUT, READ_TIMEOUT, Poll, Reply, Service, poll, segment
+from adapters.failures import NOT_TAKEN
+from adapters.http import ANSWER_TIMEOUT, READ_TIMEOUT, Reply, Service, segment
+from adapters.polling import Poll, poll
+from adapters.sentences import NO_FILES, SILENT
 from adapters.text import one_line
 from adapters.wire import Wire, message_in, parsed
 
@@ -46,11 +48,9 @@ MAX_NAME = 60  # characters of a chat's name
 MAX_FORGOTTEN = 1_000  # deleted chats that this side knows of
 
 _NO_ROUTE = "Not Found"
-_NO_FILES = "This agent can't take files. Please send your message without them."
 _BUSY = "The agent is still at work on an earlier message. Please try again later, or begin a new thread."
 _STOPPED = "The agent was stopped before it had finished."
 _NOT_WAITING = "The agent no longer waits for that answer. Please ask again."
-_SILENT = "The agent finished without an answer. Please ask again."
 
 
 class _Chat(Wire):
@@ -71,54 +71,54 @@ class _Turn:
     def of(cls, conversation: str | None, message: Message, resume: Checkpoint | None) -> Self:
         if resume is None:
             return cls(conversation or "")
-        data = resume.data
-        turn = cls(
-            resume.conversation or conversation or "", str(data.get("step", "begin")), _number(data, "mark")
-        )
-        if turn.step == "question" and data.get("asked") == _digest(message):
-            turn.step = "wait"  # the question never got to a person: it was to be put when the process died
+        step, asked, mark, last = (resume.data.get(key) for key in ("step", "asked", "mark", "last"))
+        turn = cls(resume.conversation or conversation or "", str(step or "begin"), int(mark or 0))
+        if turn.step == "question" and asked == message.id:
+            turn.step = "wait"
         elif turn.step == "question":
-            turn.mark = _number(data, "last")
+            turn.mark = int(last or 0)
         return turn
 
-    def at(self, step: str, **more: Scalar) -> Checkpoint:
+    def at(self, step: str) -> Checkpoint:
         self.step = step
-        return Checkpoint(self.conversation or None, {"step": step, "mark": self.mark, **more})
+        return Checkpoint(self.conversation or None, {"step": step, "mark": self.mark})
 
-
-def _number(data: Mapping[str, Scalar], key: str) -> int:
-    return int(data.get(key) or 0)
-
-
-def _digest(message: Message) -> str:
-    return sha256(f"{message.id}\n{message.text}".encode(errors="replace")).hexdigest()
+    def waiting(self, last: int, asked: str | None) -> Checkpoint:
+        """`last`: the run's highest row id so far; `asked`: the id of the message that led to its question."""
+        data: dict[str, Scalar] = {"step": "question", "mark": self.mark, "last": last, "asked": asked}
+        return Checkpoint(self.conversation, data)
 
 
 # --- the agent ----------------------------------------------------------------------------------------------
 
 
+class AgentokSettings(KeyedSettings):
+    """What chats are made from: the kind, and the id of that kind."""
+
+    from_type: Literal["flow", "project", "template"] = "flow"  # the guide knows flows, the server the others
+    from_flow: int | str | None = None
+    from_project: int | None = None
+    from_template: int | None = None
+
+    @model_validator(mode="after")
+    def _has_its_id(self) -> Self:
+        if self.source is None:
+            raise ValueError(f"from_type {self.from_type!r} needs from_{self.from_type}")
+        return self
+
+    @property
+    def source(self) -> int | str | None:
+        """The id of what a chat is made from."""
+        ids = {"flow": self.from_flow, "project": self.from_project, "template": self.from_template}
+        return ids[self.from_type]
+
+
 class Agentok:
     """Shows each agent's words as they are written down. May ask back; a run can be stopped."""
 
-    class Settings(KeyedSettings):
-        from_type: Literal["flow", "project", "template"] = "flow"  # the guide knows flows, the server the others
-        from_flow: int | str | None = None
-        from_project: int | None = None
-        from_template: int | None = None
+    Settings = AgentokSettings
 
-        @model_validator(mode="after")
-        def _has_its_id(self) -> Self:
-            if self.source is None:
-                raise ValueError(f"from_type {self.from_type!r} needs from_{self.from_type}")
-            return self
-
-        @property
-        def source(self) -> int | str | None:
-            """The id of what a chat is made from."""
-            ids = {"flow": self.from_flow, "project": self.from_project, "template": self.from_template}
-            return ids[self.from_type]
-
-    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, settings: AgentokSettings, client: httpx.AsyncClient) -> None:
         self._source = {"from_type": settings.from_type, f"from_{settings.from_type}": settings.source}
         self._prefix: str | None = None  # "/v1" or "", once an answer told
         self._forgotten: OrderedDict[str, None] = OrderedDict()
@@ -134,7 +134,7 @@ class Agentok:
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
     ) -> AsyncIterator[Event]:
         if message.attachments:
-            raise Rejected("agentok: takes no files", sentence=_NO_FILES)
+            raise Rejected("agentok: takes no files", sentence=NO_FILES)
         turn = _Turn.of(conversation, message, resume)
         if turn.conversation in self._forgotten:
             raise NotFound(f"agentok: chat {turn.conversation} was deleted")
@@ -149,7 +149,7 @@ class Agentok:
         async with _Posting() as posting:
             if turn.step == "question":
                 yield turn.at("answer")
-                with suppress(Uncertain, ProtocolError):  # the rows tell
+                try:
                     if await self._input(turn.conversation, message.text):
                         run.arrived = run.begun = True
                     elif fresh:  # the status was that of a run that is long dead
@@ -157,42 +157,44 @@ class Agentok:
                         turn.step = "send"
                     else:
                         raise Rejected("agentok: no run waits for the answer", sentence=_NOT_WAITING)
+                except NOT_TAKEN:
+                    yield turn.at("begin") if fresh else turn.waiting(turn.mark, None)
+                    raise
+                except (Uncertain, ProtocolError):
+                    pass  # the rows tell
             if turn.step == "send":
                 yield turn.at("ask")
                 posting.start(self._post(turn.conversation, message.text))
             async with aclosing(self._follow(turn, run, posting)) as events:
                 async for event in events:
                     if isinstance(event, Question):
-                        yield turn.at("question", last=run.last, asked=_digest(message))
+                        yield turn.waiting(run.last, message.id)
                     yield event
 
     async def _follow(self, turn: _Turn, run: Run, posting: _Posting) -> AsyncGenerator[Event, None]:
         """Watch the run to its end, or to its question."""
-        async for _ in Poll(sleep=posting.pause):
-            if posting.returned():
-                run.arrived = run.begun = True
-            status = await self._status(turn.conversation)
-            shown = run.said
-            texts = run.look(status, await self._rows(turn.conversation))
-            if run.arrived and turn.step != "wait":
-                yield turn.at("wait")
-            for text in texts:
-                yield Text(f"\n\n{text}" if shown else text)
-                shown = True
-            if run.state == "finished":
-                if not run.said and not run.rest():
-                    raise ProtocolError("agentok: a run that ended well without a word", sentence=_SILENT)
-                if not run.said:
-                    yield Text(run.rest())
-                yield Done()
-                return
-            if run.state == "waiting":
-                yield Question(run.question)
-                return
-            if run.state in {"aborted", "failed"}:
-                sentence = _STOPPED if run.state == "aborted" else None
-                raise Rejected(f"agentok: the run {run.state}: {one_line(run.reason)}", sentence=sentence)
-            posting.check(run)
+        async for look in Poll(sleep=posting.pause):
+            try:
+                if posting.returned():
+                    run.arrived = run.begun = True
+            except NOT_TAKEN:
+                if not run.arrived:
+                    yield turn.at("begin")
+                raise
+            with look:
+                status = await self._status(turn.conversation)
+                shown = run.said
+                texts = run.look(status, await self._rows(turn.conversation))
+                if run.arrived and turn.step != "wait":
+                    yield turn.at("wait")
+                for text in texts:
+                    yield Text(f"\n\n{text}" if shown else text)
+                    shown = True
+                if ending := _ending(run):
+                    for event in ending:
+                        yield event
+                    return
+                posting.check(run)
 
     async def _create(self, text: str) -> str:
         body = {"name": one_line(text, MAX_NAME) or "Conversation", **self._source}
@@ -205,10 +207,11 @@ class Agentok:
     async def _until_idle(self, conversation: str) -> str | None:
         """Wait for the end of an earlier run; the status then."""
         try:
-            async for _ in poll(deadline=BUSY):
-                status = await self._status(conversation)
-                if status != "running":
-                    return status
+            async for look in poll(deadline=BUSY):
+                with look:
+                    status = await self._status(conversation)
+                    if status != "running":
+                        return status
         except TimedOut as error:
             raise Rejected(f"agentok: chat {conversation} is still running", sentence=_BUSY) from error
         raise AssertionError("unreachable")
@@ -287,6 +290,24 @@ class Agentok:
             if routed:
                 break
         raise NotFound(f"{reply.called}: 404")
+
+
+def _ending(run: Run) -> Sequence[Event]:
+    """What follows the texts of a run that works no more; nothing while it does. Raises what it failed of."""
+    match run.state:
+        case "finished" if run.said:
+            return (Done(),)
+        case "finished" if rest := run.rest():
+            return Text(rest), Done()
+        case "finished":
+            raise ProtocolError("agentok: a run that ended well without a word", sentence=SILENT)
+        case "waiting":
+            return (Question(run.question),)
+        case "aborted" | "failed":
+            sentence = _STOPPED if run.state == "aborted" else None
+            raise Rejected(f"agentok: the run {run.state}: {one_line(run.reason)}", sentence=sentence)
+        case _:
+            return ()
 
 
 def _chat(conversation: str, rest: str = "") -> str:

@@ -8,6 +8,10 @@ How a turn survives a crash: an adapter yields a `Checkpoint` *before* each requ
 and again as soon as it learned something worth keeping. The caller stores it before it asks for the next
 event. Called again with that checkpoint, `ask` asks nothing twice: it polls or reads on, takes the finished
 answer from the backend's history, or raises `Uncertain` when nobody can tell whether the question arrived.
+
+How a person tries again: after `Unavailable`, `RateLimited` or `TimedOut` the caller may call `ask` with the last
+checkpoint and the same words, but a message with another id. The same holds then, and besides: where the backend
+refused the question before it took it, the last checkpoint is the one from before it, so that it is asked now.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -50,7 +54,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is asked. `id` is the turn's: the same in every attempt, so it may serve as an idempotency key."""
+    """What is asked. `id` is the turn's: the same when the turn is taken up after a crash, and another when a
+    person tries again. An adapter that looks a question up by its id keeps the id in its checkpoints."""
 
     id: str
     text: str
@@ -115,7 +120,9 @@ class Question:
     """The agent asks back and `ask` ends without `Done`.
 
     The last checkpoint before it is the way on: `ask` with that checkpoint and the person's answer as its
-    message gives the answer to the waiting run.
+    message gives the answer to the waiting run. The caller may have died between the two, so that checkpoint
+    holds the id of the message that led to the question: called with that message again, `ask` yields the
+    question again; a message with any other id is the answer.
     """
 
     text: str
@@ -246,9 +253,11 @@ class Agent(Protocol):
 
 
 class Adapter(Protocol):
-    """What an entry point in the group `threadbridge.adapters` names: usually the Agent class itself."""
+    """What an entry point in the group `threadbridge.adapters` names: usually the Agent class itself, with its
+    settings as a class in it."""
 
-    Settings: ClassVar[type[AgentSettings]]
+    @property
+    def Settings(self) -> type[AgentSettings]: ...  # noqa: N802
 
     def __call__(self, settings: Any, client: httpx.AsyncClient) -> Agent:
         """Make the agent. `client` is shared by all adapters (see `adapters.http`) and closed by its owner."""

@@ -54,6 +54,7 @@ from adapters.base import (
     Uncertain,
     Usage,
 )
+from adapters.outgoing import opened
 
 MAX_CONVERSATIONS = 1_000  # held in memory, the least recently used forgotten first
 MAX_EXCHANGES = 200  # of one conversation, the oldest forgotten first
@@ -217,12 +218,8 @@ def _about(attachment: Attachment) -> str:
     line = f"I got `{attachment.name}` ({attachment.size:,} bytes, {attachment.media_type})."
     if not attachment.media_type.startswith("text/"):
         return line
-    try:
-        with attachment.path.open("rb") as file:
-            start = file.read(4 * FIRST_LINE).decode(errors="replace").lstrip("\ufeff").splitlines()
-    except OSError as error:
-        sentence = "One of the files couldn't be read. Please send it again."
-        raise Rejected(f"can't read an attachment: {error.strerror}", sentence=sentence) from error
+    with opened(attachment) as file:
+        start = file.read(4 * FIRST_LINE).decode(errors="replace").lstrip("\ufeff").splitlines()
     return f"{line} It begins: {start[0][:FIRST_LINE]}" if start else f"{line} It is empty."
 
 
@@ -245,13 +242,18 @@ class _Conversation:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class EchoSettings(AgentSettings):
+    """How fast it talks."""
+
+    delay: float = Field(default=0.02, ge=0, le=60)  # seconds between two words
+
+
 class Echo:
     """`asked` counts the questions taken, resumed ones not again."""
 
-    class Settings(AgentSettings):
-        delay: float = Field(default=0.02, ge=0, le=60)  # seconds between two words
+    Settings = EchoSettings
 
-    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:  # noqa: ARG002
+    def __init__(self, settings: EchoSettings, client: httpx.AsyncClient) -> None:  # noqa: ARG002
         self._delay = settings.delay
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
         self.asked = 0
@@ -262,19 +264,21 @@ class Echo:
         if resume is not None:
             conversation = resume.conversation or conversation
         conversation = conversation or f"echo-{message.id}"
-        # "waiting": a question of ours stands; "answer": the turn of its answer, whoever takes it up again
-        waited = resume is not None and resume.data.get("state") in ("waiting", "answer")
-        yield Checkpoint(conversation, {"state": "answer" if waited else "asked"})
+        state, asked = (resume.data.get("state"), resume.data.get("asked")) if resume else (None, None)
+        answers = state == "waiting" and asked != message.id
+        # "answered": the turn of the answer to a question of ours, taken up again
+        waited = answers or state == "answered"
+        yield Checkpoint(conversation, {"state": "answered" if waited else "asked"})
 
         held = self._hold(conversation)
         held.cancelled.clear()
         wish = Wish.of(message.text)
-        if resume is None or resume.data.get("state") == "waiting":
+        if state is None or answers:
             self.asked += 1
         if wish.fails is not None and not wish.fails_late:
             raise wish.fails(f"told to fail: {wish.fails.__name__}")
         if wish.asks and not waited:
-            yield Checkpoint(conversation, {"state": "waiting"})
+            yield Checkpoint(conversation, {"state": "waiting", "asked": message.id})
             yield Question("What shall I answer?", choices=("yes", "no"))
             return
 

@@ -32,7 +32,11 @@ from adapters.base import (
     TimedOut,
     Uncertain,
 )
-from adapters.http import Service, poll, segment
+from adapters.failures import NOT_TAKEN
+from adapters.http import Service, segment
+from adapters.outgoing import words
+from adapters.polling import poll
+from adapters.sentences import NO_FILES, SILENT
 from adapters.text import one_line, safe_name, without_thoughts
 from adapters.wire import Wire, parsed
 
@@ -44,9 +48,7 @@ MAX_PAGES = 100  # of the list of conversations
 _LOCKED = "conversation locked"
 _NOT_SUPPORTED = "not supported"
 _ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
-_NO_FILES = "This agent can't take files. Please send your message without them."
 _UNREAD = "The agent couldn't read one of the files. Please try another form of it."
-_SILENT = "The agent finished without an answer. Please ask again."
 
 
 # --- what the server says, without I/O ----------------------------------------------------------------------
@@ -154,14 +156,19 @@ class _Turn:
 # --- the agent ----------------------------------------------------------------------------------------------
 
 
+class EnthusiastSettings(KeyedSettings):
+    """The ids are those of the server's own pages."""
+
+    data_set_id: int
+    agent_id: int | None = None  # newer servers insist on it, old ones ignore it
+
+
 class Enthusiast:
     """Answers in one piece. Takes files (txt, pdf, jpg, jpeg, png), keeps a history, lists conversations."""
 
-    class Settings(KeyedSettings):
-        data_set_id: int
-        agent_id: int | None = None  # newer servers insist on it, old ones ignore it
+    Settings = EnthusiastSettings
 
-    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, settings: EnthusiastSettings, client: httpx.AsyncClient) -> None:
         self._data_set = settings.data_set_id
         self._agent = settings.agent_id
         self._service = Service(
@@ -188,12 +195,15 @@ class Enthusiast:
             files = [await self._upload(turn.conversation, attachment) for attachment in message.attachments]
             yield turn.at("ask")
             try:
-                turn.task = await self._question(turn.conversation, _said(message), files)
+                turn.task = await self._question(turn.conversation, words(message), files)
             except Rejected as refused:
                 if fresh or _LOCKED not in str(refused).lower():
                     raise
                 yield Status("Beginning a new conversation")
                 turn = _Turn("")
+            except NOT_TAKEN:
+                yield turn.at("begin")
+                raise
             except (Uncertain, ProtocolError) as error:
                 doubt = error  # the history tells
             else:
@@ -244,7 +254,7 @@ class Enthusiast:
         try:
             taken = await self._service.upload(f"/api/conversations/{segment(conversation)}/upload/", [attachment])
         except NotFound as error:  # the conversation was there a moment ago: a server of before uploads
-            raise Rejected(str(error), sentence=_NO_FILES) from error
+            raise Rejected(str(error), sentence=NO_FILES) from error
         except Rejected as error:
             if _NOT_SUPPORTED not in str(error).lower():
                 raise
@@ -264,9 +274,10 @@ class Enthusiast:
     async def _look_for_question(self, conversation: str, mark: int, doubt: AgentError) -> None:
         """Return when the history shows that the question arrived, else raise the doubt."""
         try:
-            async for _ in poll(deadline=ARRIVAL):
-                if any(row.author != "other" for row in await self._rows(conversation, mark)):
-                    return
+            async for look in poll(deadline=ARRIVAL):
+                with look:
+                    if any(row.author != "other" for row in await self._rows(conversation, mark)):
+                        return
         except TimedOut:
             raise doubt from None
 
@@ -274,25 +285,29 @@ class Enthusiast:
         """Wait for the end. Without a task, or with one that the server forgot, the history decides."""
         before = ""
         looks = 0
-        async for _ in poll():
-            state = await self._state(task) if task else None
-            if state == "SUCCESS":
-                break
-            if state in _ENDED:
-                raise Rejected(f"enthusiast: the task ended in {state}")
-            looks += 1
-            if task and looks % HISTORY_EVERY:
-                continue
-            rows = await self._rows(conversation, mark)
-            if any(row.author == "failure" for row in rows):
-                raise Rejected("enthusiast: the history holds a failure instead of an answer")
-            answer = answer_in(rows)
-            if answer and answer == before:  # nothing was added between two looks
-                return answer
-            before = answer
+        async for look in poll():
+            with look:
+                state = await self._state(task) if task else None
+                if state in _ENDED:
+                    return await self._concluded(conversation, mark, state)
+                looks += 1
+                if task and looks % HISTORY_EVERY:
+                    continue
+                rows = await self._rows(conversation, mark)
+                if any(row.author == "failure" for row in rows):
+                    raise Rejected("enthusiast: the history holds a failure instead of an answer")
+                answer = answer_in(rows)
+                if answer and answer == before:  # nothing was added between two looks
+                    return answer
+                before = answer
+        raise AssertionError("unreachable")
+
+    async def _concluded(self, conversation: str, mark: int, state: str) -> str:
+        if state != "SUCCESS":
+            raise Rejected(f"enthusiast: the task ended in {state}")
         answer = answer_in(await self._rows(conversation, mark))
         if not answer:
-            raise ProtocolError("enthusiast: a task that ended well without an answer", sentence=_SILENT)
+            raise ProtocolError("enthusiast: a task that ended well without an answer", sentence=SILENT)
         return answer
 
     async def _state(self, task: str) -> str:
@@ -305,13 +320,6 @@ class Enthusiast:
         said = await self._service.get_json(f"/api/conversations/{segment(conversation)}")
         history = parsed(_Conversation, said, "enthusiast conversation").history
         return sorted((row for row in history if row.id > mark), key=lambda row: row.id)
-
-
-def _said(message: Message) -> str:
-    """The service wants words, also where a person sent nothing but a file."""
-    if message.text.strip():
-        return message.text
-    return ", ".join(safe_name(attachment.name) for attachment in message.attachments)
 
 
 def _file_id(upload: _Upload) -> int | str:

@@ -24,6 +24,7 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
+from adapters.sentences import TOO_LARGE, WRONG_TYPE
 from adapters.wire import retry_after
 
 ATTEMPTS = 4
@@ -31,8 +32,7 @@ RETRY_FOR = 45.0  # seconds after the first try, then none is begun
 RETRY_FIRST, RETRY_MAX, RETRY_JITTER = 0.3, 5.0, 0.5  # seconds
 MAX_RETRY_AFTER = 20.0  # seconds; a backend that wants more is for the caller to wait for
 
-TOO_LARGE = "That is too large for the agent."
-WRONG_TYPE = "The agent doesn't take files of that type."
+NOT_TAKEN = (Unavailable, RateLimited)  # what says so of a request that starts work
 
 T = TypeVar("T")
 

@@ -32,11 +32,14 @@ from adapters.base import (
     Scalar,
     Status,
     Text,
+    TimedOut,
     Unavailable,
     Uncertain,
     Usage,
 )
+from adapters.failures import NOT_TAKEN
 from adapters.http import ANSWER_TIMEOUT, Service, segment
+from adapters.sentences import FAILED, LOST, NO_FILES, SILENT
 from adapters.text import ThinkFilter, one_line
 from adapters.wire import retry_after
 
@@ -44,9 +47,7 @@ PATIENCE = 20.0  # seconds to wait for the hour's budget of requests to be renew
 MAX_KEPT = 3_000  # bytes of an answer that fit into a checkpoint (4 KB)
 
 _ENVELOPED = frozenset({500})  # the service's own word that it failed, not a gateway's guess
-_NO_FILES = "This agent can't take files. Please send your message without them."
-_LOST = "The agent answered, but the answer was lost on its way to you."
-_SILENT = "The agent finished without an answer. Please ask again."
+_TOO_LONG = "The agent answered, but the answer was lost on its way to you."
 
 
 # --- what the service says, without I/O ---------------------------------------------------------------------
@@ -84,7 +85,8 @@ def failure(error: Any, secret: str = "") -> AgentError:
     for word, kind in _KINDS.items():
         if word in name.lower().replace("_", "").replace(" ", ""):
             return kind(detail)
-    return Rejected(detail)
+    failed = "internal" in name.lower()
+    return Rejected(detail, sentence=FAILED if failed else None)
 
 
 _KINDS: dict[str, type[AgentError]] = {
@@ -93,7 +95,6 @@ _KINDS: dict[str, type[AgentError]] = {
     "notfound": NotFound,
     "ratelimit": RateLimited,
     "toomany": RateLimited,
-    "internal": Unavailable,
     "unavailable": Unavailable,
 }
 
@@ -197,14 +198,19 @@ def _value(data: str) -> Any:
 # --- the agent ----------------------------------------------------------------------------------------------
 
 
+class FifthElementSettings(KeyedSettings):
+    """`base_url` is `https://{platform}/v1/api`; `slug` names the agent."""
+
+    slug: str
+
+
 class FifthElement:
     """The first turn of a conversation comes in one piece, because a stream need not say the conversation's id;
     later ones are streamed."""
 
-    class Settings(KeyedSettings):
-        slug: str
+    Settings = FifthElementSettings
 
-    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, settings: FifthElementSettings, client: httpx.AsyncClient) -> None:
         self._path = f"/chat/{segment(settings.slug)}"
         self._budget = Budget()
         self._key = settings.api_key
@@ -219,14 +225,14 @@ class FifthElement:
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
     ) -> AsyncIterator[Event]:
-        if resume is not None:
+        if resume is not None and resume.data.get("step") != "begin":
             kept = _kept(resume)
             yield resume
             yield Text(kept)
             yield Done()
             return
         if message.attachments:
-            raise Rejected("fifthelement: takes no files", sentence=_NO_FILES)
+            raise Rejected("fifthelement: takes no files", sentence=NO_FILES)
         while wait := self._budget.wait:
             if wait > PATIENCE:
                 raise RateLimited("fifthelement: no requests are left", retry_after=wait)
@@ -241,11 +247,14 @@ class FifthElement:
                         yield _answered(answer)
                     if text:
                         yield Text(text)
-        except RateLimited as error:
-            self._budget.spent(error.retry_after)
+        except NOT_TAKEN as error:
+            if isinstance(error, RateLimited):
+                self._budget.spent(error.retry_after)
+            if not answer.text:
+                yield Checkpoint(conversation, {"step": "begin"})
             raise
         if not answer.text.strip():
-            raise ProtocolError("fifthelement: an empty answer", sentence=_SILENT)
+            raise ProtocolError("fifthelement: an empty answer", sentence=SILENT)
         yield Done(usage=answer.usage)
 
     async def _answer(self, question: str, answer: AnswerReader) -> AsyncGenerator[str, None]:
@@ -264,10 +273,13 @@ class FifthElement:
             if stream.is_json:
                 yield answer.whole(await stream.json())
                 return
-            async for event in stream:
-                yield answer.feed(event)
-                if answer.done:
-                    break
+            try:
+                async for event in stream:
+                    yield answer.feed(event)
+                    if answer.done:
+                        break
+            except (Unavailable, TimedOut) as error:
+                raise Uncertain(str(error), sentence=LOST) from error
             yield answer.end()
 
 
@@ -284,4 +296,4 @@ def _kept(resume: Checkpoint) -> str:
         raise Uncertain("fifthelement: nobody can tell whether the question arrived")
     if answer := resume.data.get("answer"):
         return str(answer)
-    raise Uncertain("fifthelement: the answer was too long for the checkpoint", sentence=_LOST)
+    raise Uncertain("fifthelement: the answer was too long for the checkpoint", sentence=_TOO_LONG)

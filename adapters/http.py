@@ -1,4 +1,4 @@
-"""What the adapters share of HTTP: one client, a `Service` per backend, retries, streams, files, polling.
+"""What the adapters share of HTTP: one client, a `Service` per backend, streams, files.
 
 What goes wrong becomes one of the errors of `adapters.base`, with a detail for the log that holds no secret. What
 may be repeated, and when nobody can tell what became of a request, is in `adapters.failures`.
@@ -19,17 +19,9 @@ from httpx_sse import ServerSentEvent
 from pydantic import SecretStr
 
 from adapters.base import Attachment, AuthenticationFailed, ProtocolError, Rejected
-from adapters.failures import ATTEMPTS as ATTEMPTS
-from adapters.failures import MAX_RETRY_AFTER as MAX_RETRY_AFTER
-from adapters.failures import RETRY_FIRST as RETRY_FIRST
-from adapters.failures import RETRY_FOR as RETRY_FOR
-from adapters.failures import RETRY_JITTER as RETRY_JITTER
-from adapters.failures import RETRY_MAX as RETRY_MAX
-from adapters.failures import TOO_LARGE, Failed, broken, refused, tries, unanswered
-from adapters.failures import ServerFailed as ServerFailed
-from adapters.polling import Poll as Poll
-from adapters.polling import poll as poll
-from adapters.polling import settling as settling
+from adapters.failures import Failed, broken, refused, tries, unanswered
+from adapters.outgoing import opened
+from adapters.sentences import FILE_TOO_LARGE
 from adapters.sse import EventDecoder, EventTooLong
 from adapters.text import one_line, safe_name, scrub
 from adapters.wire import message_in
@@ -52,7 +44,6 @@ CHUNK = 64 * 2**10  # bytes
 MAX_REDIRECTS = 5
 
 _REDIRECTS = {301, 302, 303, 307, 308}
-_UNREADABLE = "One of the files couldn't be read. Please send it again."
 
 
 def create_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -106,22 +97,23 @@ class Stream:
     A stream that breaks off raises `Unavailable`, one that falls silent `TimedOut`: the question has arrived.
     """
 
-    def __init__(self, response: httpx.Response, called: str, decoder: EventDecoder) -> None:
+    def __init__(self, response: httpx.Response, called: str, decoder: EventDecoder, *, once: bool) -> None:
         self.headers = response.headers
         self.is_json = _media_type(response) != "text/event-stream"
         self._response = response
         self._called = called
         self._decoder = decoder
+        self._once = once
         self._chunks = response.aiter_bytes()
         self._ready: list[ServerSentEvent] = []
         self._ended = False
 
     async def json(self) -> Any:
-        """The whole body. Raises `ProtocolError`."""
+        """The whole body. Raises `ProtocolError`; if it breaks off, the same as `Service.request`."""
         try:
             content = await _read(self._response, MAX_JSON, self._called)
         except httpx.HTTPError as error:
-            raise broken(error, self._called) from error
+            raise unanswered(error, f"{self._called}: {type(error).__name__}", once=self._once).error from error
         return Reply(self._response.status_code, self.headers, content, self._called).json()
 
     def __aiter__(self) -> Stream:
@@ -230,7 +222,7 @@ class Service:
                 async for chunk in response.aiter_bytes(CHUNK):
                     read += len(chunk)
                     if read > max_bytes:
-                        raise Rejected(f"{call.name}: more than {max_bytes} bytes", sentence=TOO_LARGE)
+                        raise Rejected(f"{call.name}: more than {max_bytes} bytes", sentence=FILE_TOO_LARGE)
                     yield chunk
             except httpx.HTTPError as error:
                 raise broken(error, call.name) from error
@@ -260,7 +252,7 @@ class Service:
             kind = _media_type(response)
             if kind not in {"text/event-stream", "application/json"} and not kind.endswith("+json"):
                 raise ProtocolError(f"{call.name}: {kind or 'no content type'} instead of events")
-            yield Stream(response, call.name, EventDecoder(unseparated=unseparated))
+            yield Stream(response, call.name, EventDecoder(unseparated=unseparated), once=once)
 
     async def _whole(
         self,
@@ -407,10 +399,7 @@ def _encode(value: Any) -> bytes:
 
 
 def _part(stack: AsyncExitStack, attachment: Attachment) -> tuple[str, IO[bytes], str]:
-    try:
-        file = stack.enter_context(attachment.path.open("rb"))
-    except OSError as error:
-        raise Rejected(f"can't read an attachment: {error.strerror}", sentence=_UNREADABLE) from error
+    file = stack.enter_context(opened(attachment))
     return safe_name(attachment.name), file, attachment.media_type or "application/octet-stream"
 
 

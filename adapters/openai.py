@@ -3,8 +3,6 @@ Completions, where we do."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import httpx
 
 from adapters.openai_chat import ChatCompletions
@@ -16,7 +14,7 @@ class OpenAI:
     """The adapter of kind `openai`. What it makes can differ in its capabilities, so it makes one of two agents:
     only `ChatCompletions` is `Stateless`."""
 
-    Settings: ClassVar[type[OpenAISettings]] = OpenAISettings
+    Settings = OpenAISettings
 
     def __new__(  # type: ignore[misc]
         cls, settings: OpenAISettings, client: httpx.AsyncClient

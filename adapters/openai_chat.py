@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -32,6 +31,7 @@ from adapters.base import (
     Uncertain,
     Usage,
 )
+from adapters.failures import NOT_TAKEN
 from adapters.openai_client import (
     OpenAISettings,
     as_data_url,
@@ -41,10 +41,11 @@ from adapters.openai_client import (
     is_text,
     open_stream,
 )
+from adapters.openai_reader import parse
+from adapters.sentences import LOST
 from adapters.text import ThinkFilter, one_line, safe_name, scrub, without_thoughts
 
 _ASK = "POST /chat/completions"
-_LOST = "The connection broke before the answer was complete."
 
 
 class ChatCompletions:
@@ -56,16 +57,23 @@ class ChatCompletions:
         self._api, self._library = create(settings, client)
 
     async def ask(
-        self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
+        self,
+        conversation: str | None,  # noqa: ARG002 - there is none
+        message: Message,
+        *,
+        resume: Checkpoint | None = None,
     ) -> AsyncIterator[Event]:
         if resume is not None and resume.data.get("step") == "asked":
-            raise Uncertain(f"openai {_ASK}: an answer can't be taken up again", sentence=_LOST)
-        conversation = conversation or f"chat-{message.id}"
-        yield Checkpoint(conversation, {"step": "begun"})
+            raise Uncertain(f"openai {_ASK}: an answer can't be taken up again", sentence=LOST)
+        yield Checkpoint(None, {"step": "begun"})
         messages = self._messages(message)
-        yield Checkpoint(conversation, {"step": "asked"})
+        yield Checkpoint(None, {"step": "asked"})
         async with AsyncExitStack() as stack:
-            stream = await open_stream(stack, self._library, _ASK, lambda: self._send(messages), once=True)
+            try:
+                stream = await open_stream(stack, self._library, _ASK, lambda: self._send(messages), once=True)
+            except NOT_TAKEN:
+                yield Checkpoint(None, {"step": "begun"})
+                raise
             try:
                 if stream.is_json:
                     for event in _in_one_piece(await stream.json()):
@@ -75,7 +83,7 @@ class ChatCompletions:
                         async for event in events:
                             yield event
             except (Unavailable, TimedOut) as error:
-                raise Uncertain(str(error), sentence=_LOST) from error
+                raise Uncertain(str(error), sentence=LOST) from error
 
     def _messages(self, message: Message) -> list[ChatCompletionMessageParam]:
         messages: list[ChatCompletionMessageParam] = []
@@ -109,7 +117,10 @@ async def _streamed(stream: http.Stream) -> AsyncGenerator[Event]:
     async for event in stream:
         if event.data.strip() == "[DONE]":
             break
-        chunk = ChatCompletionChunk.construct(**_object(event.data))
+        value = parse(event.data)
+        if error := value.get("error"):
+            raise Rejected(f"openai {_ASK}: {one_line(str(error))}")
+        chunk = ChatCompletionChunk.construct(**value)
         usage = _usage(chunk.usage, chunk.model) or usage
         for choice in chunk.choices or ():
             finished = finished or choice.finish_reason is not None
@@ -118,22 +129,10 @@ async def _streamed(stream: http.Stream) -> AsyncGenerator[Event]:
             if shown := thoughts.feed(said):
                 yield Text(shown)
     if not finished:
-        raise Uncertain(f"openai {_ASK}: the stream ended without a finish_reason", sentence=_LOST)
+        raise Uncertain(f"openai {_ASK}: the stream ended without a finish_reason", sentence=LOST)
     if rest := thoughts.end():
         yield Text(rest)
     yield Done(usage=usage)
-
-
-def _object(data: str) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except ValueError:
-        raise ProtocolError(f"openai {_ASK}: an event that isn't JSON: {one_line(data, 80)}") from None
-    if not isinstance(value, dict):
-        raise ProtocolError(f"openai {_ASK}: an event that isn't an object")
-    if error := value.get("error"):
-        raise Rejected(f"openai {_ASK}: {one_line(str(error))}")
-    return value
 
 
 def _in_one_piece(value: Any) -> tuple[Event, ...]:

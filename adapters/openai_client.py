@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
-from typing import IO, Any, Literal, Self, cast
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Literal, Self, cast
 
 import httpx
 import openai
@@ -14,11 +14,11 @@ from pydantic import Field, SecretStr, model_validator
 from adapters import http
 from adapters.base import AgentSettings, Attachment, NotFound, ProtocolError, Rejected
 from adapters.library import Library, Reason, Refusal
+from adapters.outgoing import inline
 from adapters.sse import EventDecoder
 from adapters.text import safe_name
 
 MAX_EVENT = 32 * 2**20  # characters; the event that ends a response holds the images it made
-MAX_INLINE = 8 * 2**20  # bytes of a file inside a request; base64 makes it a third more
 _TEXTUAL = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
 _GONE = {"previous_response_not_found", "conversation_not_found"}
 _LACKS = {404, 405, 501}  # how servers refuse a path of the API that they don't have
@@ -66,7 +66,7 @@ async def open_stream(
 ) -> http.Stream:
     """The events of an answer. The library's own reader knows no bound and takes any content type for events."""
     response = await library.call(what, lambda: stack.enter_async_context(send()), once=once)
-    return http.Stream(response.http_response, f"openai {what}", EventDecoder(max_event=MAX_EVENT))
+    return http.Stream(response.http_response, f"openai {what}", EventDecoder(max_event=MAX_EVENT), once=once)
 
 
 def reason(error: Exception) -> Reason | None:
@@ -94,7 +94,7 @@ def is_image(attachment: Attachment) -> bool:
 
 def as_text(attachment: Attachment) -> str:
     """A text file as a fenced block of the question."""
-    text = _read(attachment).decode(errors="replace").removeprefix("\ufeff")
+    text = inline(attachment).decode(errors="replace").removeprefix("\ufeff")
     fence = "```"
     while fence in text:
         fence += "`"
@@ -102,29 +102,4 @@ def as_text(attachment: Attachment) -> str:
 
 
 def as_data_url(attachment: Attachment) -> str:
-    return f"data:{attachment.media_type};base64,{base64.b64encode(_read(attachment)).decode()}"
-
-
-def opened(stack: ExitStack, attachment: Attachment) -> IO[bytes]:
-    """The file, open until `stack` closes. Raises `Rejected`."""
-    try:
-        return stack.enter_context(attachment.path.open("rb"))
-    except OSError as error:
-        raise _unreadable(error) from error
-
-
-def _read(attachment: Attachment) -> bytes:
-    if attachment.size > MAX_INLINE:
-        raise Rejected(
-            f"an attachment of {attachment.size} bytes, {MAX_INLINE} fit into a request",
-            sentence=f"Files for this agent may have {MAX_INLINE // 2**20} MB at most.",
-        )
-    try:
-        return attachment.path.read_bytes()
-    except OSError as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: OSError) -> Rejected:
-    sentence = "One of the files couldn't be read. Please send it again."
-    return Rejected(f"can't read an attachment: {error.strerror}", sentence=sentence)
+    return f"data:{attachment.media_type};base64,{base64.b64encode(inline(attachment)).decode()}"

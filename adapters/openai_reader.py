@@ -127,9 +127,7 @@ class Reader:
 def failure(code: object, message: object) -> AgentError:
     """The error that a response or a stream ended with."""
     detail = f"openai: the run failed: {code} {one_line(str(message))}"
-    if code == "rate_limit_exceeded":
-        return RateLimited(detail)
-    return Rejected(detail)
+    return Rejected(detail, sentence=RateLimited.sentence if code == "rate_limit_exceeded" else None)
 
 
 def text_of(items: Iterable[Any] | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
+from adapters.failures import NOT_TAKEN
 from adapters.openai_client import (
     OpenAISettings,
     as_data_url,
@@ -39,10 +40,11 @@ from adapters.openai_client import (
     is_image,
     is_text,
     open_stream,
-    opened,
 )
 from adapters.openai_reader import Reader, is_chain, items_files, parse, text_of
+from adapters.outgoing import opened
 from adapters.polling import poll
+from adapters.sentences import FILE_TOO_LARGE, NOT_KEPT
 from adapters.text import safe_name, scrub
 
 MAX_REJOINS = 5  # in a row that bring no event, then the answer is polled
@@ -53,7 +55,6 @@ PAGE = 100  # items, the API's limit
 
 _ASK = "POST /responses"
 _REJOIN = "GET /responses/…?stream"
-_LOST = "The connection broke before the answer was complete, and the agent didn't keep it."
 _TOOLS: dict[str, dict[str, Any]] = {
     "web_search": {"type": "web_search"},
     "code_interpreter": {"type": "code_interpreter", "container": {"type": "auto"}},
@@ -82,9 +83,13 @@ class Responses:
             yield Checkpoint(reader.conversation, {"step": "begun"})
             question = self._question(reader.conversation, await self._content(message))
             yield Checkpoint(reader.conversation, {"step": "asked"})
-            async with aclosing(self._asked(reader, question)) as events:
-                async for event in events:
-                    yield event
+            try:
+                async with aclosing(self._asked(reader, question)) as events:
+                    async for event in events:
+                        yield event
+            except NOT_TAKEN:
+                yield Checkpoint(reader.conversation, {"step": "begun"})
+                raise
         elif known := resume.data.get("response"):
             reader = Reader(conversation, str(known))
             await self._look(reader)
@@ -177,8 +182,8 @@ class Responses:
         image = is_image(attachment)
 
         async def send() -> str:
-            with ExitStack() as stack:
-                file = safe_name(attachment.name), opened(stack, attachment), attachment.media_type
+            with opened(attachment) as content:
+                file = safe_name(attachment.name), content, attachment.media_type
                 uploaded = await self._api.files.create(file=file, purpose="vision" if image else "user_data")
                 return uploaded.id
 
@@ -255,20 +260,21 @@ class Responses:
             try:
                 await anext(pauses)
             except TimedOut:
-                raise Uncertain("openai: an answer whose stream broke doesn't get on", sentence=_LOST) from None
-            if not streams:
-                await self._look(reader)
-                continue
-            before = reader.sequence
-            try:
-                rejoin = partial(self._rejoin, response_id, before)
-                async with aclosing(self._streamed(reader, _REJOIN, rejoin, once=False)) as events:
-                    async for event in events:
-                        yield event
-            except (Rejected, NotFound, ProtocolError):  # can't be streamed (any more)
-                streams = False
-            idle = idle + 1 if reader.sequence == before else 0
-            streams = streams and idle < MAX_REJOINS
+                raise Uncertain("openai: an answer whose stream broke doesn't get on", sentence=NOT_KEPT) from None
+            with pauses:
+                if not streams:
+                    await self._look(reader)
+                    continue
+                before = reader.sequence
+                try:
+                    rejoin = partial(self._rejoin, response_id, before)
+                    async with aclosing(self._streamed(reader, _REJOIN, rejoin, once=False)) as events:
+                        async for event in events:
+                            yield event
+                except (Rejected, NotFound, ProtocolError):  # can't be streamed (any more)
+                    streams = False
+                idle = idle + 1 if reader.sequence == before else 0
+                streams = streams and idle < MAX_REJOINS
 
     def _rejoin(self, response_id: str, after: int | None) -> AbstractAsyncContextManager[Any]:
         since: dict[str, Any] = {} if after is None else {"starting_after": after}
@@ -283,7 +289,7 @@ class Responses:
                 "GET /responses/…", lambda: self._api.responses.retrieve(response_id)
             )
         except NotFound as error:
-            raise Uncertain(str(error), sentence=_LOST) from error
+            raise Uncertain(str(error), sentence=NOT_KEPT) from error
         for _ in reader.look(response):
             raise AssertionError("the id was known")
 
@@ -337,9 +343,7 @@ class Responses:
                 async for chunk in response.http_response.aiter_bytes(http.CHUNK):
                     read += len(chunk)
                     if read > http.MAX_DOWNLOAD:
-                        raise Rejected(
-                            "openai: a file that is too large", sentence="The agent's file is too large."
-                        )
+                        raise Rejected("openai: a file that is too large", sentence=FILE_TOO_LARGE)
                     yield chunk
             except httpx.HTTPError as error:
                 raise Unavailable(f"openai GET /containers/…/content: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""When to ask again: the pauses of an adapter whose backend is polled."""
+"""When to ask again: the pauses of an adapter whose backend is polled, and how long it may be away meanwhile."""
 
 from __future__ import annotations
 
@@ -6,24 +6,32 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
 
-from adapters.base import TimedOut
+from adapters.base import RateLimited, TimedOut, Unavailable
 
 FIRST, LONGEST = 0.3, 5.0  # seconds: people notice the first, backends the second
 GROWTH = 1.25  # reaches the longest pause after 13 polls and some 25 seconds
 SETTLING = 3.0  # seconds until what a backend just got or finished shows in its history, at the latest
 JITTER = 0.2  # of the pause, either way
+OUTAGE = 300.0  # seconds: a restart or a new release takes minutes, and the turn's deadline is the caller's
 
 
 class Poll:
-    """Moments to ask: at once, then after pauses that begin at `first` seconds and grow to `longest`, each a
-    little off so that many turns don't ask in step.
+    """Moments to look: at once, then after pauses that begin at `first` seconds and grow to `longest`, each a
+    little off so that many turns don't look in step.
 
-        async for _ in Poll():
-            ...  # ask; break or return when it is done
+        async for look in Poll():
+            with look:
+                ...  # ask; break or return when it is done
+
+    In the `with` block a backend that is away (`Unavailable`, `RateLimited`, `TimedOut`) is no failure until it
+    has been away for `OUTAGE` seconds, or wants a longer delay than is left of them: the block is left, and the
+    next look follows after the delay that it asked for.
 
     Goes on for ever unless `deadline` (seconds from now) is given; then it never sleeps past it and ends by
-    raising `TimedOut`.
+    raising `TimedOut`. The time of an outage doesn't count.
     """
 
     def __init__(
@@ -43,22 +51,43 @@ class Poll:
         self._clock = clock
         self._uniform = uniform
         self._begun = False
+        self._away_since: float | None = None
+        self._delay = 0.0
 
-    def __aiter__(self) -> Poll:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> None:
+    async def __anext__(self) -> Self:
         if not self._begun:
             self._begun = True
-            return
-        pause = min(self._pause * self._uniform(1 - JITTER, 1 + JITTER), self._longest)
+            return self
+        pause = max(min(self._pause * self._uniform(1 - JITTER, 1 + JITTER), self._longest), self._delay)
         self._pause = min(self._pause * GROWTH, self._longest)
-        if self._until is not None:
+        if self._until is not None and self._away_since is None:
             left = self._until - self._clock()
             if left <= 0:
                 raise TimedOut("still no answer at the deadline")
             pause = min(pause, left)
         await self._sleep(pause)
+        return self
+
+    def __enter__(self) -> None:
+        self._delay = 0.0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        now = self._clock()
+        if not isinstance(error, Unavailable | RateLimited | TimedOut):
+            if self._until is not None and self._away_since is not None:
+                self._until += now - self._away_since
+            self._away_since = None
+            return False
+        if self._away_since is None:
+            self._away_since = now
+        if isinstance(error, RateLimited):
+            self._delay = error.retry_after or 0.0
+        return now + self._delay < self._away_since + OUTAGE
 
 
 def poll(*, deadline: float | None = None) -> Poll:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -21,7 +21,6 @@ import structlog
 from adapters.base import (
     MAX_TABLE_ROWS,
     AgentError,
-    AgentSettings,
     AuthenticationFailed,
     Checkpoint,
     Done,
@@ -37,10 +36,12 @@ from adapters.base import (
     Table,
     Text,
     TimedOut,
-    Unavailable,
     Uncertain,
 )
-from adapters.http import ANSWER_TIMEOUT, ServerFailed, Service, Stream, poll, segment, settling
+from adapters.failures import NOT_TAKEN, ServerFailed
+from adapters.http import ANSWER_TIMEOUT, Service, Stream, segment
+from adapters.outgoing import words
+from adapters.polling import poll, settling
 from adapters.sema4ai_text import Deltas
 from adapters.sema4ai_wire import (
     AgentEntry,
@@ -53,6 +54,7 @@ from adapters.sema4ai_wire import (
     next_page,
     rows_in,
 )
+from adapters.sentences import FAILED, NO_FILE
 from adapters.text import ThinkFilter, one_line, safe_name
 from adapters.wire import parsed
 
@@ -61,9 +63,6 @@ MAX_TITLE = 60  # characters of a conversation's name
 MAX_REMEMBERED = 400  # files and frames that a checkpoint can hold: 7 characters each, under 4 KB together
 TABLE_PAGE = 1_000  # rows of a data frame in one call
 STEADY = 5.0  # seconds for which the last message must stay as it is to count as finished; no status tells
-
-_FAILED = "The agent ran into an error while working on that."
-_NO_FILE = "The agent no longer has that file."
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -80,7 +79,7 @@ class Sema4aiSettings(KeyedSettings):
 class Sema4ai:
     """An agent of Sema4.ai. Can list, fetch and make files and tables, tell the history, list and delete."""
 
-    Settings: ClassVar[type[AgentSettings]] = Sema4aiSettings
+    Settings = Sema4aiSettings
 
     def __init__(self, settings: Sema4aiSettings, client: httpx.AsyncClient) -> None:
         key = settings.api_key.get_secret_value().strip()
@@ -103,19 +102,20 @@ class Sema4ai:
         thread = await self._thread(conversation) if conversation else None
         before = _Before.remembered(resume) if resume else None
         shown = _Shown()
-        if thread is None or before is None or not (before.asked or await self._arrived(thread, before)):
-            if thread is None or before is None:
-                yield Checkpoint(conversation)
-                new = thread is None and not message.attachments
-                if thread is None:
-                    thread = await self._create(message)
-                    yield Checkpoint(thread.id)
-                if message.attachments:
-                    await self._service.upload(f"{thread.path}/files", message.attachments, field="files")
-                before = _Before() if new else await self._before(thread)
+        if thread is None or before is None:
+            yield Checkpoint(conversation)
+            new = thread is None and not message.attachments
+            if thread is None:
+                thread = await self._create(message)
+                yield Checkpoint(thread.id)
+            if message.attachments:
+                await self._service.upload(f"{thread.path}/files", message.attachments, field="files")
+            before = _Before() if new else await self._before(thread)
             yield Checkpoint(thread.id, before.data())
-            async for event in self._ask(thread, _said(message), before, shown):
+            async for event in self._ask(thread, words(message), before, shown):
                 yield event
+        elif not before.asked and not await self._arrived(thread, before):
+            raise Uncertain("sema4ai: no sign of the question")
         text = await self._final(thread, before, shown)
         if not shown.text and text:
             yield Text(text)
@@ -133,7 +133,7 @@ class Sema4ai:
             async for chunk in self._service.download(f"{thread.path}/files/download/", params={"file_ref": ref}):
                 yield chunk
         except NotFound as error:
-            raise NotFound(str(error), sentence=_NO_FILE) from error
+            raise NotFound(str(error), sentence=NO_FILE) from error
 
     async def history(self, conversation: str) -> Sequence[Row]:
         """What was said; of the agent's messages in a turn the last, which is its answer."""
@@ -178,14 +178,15 @@ class Sema4ai:
             shown.ended = True
         except ServerFailed as error:
             if await self._found(thread, before):
-                raise Rejected(str(error), sentence=_FAILED) from error
+                raise Rejected(str(error), sentence=FAILED) from error
             raise
         except (Uncertain, ProtocolError) as error:
             if not shown.opened and not await self._found(thread, before):
                 raise
             _log.warning("answer taken from the messages", reason=str(error))
-        except (Unavailable, TimedOut) as error:
+        except (*NOT_TAKEN, TimedOut) as error:
             if not shown.opened:
+                yield Checkpoint(thread.id)
                 raise
             _log.warning("answer taken from the messages", reason=str(error))
 
@@ -215,10 +216,11 @@ class Sema4ai:
     async def _arrived(self, thread: _Thread, before: _Before) -> bool:
         """Whether the conversation has a question that it didn't have before."""
         try:
-            async for _ in settling():
-                items = await self._messages(thread)
-                if any(item.role != "agent" for item in items[before.messages :]):
-                    return True
+            async for look in settling():
+                with look:
+                    items = await self._messages(thread)
+                    if any(item.role != "agent" for item in items[before.messages :]):
+                        return True
         except TimedOut:
             pass
         return False
@@ -233,22 +235,24 @@ class Sema4ai:
         if shown.ended:
             return await self._after_stream(thread, before, shown)
         seen, since = "", time.monotonic()
-        async for _ in poll():
-            answer = await self._answer(thread, before)
-            if answer != seen:
-                seen, since = answer, time.monotonic()
-            elif seen and time.monotonic() - since >= STEADY:
-                break
+        async for look in poll():
+            with look:
+                answer = await self._answer(thread, before)
+                if answer != seen:
+                    seen, since = answer, time.monotonic()
+                elif seen and time.monotonic() - since >= STEADY:
+                    break
         return seen
 
     async def _after_stream(self, thread: _Thread, before: _Before, shown: _Shown) -> str:
         try:
-            async for _ in settling():
-                answer = await self._answer(thread, before)
-                if answer:
-                    return answer
-                if shown.failed:
-                    raise Rejected("sema4ai: the stream reported an error", sentence=_FAILED)
+            async for look in settling():
+                with look:
+                    answer = await self._answer(thread, before)
+                    if answer:
+                        return answer
+                    if shown.failed:
+                        raise Rejected("sema4ai: the stream reported an error", sentence=FAILED)
         except TimedOut:
             pass
         if not shown.text:
@@ -386,7 +390,7 @@ class _Shown:
 
     text: str = ""
     answer: str | None = None  # the whole answer, where it came in one piece
-    opened: bool = False  # the stream began
+    opened: bool = False  # the stream began, so the question arrived
     ended: bool = False  # the stream ended as it should
     failed: bool = False  # the stream told of an error
 
@@ -403,11 +407,6 @@ def _is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _said(message: Message) -> str:
-    """The service wants words, also where a person sent nothing but a file."""
-    return message.text or ", ".join(safe_name(attachment.name) for attachment in message.attachments)
 
 
 async def _both(one: Coroutine[Any, Any, T], two: Coroutine[Any, Any, U]) -> tuple[T, U]:

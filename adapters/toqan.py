@@ -7,7 +7,7 @@ question arrived: the person's row carries the id that the request got. A first 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -15,7 +15,6 @@ from pydantic import AliasChoices, Field
 
 from adapters.base import (
     AgentError,
-    AgentSettings,
     AuthenticationFailed,
     Checkpoint,
     Done,
@@ -31,15 +30,17 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
-from adapters.http import Service, poll, settling
+from adapters.failures import NOT_TAKEN
+from adapters.http import Service
+from adapters.outgoing import words
+from adapters.polling import poll, settling
+from adapters.sentences import FAILED, NO_FILE
 from adapters.text import safe_name, without_thoughts
 from adapters.wire import Wire, parsed
 
 AGENT = "Toqan"  # the author of the agent's rows
 BODY_REFUSED = frozenset({400, 403, 411, 413, *range(500, 600)})  # by a proxy that takes no GET with a body
 MAX_UPLOAD = 100_000_000  # bytes; the service refuses above "about 100 MB"
-_FAILED = "The agent ran into an error while working on that."
-_NO_FILE = "The agent no longer has that file."
 _TOO_LARGE = "That file is too large: the agent takes up to 100 MB."
 
 
@@ -52,7 +53,7 @@ class ToqanSettings(KeyedSettings):
 class Toqan:
     """An agent of Toqan. Can list and fetch files and tell the history."""
 
-    Settings: ClassVar[type[AgentSettings]] = ToqanSettings
+    Settings = ToqanSettings
 
     def __init__(self, settings: ToqanSettings, client: httpx.AsyncClient) -> None:
         key = settings.api_key.get_secret_value().strip()
@@ -68,17 +69,22 @@ class Toqan:
         data = resume.data if resume else {}
         conversation = (resume and resume.conversation) or conversation
         request = str(data.get("request", ""))
-        if not request and "after" in data:  # it died while it asked
-            if not conversation:
-                raise Uncertain("toqan: stopped while the first question was on its way")
-            request = await self._arrived(conversation, str(data["after"])) or ""
+        if not request and "after" in data:  # it was left while it asked
+            found = await self._arrived(conversation, str(data["after"])) if conversation else None
+            if found is None:
+                raise Uncertain("toqan: no sign of the question")
+            request = found
         if not conversation or not request:
             yield Checkpoint(conversation)
             files = [await self._upload(message, n) for n in range(len(message.attachments))]
             rows = await self._rows(conversation) if conversation else []
             after = rows[-1].id if rows else ""
             yield Checkpoint(conversation, {"after": after})
-            taken = await self._send(conversation, _said(message), files, after)
+            try:
+                taken = await self._send(conversation, words(message), files, after)
+            except NOT_TAKEN:
+                yield Checkpoint(conversation)
+                raise
             conversation, request = taken.conversation_id, taken.request_id
         yield Checkpoint(conversation, {"request": request})
         answer = await self._answer(conversation, request)
@@ -109,7 +115,7 @@ class Toqan:
                 missing = error
             else:
                 return
-        raise NotFound(str(missing), sentence=_NO_FILE) from missing
+        raise NotFound(str(missing), sentence=NO_FILE) from missing
 
     async def history(self, conversation: str) -> Sequence[Row]:
         """What was said; of the agent's rows in a turn the last, which is its answer."""
@@ -156,15 +162,16 @@ class Toqan:
     async def _arrived(self, conversation: str, after: str) -> str | None:
         """The request's id, if the history has a question that is newer than row `after`."""
         try:
-            async for _ in settling():
-                rows = await self._rows(conversation)
-                ids = [row.id for row in rows]
-                if after and after not in ids:
-                    raise Uncertain("toqan: the history no longer holds the row before the question")
-                newer = rows[ids.index(after) + 1 :] if after else rows
-                asked = [row.id for row in newer if row.author_id != AGENT]
-                if asked:
-                    return asked[0]
+            async for look in settling():
+                with look:
+                    rows = await self._rows(conversation)
+                    ids = [row.id for row in rows]
+                    if after and after not in ids:
+                        raise Uncertain("toqan: the history no longer holds the row before the question")
+                    newer = rows[ids.index(after) + 1 :] if after else rows
+                    asked = [row.id for row in newer if row.author_id != AGENT]
+                    if asked:
+                        return asked[0]
         except TimedOut:
             pass
         return None
@@ -173,12 +180,13 @@ class Toqan:
         """Polls for the answer; an unknown status means that it is still being worked on."""
         asked = {"conversation_id": conversation, "request_id": request}
         answer = _Answer()
-        async for _ in poll():
-            answer = parsed(_Answer, await self._get("/get_answer", asked), "toqan get_answer")
-            if answer.status == "error":
-                raise Rejected("toqan get_answer: the run ended in status error", sentence=_FAILED)
-            if answer.status == "finished":
-                break
+        async for look in poll():
+            with look:
+                answer = parsed(_Answer, await self._get("/get_answer", asked), "toqan get_answer")
+                if answer.status == "error":
+                    raise Rejected("toqan get_answer: the run ended in status error", sentence=FAILED)
+                if answer.status == "finished":
+                    break
         if answer.text:
             return answer
         return await self._final_row(conversation, request) or answer
@@ -256,11 +264,6 @@ class _Row(Wire):
 
 class _Rows(Wire):
     rows: tuple[_Row, ...]
-
-
-def _said(message: Message) -> str:
-    """The service wants words, also where a person sent nothing but a file."""
-    return message.text or ", ".join(safe_name(attachment.name) for attachment in message.attachments)
 
 
 def _files(attachments: Sequence[_Attachment]) -> list[File]:

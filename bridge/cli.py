@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -13,13 +15,15 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from adapters.base import AgentError
-from bridge.settings import Settings, SettingsError, load
+from bridge.settings import DEFAULT_FILE, Settings, SettingsError, load
 from bridge.store.database import DatabaseError, open_database
 from bridge.store.ledger import Ledger
 from bridge.store.tables import TurnState
 from bridge.turns.surface import ConfigurationError
 
 MAX_LINE = 60  # characters of a question in the list of turns
+# An app is made from its manifest, and has tokens only then.
+NO_TOKENS_YET = {"SLACK_BOT_TOKEN": "xoxb-", "SLACK_APP_TOKEN": "xapp-", "SLACK_SIGNING_SECRET": "-"}
 
 app = typer.Typer(
     name="threadbridge",
@@ -86,6 +90,39 @@ def demo(
 
 
 @app.command()
+def init(config: ConfigOption = None) -> None:
+    """Ask a few questions, write the settings file, and say what to do on the platforms."""
+    from bridge.setup import set_up
+
+    try:
+        set_up(config or Path(os.environ.get("THREADBRIDGE_CONFIG", DEFAULT_FILE)))
+    except typer.Abort:
+        print()  # the question's line
+        _fail("not all questions were answered, so nothing was written; `threadbridge init` asks at a terminal")
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Check settings, database, tokens, scopes, intents and each agent; exit 1 if any fails."""
+    from bridge.ops.logs import set_up_logs
+
+    set_up_logs(level=logging.CRITICAL)
+    logging.disable()  # what goes wrong is a finding
+    _run(_doctor(config))
+
+
+async def _doctor(config: Path | None) -> None:
+    from bridge.findings import Mark
+    from bridge.ops.doctor import examine
+
+    findings = await examine(config)
+    for finding in findings:
+        print(finding)
+    if any(finding.mark is Mark.FAIL for finding in findings):
+        raise SystemExit(1)
+
+
+@app.command()
 def ask(
     agent: Annotated[str, typer.Argument(help="The agent's name in the settings.")],
     text: Annotated[str, typer.Argument(help="What to ask.")],
@@ -96,6 +133,9 @@ def ask(
     config: ConfigOption = None,
 ) -> None:
     """One turn from the terminal, streamed to standard output; the conversation's id goes to standard error."""
+    from bridge.ops.logs import set_up_logs
+
+    set_up_logs(level=logging.WARNING)
     _run(_ask(load(config), agent, text, file or [], conversation, out, as_json))
 
 
@@ -163,7 +203,7 @@ def manifest_slack(config: ConfigOption = None) -> None:
     """The Slack app manifest, to paste where a new app is made from a manifest."""
     from bridge.frontends.slack.manifest import slack_manifest
 
-    settings = load(config)
+    settings = load(config, {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"})
     print(json.dumps(slack_manifest(settings.slack), indent=2))
 
 
@@ -172,7 +212,7 @@ def manifest_discord(config: ConfigOption = None) -> None:
     """The Discord invite link and the intents to switch on."""
     from bridge.frontends.discord.invite import PRIVILEGED_INTENTS, application_id, invite_link
 
-    settings = load(config)
+    settings = load(config, {**os.environ, **NO_TOKENS_YET})
     if settings.discord is None:
         raise SettingsError("there is no [discord] table with the bot's token, which names the application")
     application = application_id(settings.discord.token)
@@ -259,7 +299,7 @@ def db_upgrade(config: ConfigOption = None) -> None:
 
 
 async def _upgrade(settings: Settings) -> None:
-    async with open_database(settings.database_url.get_secret_value()) as database:
+    async with open_database(settings.database_url.get_secret_value(), create=True) as database:
         await database.upgrade()
         current, _ = await database.revision()
         print(f"the database is at {current}")

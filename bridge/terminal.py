@@ -26,6 +26,7 @@ from adapters.base import (
     Message,
     Question,
     Rejected,
+    Stateless,
     Status,
     Table,
     Text,
@@ -53,6 +54,11 @@ class Terminal:
 
     async def ask(self, text: str, files: Sequence[Path], conversation: str | None, deadline: float) -> None:
         """Raises `AgentError` when the turn fails."""
+        if conversation and isinstance(self._agent, Stateless):
+            raise Rejected(
+                "--conversation of a Stateless agent",
+                sentence="This agent keeps no conversation: each question stands alone.",
+            )
         self.conversation = conversation
         message = Message(new_turn_id(), text, tuple(_attachment(path) for path in files))
         try:
@@ -189,8 +195,9 @@ class _StandardInput:
 
     async def line(self) -> str:
         if self._reader is None:
-            if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
-                return sys.stdin.readline()  # a file never blocks
+            mode = os.fstat(sys.stdin.fileno()).st_mode
+            if not (sys.stdin.isatty() or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+                return sys.stdin.readline()  # a file never blocks, and the loop can't watch it
             self._reader = asyncio.StreamReader()
             protocol = asyncio.StreamReaderProtocol(self._reader)
             own = os.fdopen(os.dup(sys.stdin.fileno()))  # the transport closes what it is given

@@ -7,8 +7,8 @@ import signal
 import tempfile
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,26 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from adapters.base import Agent, Closes
+from adapters.echo import Echo
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground import discord, slack
 from bridge.playground.backends import Simulated, simulated_backends
-from bridge.playground.page.app import page_routes
+from bridge.playground.page.app import create_page
 from bridge.playground.page.discord import DiscordView
+from bridge.playground.page.rooms import ROOMS
 from bridge.playground.page.slack import SlackView
+from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
 from bridge.playground.page.views import PlatformView
 from bridge.playground.serving import serve
-from bridge.settings import AgentTable, HttpSettings, Route, Settings, SettingsError
+from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings, SettingsError
 from bridge.wiring import bridge
 
 ME = "ada"
-HINTS = {
-    "general": "the echo agent: says back what it hears, and makes what you tell it to",
-    "toqan": "Toqan: polled, files in and out",
-    "sema4ai": "Sema4.ai: streamed, files and tables",
-    "enthusiast": "Enthusiast: polled, takes files",
-    "agentok": "Agentok Studio: asks back; say “ask me”",
-    "fifthelement": "fifthelement.ai: streamed",
-    "openai": "any OpenAI-like server: streamed",
-    "a2a": "any Agent2Agent server: streamed",
-}
+DEFAULT_AGENT = "general"
+GRACE = 0.5  # seconds that running turns get when the demo ends; nothing of them is kept
+RETRIES = (1.0, 5.0, 15.0)  # seconds; Slack's own delays of minutes would keep a visitor waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +46,23 @@ class Playground:
     slack: slack.SlackWorld
     discord: discord.DiscordWorld
     backends: Mapping[str, Simulated]
+    in_process: dict[str, Agent]  # the bridge's own agents, once it has opened them
+
+    def asked(self) -> int:
+        """How many questions the agents have taken, in all."""
+        counted = sum(one.backend.count() for one in self.backends.values())
+        return counted + sum(agent.asked for agent in self.in_process.values() if isinstance(agent, Echo))
 
     def settings(self, database: Path) -> Settings:
         """What points a bridge at all of it: one channel for each kind of agent, on both platforms."""
-        agents = {"general": AgentTable(kind="echo")}
+        agents = {DEFAULT_AGENT: AgentTable(kind="echo")}
         for kind, one in self.backends.items():
             agents[kind] = AgentTable(kind=kind, **one.table(f"{self.url}/agents/{kind}"))
         socket = self.url.replace("http", "ws", 1)
         return Settings(
             database_url=SecretStr(f"sqlite:///{database}"),
-            default_agent="general",
+            default_agent=DEFAULT_AGENT,
+            limits=Limits(grace=GRACE),
             http=HttpSettings(port=0),
             slack=SlackSettings(
                 bot_token=SecretStr(self.slack.bot_token),
@@ -84,26 +88,38 @@ class Playground:
 @asynccontextmanager
 async def playground(port: int = 0, **speed: Any) -> AsyncIterator[Playground]:
     """The simulators and the page. `speed` goes to both platforms: `rate` scales their limits."""
-    backends = simulated_backends()
-    slack_world = slack.SlackWorld(channels=list(HINTS), **speed)
-    discord_world = discord.DiscordWorld(channels=list(HINTS), forums=(), **speed)
-    views: dict[str, PlatformView] = {
-        "slack": SlackView(slack_world, ME, HINTS),
-        "discord": DiscordView(discord_world, ME, HINTS),
+    slack_world = slack.SlackWorld(channels=list(ROOMS), retry_delays=RETRIES, **speed)
+    discord_world = discord.DiscordWorld(channels=list(ROOMS), forums=(), **speed)
+    simulated = Playground("", slack_world, discord_world, simulated_backends(), {})
+    platforms: dict[str, PlatformView] = {
+        "slack": SlackView(slack_world, ME, ROOMS, DEFAULT_AGENT),
+        "discord": DiscordView(discord_world, ME, ROOMS, DEFAULT_AGENT),
     }
+    troubles = {
+        "slack": slack_troubles(slack_world),
+        "discord": discord_troubles(discord_world),
+        **{kind: agent_troubles(kind, one.backend) for kind, one in simulated.backends.items()},
+    }
+    over = asyncio.Event()
     app = Starlette(
         routes=[
             Mount("/slack", slack.create_app(slack_world)),
             Mount("/discord", discord.create_app(discord_world)),
-            *(Mount(f"/agents/{kind}", one.backend.app) for kind, one in backends.items()),
-            *page_routes(views),
+            *(Mount(f"/agents/{kind}", one.backend.app) for kind, one in simulated.backends.items()),
+            Mount("/", create_page(platforms, troubles, simulated.asked, over)),
         ]
     )
-    try:
-        async with serve(app, port=port) as url:
-            yield Playground(url, slack_world, discord_world, backends)
-    except OSError as error:
-        raise SettingsError(f"--port {port}: {error.strerror}") from None
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(slack_world.aclose)
+        for one in simulated.backends.values():
+            if isinstance(one.backend, Closes):
+                stack.push_async_callback(one.backend.aclose)
+        try:
+            url = await stack.enter_async_context(serve(app, port=port))
+        except OSError as error:
+            raise SettingsError(f"--port {port}: {error.strerror}") from None
+        stack.callback(over.set)
+        yield replace(simulated, url=url)
 
 
 async def run_demo(port: int, *, open_browser: bool) -> None:
@@ -114,7 +130,7 @@ async def run_demo(port: int, *, open_browser: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="threadbridge-demo-") as folder:
         async with (
             playground(port) as simulated,
-            bridge(simulated.settings(Path(folder) / "demo.db")) as bridging,
+            bridge(simulated.settings(Path(folder) / "demo.db"), opened=simulated.in_process.update) as bridging,
         ):
             print(f"The playground is at {simulated.url}/  (Ctrl-C ends it)", flush=True)
             if open_browser:

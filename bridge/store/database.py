@@ -34,7 +34,7 @@ def database_url(text: str) -> URL:
     """The asynchronous form of `sqlite:///file` or `postgresql://…`."""
     try:
         url = make_url(text)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise DatabaseError("database_url isn't an address such as sqlite:///threadbridge.db") from None
     match url.get_backend_name():
         case "sqlite":
@@ -132,13 +132,15 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, serve: bool = False) -> AsyncIterator[Database]:
-    """Open the database.
+async def open_database(url: str, *, serve: bool = False, create: bool = False) -> AsyncIterator[Database]:
+    """Open the database. A SQLite file that isn't there is made only to `serve`, or if told to `create`.
 
     With `serve` a SQLite file is locked for this process and brought up to date; PostgreSQL's migrations are an
     operator's step (`threadbridge db upgrade`), because other replicas may still run the older code.
     """
     parsed = database_url(url)
+    if not (serve or create or _is_there(parsed)):
+        raise DatabaseError(f"there is no {parsed.database} yet; `threadbridge run` makes it")
     lock = _lock(parsed) if serve else None
     database = Database(create_engine(parsed), exclusive=lock is not None)
     try:
@@ -148,7 +150,7 @@ async def open_database(url: str, *, serve: bool = False) -> AsyncIterator[Datab
             current, newest = await database.revision()
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
-            raise DatabaseError(f"database_url: can't open {parsed.render_as_string()}: {reason}") from error
+            raise DatabaseError(f"database_url: can't open {_without_query(parsed)}: {reason}") from error
         if serve and current != newest:
             raise DatabaseError("the database isn't up to date; run `threadbridge db upgrade`")
         yield database
@@ -156,6 +158,14 @@ async def open_database(url: str, *, serve: bool = False) -> AsyncIterator[Datab
         await database.close()
         if lock is not None:
             lock.release()
+
+
+def _is_there(url: URL) -> bool:
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+
+def _without_query(url: URL) -> str:
+    return url.set(query={}).render_as_string()  # a password may stand there too
 
 
 def _lock(url: URL) -> FileLock | None:

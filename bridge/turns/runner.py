@@ -7,16 +7,15 @@ and then in case another process put something in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
-from adapters.base import Agent
-from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
-from bridge.store.tables import TurnState
+from adapters.base import Agent, Checkpoint, Event, Message, NotFound
+from bridge.store.queue import Claim, Fenced, Queue, Work
 from bridge.turns.surface import FrontEnd
 from bridge.turns.turn import TurnAtWork
 
@@ -50,6 +49,7 @@ class Runner:
         self._max_attachment_bytes = max_attachment_bytes
         self._grace = grace
         self._wake = asyncio.Event()
+        self._ending = False  # no turn is begun any more
         self._claiming = asyncio.Lock()  # a sweep must not see a claim that isn't held yet
         self._held: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
         self._at_work: dict[str, TurnAtWork] = {}
@@ -118,9 +118,11 @@ class Runner:
         """Work off a thread's turns. Whatever ends this early leaves the thread to the next sweep."""
         with bound_contextvars(thread=claim.thread, platform=claim.address.platform, agent=claim.agent):
             try:
-                while (work := await self._queue.next_turn(claim)) is not None:
+                while not self._ending and (work := await self._queue.next_turn(claim)) is not None:
                     with bound_contextvars(turn=work.turn.id):
                         await self._work(claim, work)
+                if self._ending:
+                    await self._queue.release([claim])
             except Fenced:
                 log.warning("thread was taken over by another replica")
             except Exception:  # one thread's trouble is not the others'; the sweep takes it up again
@@ -131,13 +133,7 @@ class Runner:
 
     async def _work(self, claim: Claim, work: Work) -> None:
         turn = work.turn
-        agent = self._agents.get(claim.agent)
-        if agent is None:
-            log.error("agent isn't configured any more")
-            verdict = Verdict(TurnState.FAILED, "no agent", detail=f"no [agents.{claim.agent}] in the settings")
-            await self._queue.record_verdict(claim, turn.id, verdict)
-            await self._queue.record_end(claim, turn.id, verdict.ends_as)
-            return
+        agent = self._agents.get(claim.agent) or _Missing(claim.agent)
         surface = self._platforms[claim.address.platform].surface(
             claim.address, asked=turn.message_id, author=turn.author
         )
@@ -151,6 +147,7 @@ class Runner:
             del self._at_work[turn.id]
 
     async def _wind_down(self) -> None:
+        self._ending = True
         held = list(self._held.values())
         if held:
             log.info("waiting for running turns", threads=len(held), seconds=self._grace)
@@ -161,3 +158,25 @@ class Runner:
                 await asyncio.wait(late)
             await self._queue.release([claim for claim, task in held if task in late])
         await self._queue.leave()
+
+
+class _Missing:
+    """Stands where an agent was that isn't in the settings any more."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def ask(
+        self,
+        conversation: str | None,  # noqa: ARG002
+        message: Message,  # noqa: ARG002
+        *,
+        resume: Checkpoint | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[Event]:
+        events: tuple[Event, ...] = ()
+        for event in events:
+            yield event
+        raise NotFound(
+            f"no [agents.{self._name}] in the settings",
+            sentence="The agent of this thread isn't set up here any more. Please tell whoever runs this bot.",
+        )

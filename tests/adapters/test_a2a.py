@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from itertools import count
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +19,7 @@ from adapters.base import (
     ProtocolError,
     Question,
     Rejected,
+    Scalar,
     Table,
     Uncertain,
 )
@@ -28,7 +27,6 @@ from adapters.http import create_client
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
-    Contract,
     FilesContract,
     Heard,
     HistoryContract,
@@ -53,17 +51,7 @@ def make(backend: A2ABackend, **settings: object):  # type: ignore[no-untyped-de
     return agent
 
 
-class OwnIds(Contract):
-    """An agent knows a message again by its id, so each turn has its own, as in life."""
-
-    ids: ClassVar[count[int]] = count(1)
-
-    def message(self, *args: Any, **kwargs: Any) -> Message:
-        return replace(super().message(*args, **kwargs), id=f"turn-{next(self.ids)}")
-
-
 class TestStreamingAgent(
-    OwnIds,
     AdapterContract,
     StreamContract,
     UploadContract,
@@ -89,7 +77,6 @@ class TestStreamingAgent(
 
 
 class TestPolledAgent(
-    OwnIds,
     AdapterContract,
     PolledContract,
     UploadContract,
@@ -336,7 +323,8 @@ async def test_a_cancelled_task_is_done() -> None:
 async def test_a_task_that_waits_asks(state: str) -> None:
     heard = await read(artifact("a", {"text": "Before that:"}), status(state, "Which year?"))
     assert heard.events[-1] == Question("Which year?")
-    assert heard.checkpoints[-1] == Checkpoint("c1", {"step": "waiting", "task": "t1", "seen": 1})
+    waiting: dict[str, Scalar] = {"step": "waiting", "task": "t1", "seen": 1, "before": 0, "asked": ""}
+    assert heard.checkpoints[-1] == Checkpoint("c1", waiting)
 
 
 async def test_what_was_shown_before_a_question_is_not_shown_again() -> None:

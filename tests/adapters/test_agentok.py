@@ -32,7 +32,6 @@ from adapters.testing import (
     ListsContract,
     PolledContract,
     QuestionContract,
-    close,
     hear,
 )
 from bridge.playground.backends import faults
@@ -45,7 +44,7 @@ AgentokWorld = BackendWorld[Agentok]
 
 
 async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
-    backend = AgentokBackend(form=form, pace=PACE / 4)
+    backend = AgentokBackend(form=form, pace=PACE)
     source = {"from_type": "flow", "from_flow": SOURCE}
     if form == "seen":
         source = {"from_type": "project", "from_project": SOURCE}
@@ -60,7 +59,7 @@ async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agentok, "ARRIVAL", 0.3)
+    monkeypatch.setattr(agentok, "ARRIVAL", 0.15)
 
 
 class AgentokContract(
@@ -453,34 +452,6 @@ async def test_the_answer_of_a_person_goes_to_the_waiting_run(world: AgentokWorl
     assert world.asked() == 1
 
 
-async def test_a_question_that_got_to_nobody_is_asked_again_and_not_answered(world: AgentokWorld) -> None:
-    asked = await hear(world.agent().ask(None, ASKING))
-    again = await hear(world.agent().ask(None, ASKING, resume=asked.checkpoints[-1]))
-    assert again.events[-1] == asked.events[-1]
-    assert backend_of(world).answers == []
-    answer = Message(ASKING.id, ANSWER.text)  # the same turn, now with what the person wrote
-    answered = await hear(world.agent().ask(None, answer, resume=again.checkpoints[-1]))
-    assert "2024" in answered.text
-    assert backend_of(world).answers == [ANSWER.text]
-
-
-async def test_the_answer_is_given_once_whatever_checkpoint_it_is_resumed_from(world: AgentokWorld) -> None:
-    asked = await hear(world.agent().ask(None, ASKING))
-    whole = await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
-    for nth in range(len(whole.checkpoints)):
-        backend_of(world).answers.clear()
-        asked = await hear(world.agent().ask(None, ASKING))
-        events = world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1])
-        *_, last = await checkpoints_of(events, nth + 1)
-        try:
-            again = await hear(world.agent().ask(asked.conversation, ANSWER, resume=last))
-        except Uncertain:
-            assert backend_of(world).answers == []
-        else:
-            assert again.text == whole.text
-            assert backend_of(world).answers == [ANSWER.text]
-
-
 async def test_an_answer_that_was_lost_on_its_way_back_is_not_given_again(world: AgentokWorld) -> None:
     asked = await hear(world.agent().ask(None, ASKING))
     world.backend.faults.add("input", faults.drop(after=True), times=9)
@@ -530,19 +501,6 @@ def agent_of(world: AgentokWorld, client: httpx.AsyncClient, **more: object) -> 
     source = {"from_type": "project", "from_project": SOURCE} if form == "seen" else {"from_flow": SOURCE}
     settings = {"base_url": world.url, "api_key": world.key, **source, **more}
     return Agentok(Agentok.Settings.model_validate(settings), client)
-
-
-async def checkpoints_of(events: AsyncIterator[Event], count: int) -> list[Checkpoint]:
-    """So many checkpoints, then the turn is left as by a crash."""
-    found: list[Checkpoint] = []
-    try:
-        while len(found) < count:
-            event = await anext(events)
-            if isinstance(event, Checkpoint):
-                found.append(event)
-    finally:
-        await close(events)
-    return found
 
 
 async def keep(events: AsyncIterator[Event], kept: list[Event]) -> None:

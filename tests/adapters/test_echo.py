@@ -41,7 +41,15 @@ from adapters.base import (
 )
 from adapters.echo import MAX_CONVERSATIONS, MAX_FILE_BYTES, Echo, Wish, file_bytes, long_markdown, made_file
 from adapters.http import create_client
-from adapters.testing import Heard, fetch, hear
+from adapters.testing import (
+    Heard,
+    HistoryContract,
+    ListsContract,
+    QuestionContract,
+    TablesContract,
+    fetch,
+    hear,
+)
 
 
 @pytest.fixture
@@ -53,6 +61,38 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def echo(client: httpx.AsyncClient) -> Echo:
     return Echo(Echo.Settings(delay=0), client)
+
+
+class EchoWorld:
+    """What asks nobody can't fail, be held or leak: none of that is in the parts of the suite used here."""
+
+    key = "no key"
+    steps: tuple[str, ...] = ()
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._agents: list[Echo] = []
+
+    def agent(self) -> Echo:
+        self._agents.append(Echo(Echo.Settings(delay=0), self._client))
+        return self._agents[-1]
+
+    def asked(self) -> int:
+        return sum(agent.asked for agent in self._agents)
+
+    def violations(self) -> tuple[str, ...]:
+        return ()
+
+    def leaked(self) -> bool:
+        return False
+
+
+class TestEcho(QuestionContract, TablesContract, HistoryContract, ListsContract):
+    asking_question = "ask me"
+
+    @pytest.fixture
+    def world(self, client: httpx.AsyncClient) -> EchoWorld:
+        return EchoWorld(client)
 
 
 async def turn(echo: Echo, text: str, conversation: str | None = None, *files: Attachment) -> Heard:

@@ -31,7 +31,7 @@ EnthusiastWorld = BackendWorld[Enthusiast]
 
 
 async def worlds(form: Form) -> AsyncIterator[EnthusiastWorld]:
-    backend = EnthusiastBackend(form=form, pace=PACE / 4)
+    backend = EnthusiastBackend(form=form, pace=PACE)
 
     def make(url: str, client: httpx.AsyncClient) -> Enthusiast:
         settings = {"base_url": url, "api_key": backend.key, "data_set_id": DATA_SET, "agent_id": AGENT}
@@ -44,7 +44,7 @@ async def worlds(form: Form) -> AsyncIterator[EnthusiastWorld]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enthusiast, "ARRIVAL", 0.3)
+    monkeypatch.setattr(enthusiast, "ARRIVAL", 0.15)
 
 
 class TestNewServer(AdapterContract, PolledContract, UploadContract, HistoryContract, ListsContract):
@@ -228,7 +228,7 @@ async def test_a_server_from_before_uploads_takes_no_files(tmp_path: Path) -> No
 
 
 async def test_all_pages_are_listed_newest_first(world: EnthusiastWorld) -> None:
-    made = [await create(world) for _ in range(23)]
+    made = await create(world, 23)
     assert list(await world.agent().conversations()) == made[::-1]
     assert world.backend.times()["list"] == 3
 
@@ -255,12 +255,11 @@ def agent_of(world: EnthusiastWorld, client: httpx.AsyncClient, **more: int) -> 
     return Enthusiast(Enthusiast.Settings.model_validate(settings), client)
 
 
-async def create(world: EnthusiastWorld) -> str:
-    async with create_client() as client:
-        body = {"data_set_id": DATA_SET, "agent_id": AGENT}
-        headers = {"Authorization": f"Token {world.key}"}
-        created = await client.post(f"{world.url}/api/conversations", json=body, headers=headers)
-        return str(created.json()["id"])
+async def create(world: EnthusiastWorld, count: int = 1) -> list[str]:
+    body = {"data_set_id": DATA_SET, "agent_id": AGENT}
+    async with httpx.AsyncClient(headers={"Authorization": f"Token {world.key}"}) as client:
+        made = [await client.post(f"{world.url}/api/conversations", json=body) for _ in range(count)]
+        return [str(created.json()["id"]) for created in made]
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -23,7 +23,6 @@ from adapters.base import (
     Rejected,
     Status,
     Text,
-    Unavailable,
     Uncertain,
     Usage,
 )
@@ -49,18 +48,16 @@ async def worlds(form: Form) -> AsyncIterator[FifthElementWorld]:
         yield world
 
 
-class FifthElementContract(AdapterContract, StreamContract):
+class TestStreamOfTheGuide(AdapterContract, StreamContract):
     recovers = False
 
-
-class TestStreamOfTheGuide(FifthElementContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[FifthElementWorld]:
         async for world in worlds("doc"):
             yield world
 
 
-class TestStreamOfTheStandard(FifthElementContract):
+class TestStreamOfTheStandard(StreamContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[FifthElementWorld]:
         async for world in worlds("standard"):
@@ -159,7 +156,7 @@ def test_an_envelope_without_an_answer_is_not_understood(body: object) -> None:
         ({"name": "Not Found", "message": "m"}, NotFound),
         ({"name": "RateLimitError", "message": "m"}, RateLimited),
         ({"name": "TooManyRequests", "message": "m"}, RateLimited),
-        ({"name": "InternalServerError", "message": "m"}, Unavailable),
+        ({"name": "InternalServerError", "message": "m"}, Rejected),
         ({"name": "ValidationError", "message": "m"}, Rejected),
         ({}, Rejected),
         ("m", Rejected),
@@ -302,7 +299,7 @@ async def test_a_stream_without_a_word_is_an_error(world: FifthElementWorld) -> 
 async def test_a_failure_in_the_services_own_words(world: FifthElementWorld, refuses: bool, later: bool) -> None:
     backend_of(world).refuses = refuses
     conversation = (await hear(world.agent().ask(None, FIRST))).conversation if later else None
-    with pytest.raises(Unavailable, match="fell over") as caught:
+    with pytest.raises(Rejected, match="fell over") as caught:
         await hear(world.agent().ask(conversation, Message("turn-2", "Please fail.")))
     assert "fell over" not in caught.value.sentence
 

@@ -23,7 +23,8 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
-from adapters.http import ATTEMPTS, ServerFailed, Service, create_client, segment
+from adapters.failures import ATTEMPTS, ServerFailed
+from adapters.http import Service, create_client, segment
 
 KEY = "sk_very_secret"
 BASE = "https://agents.example/api/"

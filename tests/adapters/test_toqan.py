@@ -145,8 +145,9 @@ async def test_a_later_question_that_did_not_arrive_is_not_sent_again_in_the_sam
 
 
 async def test_doubt_stays_doubt_when_the_history_cannot_be_had(
-    backend: ToqanBackend, world: BackendWorld[Toqan]
+    backend: ToqanBackend, world: BackendWorld[Toqan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(adapters.polling, "OUTAGE", 0)
     first = await hear(world.agent().ask(None, say("plan")))
     agent = world.agent()
     events = agent.ask(first.conversation, say("again"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import ClassVar
 
 import httpx
 
-from adapters.base import AgentSettings, Checkpoint, Done, Event, KeyedSettings, Message, Rejected, Text, Uncertain
-from adapters.http import Service, poll, segment
+from adapters.base import Checkpoint, Done, Event, KeyedSettings, Message, Rejected, Text, Uncertain
+from adapters.failures import NOT_TAKEN
+from adapters.http import Service, segment
+from adapters.polling import poll
+from adapters.sentences import NO_FILES
 from adapters.text import without_thoughts
 from adapters.wire import Wire, parsed
 
@@ -25,7 +27,7 @@ class Question(Wire):
 
 
 class Parrot:
-    Settings: ClassVar[type[AgentSettings]] = ParrotSettings
+    Settings = ParrotSettings
 
     def __init__(self, settings: ParrotSettings, client: httpx.AsyncClient) -> None:
         headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"}
@@ -42,18 +44,23 @@ class Parrot:
                 raise Uncertain("parrot: stopped while the question was on its way")
             yield Checkpoint(conversation)
             if message.attachments:
-                raise Rejected("parrot: no files", sentence="This agent takes no files.")
+                raise Rejected("parrot: no files", sentence=NO_FILES)
             yield Checkpoint(conversation, {"asking": True})
             body = {"text": message.text, "voice": self._voice, "conversation": conversation}
-            taken = parsed(Question, await self._service.post_json("/questions", body), "parrot")
+            try:
+                taken = parsed(Question, await self._service.post_json("/questions", body), "parrot")
+            except NOT_TAKEN:
+                yield Checkpoint(conversation)
+                raise
             conversation, question = taken.conversation, taken.id
             yield Checkpoint(conversation, {"question": question})
-        async for _ in poll():
-            path = f"/questions/{segment(str(question))}"
-            known = parsed(Question, await self._service.get_json(path), "parrot")
-            if known.state == "failed":
-                raise Rejected(f"parrot: question {question} failed")
-            if known.state == "answered":
-                break
+        path = f"/questions/{segment(str(question))}"
+        async for look in poll():
+            with look:
+                known = parsed(Question, await self._service.get_json(path), "parrot")
+                if known.state == "failed":
+                    raise Rejected(f"parrot: question {question} failed")
+                if known.state == "answered":
+                    break
         yield Text(without_thoughts(known.answer))
         yield Done()

@@ -60,6 +60,8 @@ async def test_an_older_postgres_is_not_migrated_behind_the_operators_back(postg
     ("url", "sentence"),
     [
         ("nonsense", "database_url isn't an address"),
+        ("postgresql://localhost:port/x", "database_url isn't an address"),
+        ("postgresql://127.0.0.1:1/x?password=hunter2", "can't open postgresql"),
         ("mysql://localhost/x", "database_url names mysql"),
         ("sqlite:////nowhere/at/all/x.db", "the folder /nowhere/at/all doesn't exist"),
         ("postgresql://me:hunter2@127.0.0.1:1/x", "can't open postgresql\\+psycopg://me:\\*\\*\\*@127.0.0.1:1/x"),
@@ -85,3 +87,11 @@ async def test_times_come_back_with_their_zone(database: Database) -> None:
 def test_both_spellings_of_postgres_are_taken() -> None:
     for spelling in ("postgresql", "postgresql+psycopg"):
         assert create_engine(database_url(f"{spelling}://localhost/x")).dialect.driver == "psycopg"
+
+
+async def test_looking_makes_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.db"
+    with pytest.raises(DatabaseError, match=r"there is no .*nothing\.db yet"):
+        async with open_database(f"sqlite:///{path}"):
+            pass
+    assert not path.exists()

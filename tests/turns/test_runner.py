@@ -536,3 +536,15 @@ async def test_a_changed_or_deleted_question_counts_until_it_is_asked(
         go_on.set()
         await bridge.until_state("done", "cancelled")
     assert backend.asked == ["question 1", "better"]
+
+
+async def test_an_agent_that_was_taken_out_of_the_settings_is_said(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    bridge = Bridge(quick, platform, ScriptedAgent(Backend()))
+    bridge.runner._agents = {}
+    async with running(bridge):
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("failed")
+    [sentence] = platform.texts()
+    assert sentence.startswith("The agent of this thread isn't set up here any more.")

@@ -91,10 +91,14 @@ class DiscordSurface:
         key: PartKey,
         text: str,
         *,
-        last: bool,  # noqa: ARG002
+        last: bool,
         buttons: Sequence[Button] = (),
     ) -> str:
-        return await self._send(key, text, (), buttons)
+        message = await self._send(key, text, (), buttons)
+        if message.content.strip() != text.strip() or len(message.components) != (1 if buttons else 0):
+            # The nonce gave back what an earlier try posted, when less of the text was known.
+            await self.edit(key, str(message.id), text, shown=None, last=last, buttons=buttons)
+        return str(message.id)
 
     async def edit(
         self,
@@ -133,7 +137,7 @@ class DiscordSurface:
                 return
 
     async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
-        return await self._send(key, text, files, ())
+        return str((await self._send(key, text, files, ())).id)
 
     async def find(self, key: PartKey, *, after: str, known: Collection[str]) -> str | None:
         """By the nonce where this process heard it; else the first message of ours that can't be another part.
@@ -174,7 +178,9 @@ class DiscordSurface:
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
         await self._connection.downloads.fetch(file, to, max_bytes)
 
-    async def _send(self, key: PartKey, text: str, files: Sequence[Upload], buttons: Sequence[Button]) -> str:
+    async def _send(
+        self, key: PartKey, text: str, files: Sequence[Upload], buttons: Sequence[Button]
+    ) -> discord.Message:
         """discord.py sends a nonce with `enforce_nonce`: repeated, it gives back the message that is there."""
         place = await self._open()
         with told_apart("send"), ExitStack() as closing:
@@ -196,7 +202,7 @@ class DiscordSurface:
                     log.warning("discord.thread_locked", thread=place.channel)
                 raise
         self._connection.echoes.add(key.nonce, message.id)
-        return str(message.id)
+        return message
 
     async def _type(self) -> None:
         channel = await self._channel_of_thread()

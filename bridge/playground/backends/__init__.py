@@ -40,6 +40,6 @@ def simulated_backends() -> dict[str, Simulated]:
         "fifthelement": Simulated(
             fifthelement.FifthElementBackend(), fifthelement.ROOT, {"slug": fifthelement.SLUG}
         ),
-        "openai": Simulated(openai.OpenAIBackend(), "/v1", {"model": "simulated"}),
+        "openai": Simulated(openai.OpenAIBackend(), "/v1", {"model": openai.MODEL}),
         "a2a": Simulated(A2ABackend(), "", {}),
     }

@@ -40,6 +40,7 @@ from starlette.routing import Route
 from bridge.playground.backends.base import PACE, Backend, Handler, Run
 from bridge.playground.backends.brain import Blob
 
+CARD = "/.well-known/agent-card.json"
 METHODS = ("SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask")
 TICK = 0.005  # seconds between two updates of an artifact, at least
 MODES = ["text/plain", "text/markdown", "text/csv", "application/json", "image/png"]
@@ -74,7 +75,7 @@ class A2ABackend(Backend):
         await self._handler.aclose()
 
     def routes(self) -> list[Route]:
-        routes = [self.operation("card", "/.well-known/agent-card.json", self._show_card)]
+        routes = [self.operation("card", CARD, self._show_card)]
         if self.rest:
             for route in create_rest_routes(self._handler, path_prefix="/rpc"):
                 if isinstance(route, Route) and (name := _PATHS.get(route.path)):
@@ -90,7 +91,8 @@ class A2ABackend(Backend):
         return request.headers.get("authorization") == f"Bearer {self.key}"
 
     async def _show_card(self, request: Request) -> Response:
-        return JSONResponse(MessageToDict(self._card(self.card_url or f"{request.base_url}rpc")))
+        here = str(request.url).removesuffix(CARD)  # wherever this app is mounted
+        return JSONResponse(MessageToDict(self._card(self.card_url or f"{here}/rpc")))
 
     async def _rpc(self, request: Request) -> Response:
         try:

@@ -141,12 +141,12 @@ def commented() -> Fault:
 
 
 def dribbled() -> Fault:
-    """A stream that arrives byte by byte."""
+    """A stream that arrives in pieces of three bytes, less than many a character has."""
 
     async def mangle(chunks: Chunks) -> Chunks:
         async for chunk in chunks:
-            for at in range(len(chunk)):
-                yield chunk[at : at + 1]
+            for at in range(0, len(chunk), 3):
+                yield chunk[at : at + 3]
                 await asyncio.sleep(0)
 
     return Fault(when="through", mangle=mangle)

@@ -20,7 +20,7 @@ from bridge.playground.backends.base import Backend
 from bridge.playground.backends.faults import Fault
 from bridge.playground.serving import serve
 
-PACE = 0.0005  # seconds from word to word
+PACE = 0.0001  # seconds from word to word
 ENDLESS = 17 * 2**20  # bytes of an answer, more than an adapter holds in memory
 HUGE = 4 * 2**20  # bytes of an event
 

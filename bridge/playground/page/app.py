@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from sse_starlette.sse import EventSourceResponse
-from starlette.datastructures import UploadFile
+from starlette.applications import Starlette
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bridge.playground.page.views import ChangeView, PlatformView
+from bridge.playground.page.feed import Feed, feed
+from bridge.playground.page.guard import SameOrigin
+from bridge.playground.page.troubles import Trouble, views_of
+from bridge.playground.page.views import CantDo, PlatformView, Stops, TallyView
 
 HERE = Path(__file__).parent
 MAX_FILE_BYTES = 10 * 1024 * 1024  # one dropped file; Discord's own limit
-MAX_WAITING = 1_000  # changes kept for a slow page; then it is told to read everything anew
+MAX_FILES = 10  # of one message; Discord's own limit
+MAX_BODY = MAX_FILES * MAX_FILE_BYTES + 1024 * 1024
+MAX_TEXT_BYTES = 64 * 1024  # of a form's field
+MAX_FEEDS = 10  # pages open at once
+SEND_SECONDS = 30.0  # a page that takes nothing for so long is let go; it connects again
+MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII)
+ANY_BYTES = "application/octet-stream"
 
 
-def page_routes(platforms: Mapping[str, PlatformView]) -> list[BaseRoute]:
+def create_page(
+    platforms: Mapping[str, PlatformView],
+    troubles: Mapping[str, Mapping[str, Trouble]],
+    asked: Callable[[], int],
+    over: asyncio.Event,
+) -> Starlette:
+    """The page as an app. `troubles` by the platform or agent that they befall; `asked` counts the questions
+    that agents took; `over` ends the feeds."""
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape())
-    html = templates.get_template("page.html").render(platforms=list(platforms))
+    html = templates.get_template("page.html").render(
+        platforms=list(platforms), troubles=json.dumps(views_of(troubles))
+    )
+    feeds: set[Feed] = set()
+
+    def tally() -> TallyView:
+        replies = [platform.replies() for platform in platforms.values()]
+        return {
+            "written": sum(platform.written for platform in platforms.values()),
+            "asked": asked(),
+            "replied": sum(one.turns for one in replies),
+            "twice": sum(one.twice for one in replies),
+        }
 
     def platform_of(request: Request) -> PlatformView:
         try:
@@ -38,73 +69,94 @@ def page_routes(platforms: Mapping[str, PlatformView]) -> list[BaseRoute]:
     async def page(_request: Request) -> Response:
         return HTMLResponse(html)
 
-    async def feed(_request: Request) -> Response:
-        return EventSourceResponse(_feed(platforms))
+    async def follow(_request: Request) -> Response:
+        if len(feeds) >= MAX_FEEDS:
+            raise HTTPException(503, f"{MAX_FEEDS} pages are open already; close one.")
+        return EventSourceResponse(counted(), send_timeout=SEND_SECONDS)
+
+    async def counted() -> Feed:
+        async with aclosing(feed(platforms, tally, over)) as events:
+            feeds.add(events)
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                feeds.discard(events)
 
     async def say(request: Request) -> Response:
-        async with request.form(max_part_size=MAX_FILE_BYTES) as form:
-            files = []
-            for item in form.getlist("files"):
-                if isinstance(item, UploadFile) and item.filename:
-                    media_type = item.content_type or "application/octet-stream"
-                    files.append((item.filename, media_type, await item.read(MAX_FILE_BYTES + 1)))
-            if any(len(content) > MAX_FILE_BYTES for _, _, content in files):
-                return JSONResponse({"error": "A file here may have 10 MB."}, status_code=413)
-            text = str(form.get("text", ""))
+        if int(request.headers.get("content-length", 0)) > MAX_BODY:
+            raise CantDo(f"That is too much for one message: {MAX_FILES} files of 10 MB each.")
+        async with request.form(max_files=MAX_FILES, max_part_size=MAX_TEXT_BYTES) as form:
+            text, files = _text(form, "text"), await _files(form)
             if not text.strip() and not files:
-                return JSONResponse({"error": "There is nothing to send."}, status_code=400)
-            await platform_of(request).say(str(form.get("channel", "")), str(form.get("thread", "")), text, files)
+                raise CantDo("There is nothing to send.")
+            await platform_of(request).say(_text(form, "channel"), _text(form, "thread"), text, files)
         return Response(status_code=204)
 
     async def press(request: Request) -> Response:
-        body = await request.json()
-        await platform_of(request).press(str(body["message"]), str(body["button"]))
+        async with request.form() as form:
+            await platform_of(request).press(_text(form, "message"), _text(form, "button"))
         return Response(status_code=204)
+
+    async def stop(request: Request) -> Response:
+        platform = platform_of(request)
+        if not isinstance(platform, Stops):
+            raise HTTPException(404)
+        async with request.form() as form:
+            await platform.stop(_text(form, "channel"), _text(form, "thread"))
+        return Response(status_code=204)
+
+    async def cause(request: Request) -> Response:
+        place, name = request.path_params["place"], request.path_params["trouble"]
+        try:
+            trouble = troubles[place][name]
+        except KeyError:
+            raise HTTPException(404) from None
+        trouble.cause()
+        return JSONResponse({"said": trouble.said})
 
     async def file(request: Request) -> Response:
         try:
             name, media_type, content = platform_of(request).file(request.path_params["file"])
         except KeyError:
             raise HTTPException(404) from None
-        disposition = f"attachment; filename*=UTF-8''{quote(name)}"
-        headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
-        return Response(content, media_type=media_type, headers=headers)
+        kind = media_type if MEDIA_TYPE.fullmatch(media_type) else ANY_BYTES
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Content-Type": kind,
+        }
+        return Response(content, headers=headers)
 
-    return [
+    routes = [
         Route("/", page),
-        Route("/feed", feed),
+        Route("/feed", follow),
         Route("/say/{platform}", say, methods=["POST"]),
         Route("/press/{platform}", press, methods=["POST"]),
+        Route("/stop/{platform}", stop, methods=["POST"]),
+        Route("/break/{place}/{trouble}", cause, methods=["POST"]),
         Route("/file/{platform}/{file}", file),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
+    return Starlette(routes=routes, middleware=[Middleware(SameOrigin)], exception_handlers={CantDo: _cant_do})
 
 
-async def _feed(platforms: Mapping[str, PlatformView]) -> AsyncIterator[dict[str, str]]:
-    """The whole state first, then every change; growing texts that pile up are told once."""
-    waiting: dict[object, ChangeView] = {}
-    arrived = asyncio.Event()
+async def _cant_do(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, status_code=409)
 
-    def put(change: ChangeView) -> None:
-        message = change.get("message")
-        key = (change["platform"], message["id"]) if message else object()
-        if len(waiting) < MAX_WAITING or key in waiting:
-            waiting[key] = change
-        arrived.set()
 
-    watching = [asyncio.create_task(platform.changes(put)) for platform in platforms.values()]
-    try:
-        for platform in platforms.values():
-            put({"platform": platform.platform, "server": platform.server()})
-        while True:
-            await arrived.wait()
-            arrived.clear()
-            changes = list(waiting.values())
-            waiting.clear()
-            for change in changes:
-                yield {"data": json.dumps(change)}
-    finally:
-        for task in watching:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait(watching)
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+async def _files(form: FormData) -> list[tuple[str, str, bytes]]:
+    files = []
+    for item in form.getlist("files"):
+        if isinstance(item, UploadFile) and item.filename:
+            content = await item.read(MAX_FILE_BYTES + 1)
+            if len(content) > MAX_FILE_BYTES:
+                raise CantDo(f"{item.filename} is too large: a file here may have 10 MB.")
+            kind = item.content_type or ""
+            files.append((item.filename, kind if MEDIA_TYPE.fullmatch(kind) else ANY_BYTES, content))
+    return files

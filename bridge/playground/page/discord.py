@@ -2,138 +2,223 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from bridge.playground.discord import Attachment, Change, Channel, ChannelType, DiscordWorld, Message
+from bridge.playground.discord.model import MessageType
+from bridge.playground.page.markdown import to_html
+from bridge.playground.page.previews import preview
+from bridge.playground.page.rooms import DIRECT, Room
 from bridge.playground.page.views import (
     MAX_MESSAGES,
+    MAX_THREADS,
     ButtonView,
+    CantDo,
     ChangeView,
     ChannelView,
     FileView,
     MessageView,
+    News,
+    Replies,
     ServerView,
-    SignView,
-    to_html,
 )
 from bridge.render.incoming import from_discord
 
 THREADS = (ChannelType.PUBLIC_THREAD, ChannelType.PRIVATE_THREAD)
+BUTTON = 2  # a component's type
+UNSEEN = (MessageType.THREAD_STARTER, MessageType.RECIPIENT_ADD)  # the page shows the first message itself
+LINES = {
+    MessageType.THREAD_CREATED: "started a thread:",
+    MessageType.CHANNEL_NAME_CHANGE: "changed the thread's name:",
+}
+STOP = "threadbridge:stop"  # the button's id begins so while the bridge writes a message
 
 
 class DiscordView:
     platform = "discord"
 
-    def __init__(self, world: DiscordWorld, me: str, hints: Mapping[str, str]) -> None:
+    def __init__(self, world: DiscordWorld, me: str, rooms: Mapping[str, Room], default_agent: str) -> None:
         self._world = world
-        self._me = me
-        self._hints = hints
+        self._me = world.person(me)
+        self._rooms = rooms
+        self._default_agent = default_agent
+        self._direct = world.direct(me)
+        self.written = 0
 
     def server(self) -> ServerView:
-        self._world.direct(self._me)
-        channels = [channel for channel in self._world.channels.values() if channel.type != ChannelType.FORUM]
+        channels = [one for one in self._world.channels.values() if self._shows(one)]
+        threads = sorted((one for one in channels if one.type in THREADS), key=lambda thread: thread.id)
+        old = {thread.id for thread in threads[:-MAX_THREADS]}
+        channels = [channel for channel in channels if channel.id not in old]
+        messages = [
+            message
+            for channel in channels
+            for message in self._world.messages(channel.id, seen_by=self._me.id)
+            if message.type not in UNSEEN
+        ]
+        messages.sort(key=lambda message: message.id)
         return {
             "platform": self.platform,
             "name": self._world.guild.name,
-            "me": self._world.person(self._me).display_name,
-            "bot": self._world.bot.name,
+            "me": self._me.display_name,
+            "bot": self._world.bot.name.lower(),
+            "app": self._world.bot.display_name,
             "channels": [self._channel(channel) for channel in channels],
-            "messages": [
-                self._message(message)
-                for channel in channels
-                for message in self._world.messages(channel.id, seen_by=self._me)[-MAX_MESSAGES:]
-            ],
+            "messages": [self._message(message) for message in messages[-MAX_MESSAGES:]],
+            "signs": [],
         }
 
-    async def changes(self, send: Callable[[ChangeView], None]) -> None:
+    async def changes(self) -> AsyncIterator[News]:
         watch = self._world.watch()
         try:
             async for change in watch:
-                view = self._change(change)
-                if view is not None:
-                    send(view)
+                news = self._news(change)
+                if news is not None:
+                    yield news
         finally:
             watch.close()
 
-    def _change(self, change: Change) -> ChangeView | None:
+    def _news(self, change: Change) -> News | None:
+        def say(**view: Any) -> ChangeView:
+            return {"platform": self.platform, **view}  # type: ignore[typeddict-item]
+
+        place, message_id = change.channel_id or 0, change.message_id
         match change.kind:
-            case "lost" | "thread" | "channel":
-                return {"platform": self.platform, "server": self.server()}
+            case "lost":
+                return News((self.platform, "server"), lambda: say(server=self.server()))
+            case "thread" | "channel":
+                channel = self._world.channels.get(place)
+                if channel is None:  # deleted
+                    return News((self.platform, "server"), lambda: say(server=self.server()))
+                if self._shows(channel):
+                    return News((self.platform, "channel", place), lambda: say(channel=self._channel(channel)))
             case "typing" if change.user_id == self._world.bot.id:
-                sign: SignView = {"channel": str(change.channel_id), "thread": "", "label": "is typing…"}
-                return {"platform": self.platform, "sign": sign}
+                sign = {"channel": str(place), "thread": "", "label": "is typing…", "stoppable": False}
+                return News((self.platform, "sign", place), lambda: say(sign=sign))
             case "deleted":
-                return {"platform": self.platform, "deleted": str(change.message_id)}
+                return News((self.platform, "message", message_id), lambda: say(deleted=str(message_id)))
             case "posted" | "changed" | "ephemeral":
-                message = self._find(change)
-                return {"platform": self.platform, "message": self._message(message)} if message else None
+                message = self._find(place, message_id)
+                if message is not None and message.type not in UNSEEN:
+                    return News(
+                        (self.platform, "message", message_id), lambda: say(message=self._message(message))
+                    )
         return None
 
-    def _find(self, change: Change) -> Message | None:
-        messages = self._world.messages(change.channel_id or 0, seen_by=self._me)
-        return next((message for message in messages if message.id == change.message_id), None)
+    def replies(self) -> Replies:
+        return Replies.of(
+            (turn, part)
+            for channel in self._world.channels.values()
+            for message in channel.messages.values()
+            if message.author.id == self._world.bot.id and isinstance(message.nonce, str)
+            for turn, _, part in [message.nonce.partition("-")]
+            if not _growing(message)
+        )
+
+    def _shows(self, channel: Channel) -> bool:
+        if channel.type is ChannelType.DIRECT:
+            return channel is self._direct
+        return channel.type is not ChannelType.FORUM
+
+    def _find(self, channel: int, message_id: int | None) -> Message | None:
+        messages = self._world.messages(channel, seen_by=self._me.id) if channel in self._world.channels else []
+        return next((message for message in messages if message.id == message_id), None)
 
     def _channel(self, channel: Channel) -> ChannelView:
-        if channel.type == ChannelType.DIRECT:
-            name, kind = self._world.bot.display_name, "direct"
-        else:
-            name, kind = channel.name, "thread" if channel.type in THREADS else "channel"
-        hint = "Just write: no mention needed here" if kind != "channel" else self._hints.get(channel.name, "")
+        home = self._world.channels.get(channel.parent_id or 0, channel)
+        direct = channel.type is ChannelType.DIRECT
+        room = DIRECT if direct else self._rooms[home.name]
+        is_thread = channel.type in THREADS
         return {
             "id": str(channel.id),
-            "name": name,
-            "kind": kind,  # type: ignore[typeddict-item]
-            "parent": str(channel.parent_id or "") if kind == "thread" else "",
-            "hint": hint,
+            "name": self._world.bot.display_name if direct else channel.name,
+            "kind": "direct" if direct else "thread" if is_thread else "channel",
+            "parent": str(home.id) if is_thread else "",
+            "agent": self._default_agent if direct else home.name,
+            "about": room.about,
+            "prompts": list(room.prompts),
+            "follow_ups": list(room.follow_ups),
         }
 
     def _message(self, message: Message) -> MessageView:
+        line = LINES.get(message.type)
+        thread = message.thread_id
+        if message.type is MessageType.THREAD_CREATED and message.reference is not None:
+            thread = message.reference.channel_id
+        text = f"{line} {message.content}" if line else from_discord(message.content, self._name_of)
         return {
             "id": str(message.id),
             "channel": str(message.channel_id),
-            "thread": str(message.thread_id or ""),
+            "thread": str(thread or ""),
             "author": {"name": message.author.display_name, "bot": message.author.bot},
-            "html": to_html(from_discord(message.content, self._name_of)),
+            "html": to_html(text),
             "at": message.created,
             "files": [self._file(attachment) for attachment in message.attachments],
             "buttons": list(_buttons(message.components)),
-            "growing": any(
-                button["id"].startswith("threadbridge:stop") for button in _buttons(message.components)
-            ),
+            "growing": _growing(message),
             "only_you": message.seen_only_by is not None,
+            "system": line is not None,
         }
 
     def _name_of(self, reference: str) -> str | None:
-        digits = reference.strip("@!&#")
-        user = self._world.users.get(int(digits)) if digits.isdecimal() else None
+        number = int(reference) if reference.isdecimal() else 0
+        if number in self._world.channels:
+            return self._world.channels[number].name
+        user = self._world.users.get(number)
         return user.display_name if user else None
 
     def _file(self, attachment: Attachment) -> FileView:
+        try:
+            shown = preview(attachment.name, attachment.media_type, self._world.bytes_of(attachment))
+        except KeyError:  # no longer kept
+            shown = None
         return {
             "name": attachment.name,
             "size": attachment.size,
             "url": f"file/discord/{attachment.channel_id}-{attachment.id}",
-            "image": attachment.media_type.startswith("image/"),
+            "preview": shown,
         }
 
     async def say(self, channel: str, thread: str, text: str, files: Sequence[tuple[str, str, bytes]]) -> None:
-        await self._world.say(self._me, int(thread or channel), self._world.typed(text), files)
+        typed = self._world.typed(text)
+        try:
+            place = self._world.place(int(thread or channel))
+            await self._world.say(self._me.id, place.id, typed, files)
+        except KeyError:
+            raise CantDo("That channel is no longer there.") from None
+        except (ValueError, PermissionError) as error:
+            raise CantDo(f"Discord refuses that: {error}.") from None
+        self.written += self._is_for_bot(place, typed)
+
+    def _is_for_bot(self, place: Channel, typed: str) -> bool:
+        if self._world.mention in typed or place.type is ChannelType.DIRECT:
+            return True
+        ours = place.thread is not None and place.thread.owner_id == self._world.bot.id
+        return ours and not typed.startswith("<@")
 
     async def press(self, message: str, button: str) -> None:
-        await self._world.press(self._me, int(message), button)
+        try:
+            await self._world.press(self._me.id, int(message), button)
+        except (LookupError, ValueError):
+            raise CantDo("That button is no longer there.") from None
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         channel, _, wanted = file_id.partition("-")
-        for message in self._world.messages(int(channel), seen_by=self._me):
+        place = self._world.channels[int(channel) if channel.isdecimal() else 0]
+        for message in self._world.messages(place.id, seen_by=self._me.id):
             for attachment in message.attachments:
                 if str(attachment.id) == wanted:
                     return attachment.name, attachment.media_type, self._world.bytes_of(attachment)
         raise KeyError(file_id)
 
 
+def _growing(message: Message) -> bool:
+    return any(button["id"].startswith(STOP) for button in _buttons(message.components))
+
+
 def _buttons(components: Sequence[Mapping[str, Any]]) -> Iterator[ButtonView]:
     for component in components:
-        if component.get("type") == 2 and "custom_id" in component:
+        if component.get("type") == BUTTON and "custom_id" in component:
             yield {"id": component["custom_id"], "label": component.get("label", "")}
         yield from _buttons(component.get("components", []))

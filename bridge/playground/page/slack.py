@@ -2,82 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
+from bridge.playground.page.markdown import to_html
+from bridge.playground.page.previews import preview
+from bridge.playground.page.rooms import DIRECT, Room
 from bridge.playground.page.views import (
     MAX_MESSAGES,
     ButtonView,
+    CantDo,
     ChangeView,
     ChannelView,
     FileView,
     MessageView,
+    News,
+    Replies,
     ServerView,
     SignView,
-    to_html,
 )
-from bridge.playground.slack import Change, Channel, Message, SlackWorld, StoredFile
+from bridge.playground.slack import Change, Channel, Message, NotAnswered, Session, SlackWorld, StoredFile
 from bridge.render.incoming import from_slack
+
+WORKING = "is working…"  # where the app gave no words of its own
 
 
 class SlackView:
     platform = "slack"
 
-    def __init__(self, world: SlackWorld, me: str, hints: Mapping[str, str]) -> None:
+    def __init__(self, world: SlackWorld, me: str, rooms: Mapping[str, Room], default_agent: str) -> None:
         self._world = world
-        self._me = me
-        self._hints = hints
+        self._me = world.person(me)
+        self._rooms = rooms
+        self._default_agent = default_agent
+        self._direct = world.direct(me)
+        self.written = 0
 
     def server(self) -> ServerView:
-        self._world.direct(self._me)
-        channels = list(self._world.channels.values())
+        messages = [message for channel in self._channels() for message in self._world.messages(channel.id)]
+        messages += [one for one in self._world.ephemerals.values() if one.ephemeral_for == self._me.id]
+        messages.sort(key=lambda message: message.ts)
+        sessions = [self._world.session(*place) for place in self._world.sessions]
         return {
             "platform": self.platform,
             "name": self._world.name,
-            "me": self._world.person(self._me).real_name,
+            "me": self._me.real_name,
             "bot": self._world.bot.name,
-            "channels": [self._channel(channel) for channel in channels],
-            "messages": [
-                self._message(message)
-                for channel in channels
-                for message in self._world.messages(channel.id)[-MAX_MESSAGES:]
-            ],
+            "app": self._world.bot.real_name,
+            "channels": [self._channel(channel) for channel in self._channels()],
+            "messages": [self._message(message) for message in messages[-MAX_MESSAGES:]],
+            "signs": [sign for sign in map(_sign, sessions) if sign["label"]],
         }
 
-    async def changes(self, send: Callable[[ChangeView], None]) -> None:
+    async def changes(self) -> AsyncIterator[News]:
         watch = self._world.watch()
         try:
             async for change in watch:
-                view = self._change(change)
-                if view is not None:
-                    send(view)
+                news = self._news(change)
+                if news is not None:
+                    yield news
         finally:
             watch.close()
 
-    def _change(self, change: Change) -> ChangeView | None:
+    def _news(self, change: Change) -> News | None:
+        def say(**view: Any) -> ChangeView:
+            return {"platform": self.platform, **view}  # type: ignore[typeddict-item]
+
+        message, session = change.message, change.session
         if change.kind == "lost":
-            return {"platform": self.platform, "server": self.server()}
-        if change.session is not None:
-            session = change.session
-            labels = (session.label, "is thinking…" if session.status == "processing" else "")
-            label = next((one for one in labels if one), "")
-            sign: SignView = {"channel": session.channel, "thread": session.thread_ts, "label": label}
-            return {"platform": self.platform, "sign": sign}
-        if change.message is None:
+            return News((self.platform, "server"), lambda: say(server=self.server()))
+        if session is not None:
+            key = (self.platform, "sign", session.channel, session.thread_ts)
+            return News(key, lambda: say(sign=_sign(session)))
+        if message is None or (change.kind == "ephemeral" and change.user != self._me.id):
             return None
+        key = (self.platform, "message", message.channel, message.ts)
         if change.kind == "deleted":
-            return {"platform": self.platform, "deleted": change.message.ts}
-        return {"platform": self.platform, "message": self._message(change.message)}
+            return News(key, lambda: say(deleted=message.ts))
+        return News(key, lambda: say(message=self._message(message)))
+
+    def replies(self) -> Replies:
+        return Replies.of(
+            (str(payload["turn"]), str(payload["part"]))
+            for channel in self._world.channels.values()
+            for message in channel.messages.values()
+            if message.metadata is not None and (payload := message.metadata.get("event_payload"))
+        )
+
+    def _channels(self) -> list[Channel]:
+        return [one for one in self._world.channels.values() if not one.is_direct or one is self._direct]
 
     def _channel(self, channel: Channel) -> ChannelView:
-        name = self._world.bot.real_name if channel.is_direct else channel.name
-        hint = self._hints.get(channel.name, "") if not channel.is_direct else "Just write: no mention needed here"
+        room = DIRECT if channel.is_direct else self._rooms[channel.name]
         return {
             "id": channel.id,
-            "name": name,
+            "name": self._world.bot.real_name if channel.is_direct else channel.name,
             "kind": "direct" if channel.is_direct else "channel",
             "parent": "",
-            "hint": hint,
+            "agent": self._default_agent if channel.is_direct else channel.name,
+            "about": room.about,
+            "prompts": list(room.prompts),
+            "follow_ups": list(room.follow_ups),
         }
 
     def _message(self, message: Message) -> MessageView:
@@ -85,7 +110,7 @@ class SlackView:
         return {
             "id": message.ts,
             "channel": message.channel,
-            "thread": message.thread_ts or message.ts,
+            "thread": message.root,
             "author": {
                 "name": message.username or (person.real_name if person else "Someone"),
                 "bot": person is None or person.is_bot,
@@ -96,6 +121,7 @@ class SlackView:
             "buttons": [button for block in message.blocks for button in _buttons(block)],
             "growing": message.streaming == "in_progress",
             "only_you": message.ephemeral_for is not None,
+            "system": message.subtype == "tombstone",
         }
 
     def _markdown(self, message: Message) -> str:
@@ -109,14 +135,48 @@ class SlackView:
         return person.real_name if person else None
 
     async def say(self, channel: str, thread: str, text: str, files: Sequence[tuple[str, str, bytes]]) -> None:
-        await self._world.say(self._me, channel, self._world.typed(text), thread or None, files)
+        typed = self._world.typed(text)
+        try:
+            await self._world.say(self._me.id, channel, typed, thread or None, files)
+        except KeyError:
+            raise CantDo("That thread is no longer there.") from None
+        self.written += self._is_for_bot(channel, thread, typed)
+
+    def _is_for_bot(self, channel: str, thread: str, typed: str) -> bool:
+        if self._world.mention in typed or self._world.channel(channel).is_direct:
+            return True
+        called = any(
+            message.user == self._world.bot.id or self._world.mention in message.text
+            for message in self._world.thread(channel, thread)
+        )
+        return called and not typed.startswith("<@")
 
     async def press(self, message: str, button: str) -> None:
-        await self._world.press(self._me, message, button)
+        try:
+            await self._world.press(self._me.id, message, button)
+        except KeyError:
+            raise CantDo("That button is no longer there.") from None
+        except NotAnswered:
+            raise CantDo("The app didn't answer in time.") from None
+
+    async def stop(self, channel: str, thread: str) -> None:
+        if self._world.session(channel, thread).status != "processing":
+            raise CantDo("There is nothing to stop any more.")
+        await self._world.stop_session(self._me.id, channel, thread)
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         file = self._world.files[file_id]
         return file.name, file.media_type, file.content
+
+
+def _sign(session: Session) -> SignView:
+    working = session.status == "processing"
+    return {
+        "channel": session.channel,
+        "thread": session.thread_ts,
+        "label": session.label or (WORKING if working else ""),
+        "stoppable": working,
+    }
 
 
 def _file(file: StoredFile) -> FileView:
@@ -124,15 +184,12 @@ def _file(file: StoredFile) -> FileView:
         "name": file.name,
         "size": len(file.content),
         "url": f"file/slack/{file.id}",
-        "image": file.media_type.startswith("image/"),
+        "preview": preview(file.name, file.media_type, file.content),
     }
 
 
-def _buttons(block: Mapping[str, Any]) -> list[ButtonView]:
-    if block.get("type") not in ("actions", "context_actions"):
-        return []
-    return [
-        {"id": element["action_id"], "label": element["text"]["text"]}
-        for element in block["elements"]
-        if element["type"] == "button"
-    ]
+def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
+    if block.get("type") in ("actions", "context_actions"):
+        for element in block["elements"]:
+            if element["type"] == "button":
+                yield {"id": element["action_id"], "label": element["text"]["text"]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypedDict
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
-from markdown_it import MarkdownIt
-
-MAX_MESSAGES = 200  # newest of a channel that the page is given at first
+MAX_MESSAGES = 400  # newest of a platform that the page is given at first
+MAX_THREADS = 50  # newest of a server that the page lists
 
 
 class AuthorView(TypedDict):
@@ -15,11 +15,19 @@ class AuthorView(TypedDict):
     bot: bool
 
 
+class PreviewView(TypedDict):
+    """What a file looks like: an image, the first rows of a table, or the first lines of a text."""
+
+    kind: Literal["image", "table", "text"]
+    rows: NotRequired[list[list[str]]]
+    text: NotRequired[str]
+
+
 class FileView(TypedDict):
     name: str
     size: int
     url: str
-    image: bool
+    preview: PreviewView | None
 
 
 class ButtonView(TypedDict):
@@ -38,6 +46,7 @@ class MessageView(TypedDict):
     buttons: list[ButtonView]
     growing: bool
     only_you: bool
+    system: bool  # a line of the platform's own, such as that a thread was renamed
 
 
 class ChannelView(TypedDict):
@@ -45,58 +54,108 @@ class ChannelView(TypedDict):
     name: str
     kind: Literal["channel", "direct", "thread"]
     parent: str
-    hint: str  # what to write there
-
-
-class ServerView(TypedDict):
-    platform: str
-    name: str
-    me: str
-    bot: str
-    channels: list[ChannelView]
-    messages: list[MessageView]
-
-
-class ChangeView(TypedDict, total=False):
-    """One event of the live feed: exactly one of the four is there."""
-
-    platform: str
-    message: MessageView
-    deleted: str
-    sign: SignView
-    server: ServerView
+    agent: str  # the configured agent's name
+    about: str
+    prompts: list[str]
+    follow_ups: list[str]  # what to go on with in a thread
 
 
 class SignView(TypedDict):
     channel: str
     thread: str
     label: str  # "" ends it
+    stoppable: bool  # the platform shows a stop button of its own
+
+
+class ServerView(TypedDict):
+    platform: str
+    name: str
+    me: str
+    bot: str  # as it is mentioned
+    app: str  # as it signs
+    channels: list[ChannelView]
+    messages: list[MessageView]
+    signs: list[SignView]
+
+
+class TallyView(TypedDict):
+    """The promise in numbers: what was written to an agent, what agents were asked, what was replied."""
+
+    written: int
+    asked: int
+    replied: int
+    twice: int  # parts of replies that were shown more than once
+
+
+class ChangeView(TypedDict, total=False):
+    """One event of the live feed: exactly one of these beside `platform`, which a tally has none of."""
+
+    platform: str
+    server: ServerView
+    channel: ChannelView
+    message: MessageView
+    deleted: str
+    sign: SignView
+    tally: TallyView
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something changed. Of several with one key only the newest is shown; `view` is called when it is sent,
+    and gives None for what needn't be shown after all."""
+
+    key: Hashable
+    view: Callable[[], ChangeView | None]
+
+
+class CantDo(Exception):
+    """What a person wanted can't be done. The text is for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """Which parts of which turns a platform shows; each is (turn, part)."""
+
+    turns: int
+    twice: int
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, str]]) -> Replies:
+        seen = list(parts)
+        return cls(len({turn for turn, _ in seen}), len(seen) - len(set(seen)))
 
 
 class PlatformView(Protocol):
     """One simulated platform as the page uses it."""
 
     platform: str
+    written: int  # messages to an agent, written here
 
     def server(self) -> ServerView: ...
 
-    async def changes(self, send: Callable[[ChangeView], None]) -> None:
-        """Tell every change until cancelled."""
+    def changes(self) -> AsyncIterator[News]:
+        """Every change from now on."""
         ...
 
-    async def say(self, channel: str, thread: str, text: str, files: Sequence[tuple[str, str, bytes]]) -> None: ...
+    def replies(self) -> Replies: ...
 
-    async def press(self, message: str, button: str) -> None: ...
+    async def say(self, channel: str, thread: str, text: str, files: Sequence[tuple[str, str, bytes]]) -> None:
+        """Write a message. Raises `CantDo`."""
+        ...
+
+    async def press(self, message: str, button: str) -> None:
+        """Press a button below a message. Raises `CantDo`."""
+        ...
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         """Name, media type and content. Raises `KeyError`."""
         ...
 
 
-_markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+@runtime_checkable
+class Stops(Protocol):
+    """The platform has a stop button of its own while an agent works."""
 
-
-def to_html(markdown: str) -> str:
-    """Markdown as safe HTML: no raw tags, and links only where markdown-it allows them."""
-    html: str = _markdown.render(markdown)
-    return html.replace("<a ", '<a target="_blank" rel="noreferrer" ')
+    async def stop(self, channel: str, thread: str) -> None:
+        """Press it. Raises `CantDo`."""
+        ...

@@ -16,6 +16,8 @@ SCOPES = frozenset(
         "im:history",
         "im:read",
         "im:write",
+        "mpim:history",
+        "mpim:read",
         "reactions:read",
         "reactions:write",
         "team:read",
@@ -30,6 +32,7 @@ EVENTS = frozenset(
         "message.channels",
         "message.groups",
         "message.im",
+        "message.mpim",
         "reaction_added",
     }
 )
@@ -38,6 +41,7 @@ EVENT_SCOPES = {
     "message.channels": "channels:history",
     "message.groups": "groups:history",
     "message.im": "im:history",
+    "message.mpim": "mpim:history",
     "reaction_added": "reactions:read",
     "agent_session_stopped": "assistant:write",
 }

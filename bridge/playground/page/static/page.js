@@ -1,241 +1,138 @@
 // The playground's page: two windows of one shape, fed by one event stream.
 
-const PROMPTS = ["Hello! What can you do?", "Write a report file for me", "Show me a table", "Tell me something long, slowly"];
-const COLOURS = ["#d97706", "#0d9488", "#7c3aed", "#db2777", "#2563eb", "#65a30d"];
-const SIGN_SECONDS = 10;
+import { close_thread, redraw } from "./drawing.js";
+import { channel_of, place_of_sign, sign_key, thread_of } from "./places.js";
+import { make_composer } from "./writing.js";
 
+const TYPING_SECONDS = 10;  // Discord's; Slack says when its sign ends
+const MAX_MESSAGES = 1500;  // kept of a platform, the oldest forgotten first
+
+const troubles = JSON.parse(document.body.dataset.troubles);
 const windows = new Map([...document.querySelectorAll(".window")].map((root) => [root.id, new_window(root)]));
 
 function new_window(root) {
   const view = {
-    platform: root.id, root, server: null, messages: new Map(), channel: "", thread: "", signs: new Map(), fresh: new Set(),
-    main: pane(root.querySelector(".pane.main")), side: pane(root.querySelector(".pane.thread")),
+    platform: root.id, root, troubles, server: null, channels: new Map(), messages: new Map(), signs: new Map(), fresh: new Set(),
+    channel: "", thread: "", dismissed: "", main: pane(root.querySelector(".pane.main")), side: pane(root.querySelector(".pane.thread")),
   };
-  compose(view, view.main, () => ({ channel: view.channel, thread: "" }));
-  compose(view, view.side, () => ({ channel: view.channel, thread: view.thread }));
+  make_composer(view, view.main, () => ({ channel: view.channel, thread: "" }));
+  make_composer(view, view.side, () => ({ channel: view.channel, thread: view.thread }));
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = root.querySelector(".troubles");
+    if (menu.open) { menu.open = false; menu.querySelector("summary").focus(); }
+    else if (view.thread && !view.side.form.text.value) close_thread(view);
+  });
   return view;
 }
 
 function pane(root) {
   const part = (name) => root.querySelector(name);
-  return { root, head: part(".head"), list: part(".messages"), sign: part(".sign"), form: part(".composer"), prompts: part(".prompts") };
+  const made = {
+    stuck: true, root, head: part(".head"), scroll: part(".scroll"), intro: part(".intro"), list: part(".messages"),
+    sign: part(".sign"), prompts: part(".prompts"), form: part(".composer"),
+  };
+  // Whoever reads the newest message goes on seeing it, whatever grows or shrinks.
+  const { scroll, list } = made;
+  scroll.onscroll = () => { made.stuck = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40; };
+  const following = new ResizeObserver(() => { if (made.stuck) scroll.scrollTop = scroll.scrollHeight; });
+  following.observe(scroll);
+  following.observe(list);
+  return made;
 }
 
-// --- where a message is shown: the one difference between the platforms -------------------------------------
-
-const in_main = (view, message) =>
-  message.channel === view.channel && (view.platform === "discord" || message.id === message.thread);
-
-const in_thread = (view, message) => view.thread !== "" &&
-  (view.platform === "discord" ? message.channel === view.thread || message.thread === view.thread
-                               : message.channel === view.channel && message.thread === view.thread);
-
-function thread_of(view, message) {
-  if (view.platform === "slack") return message.thread;
-  const channel = view.server.channels.find((one) => one.id === message.channel);
-  return channel?.kind === "thread" ? channel.id : message.thread;
-}
-
-function channel_of(view, message) {
-  const channel = view.server.channels.find((one) => one.id === message.channel);
-  return channel?.kind === "thread" ? channel.parent : message.channel;
-}
-
-const replies_to = (view, thread, root) =>
-  [...view.messages.values()].filter((one) => one.id !== root && thread_of(view, one) === thread).length;
-
-// --- the feed ----------------------------------------------------------------------------------------------
+// --- the feed ------------------------------------------------------------------------------------------------
 
 const live = document.getElementById("live");
 const feed = new EventSource("feed");
 feed.onopen = () => { live.textContent = "live"; live.classList.add("on"); };
-feed.onerror = () => { live.textContent = "connecting…"; live.classList.remove("on"); };
+feed.onerror = () => {
+  live.textContent = feed.readyState === EventSource.CLOSED ? "not connected" : "connecting…";
+  live.classList.remove("on");
+};
 feed.onmessage = ({ data }) => {
-  const change = JSON.parse(data), view = windows.get(change.platform);
+  const change = JSON.parse(data);
+  if (change.tally) return take_tally(change.tally);
+  const view = windows.get(change.platform);
   if (change.server) take_server(view, change.server);
+  else if (change.channel) view.channels.set(change.channel.id, change.channel);
   else if (change.message) take_message(view, change.message);
-  else if (change.deleted) { view.messages.delete(change.deleted); draw(view); }
+  else if (change.deleted) view.messages.delete(change.deleted);
   else if (change.sign) take_sign(view, change.sign);
+  redraw(view);
 };
 
 function take_server(view, server) {
   view.server = server;
+  view.channels = new Map(server.channels.map((channel) => [channel.id, channel]));
   view.messages = new Map(server.messages.map((message) => [message.id, message]));
-  view.channel ||= server.channels.find((one) => one.kind === "channel").id;
-  draw(view);
+  for (const { timer } of view.signs.values()) clearTimeout(timer);
+  view.signs.clear();
+  server.signs.forEach((sign) => take_sign(view, sign));
+  if (!view.channels.has(view.channel)) {
+    view.channel = server.channels.find((one) => one.kind === "channel").id;
+    view.thread = "";
+  }
 }
 
 function take_message(view, message) {
   const isNew = !view.messages.has(message.id);
   view.messages.set(message.id, message);
+  if (view.messages.size > MAX_MESSAGES) view.messages.delete(view.messages.keys().next().value);
   const thread = thread_of(view, message), channel = channel_of(view, message);
-  if (message.author.bot && thread) {
-    view.signs.delete(`${message.channel}/${view.platform === "slack" ? thread : ""}`);
-    if (isNew && channel === view.channel && thread !== view.thread && !view.side.form.text.value) view.thread = thread;
-  }
+  if (!isNew || !message.author.bot) return;
+  if (view.platform === "discord") end_sign(view, sign_key(view, message.channel, ""));
   if (channel !== view.channel) view.fresh.add(channel);
-  draw(view);
+  if (document.body.dataset.tab !== view.platform) document.getElementById(`tab-${view.platform}`).classList.add("fresh");
+  bring_up(view, channel, thread);
 }
 
-function take_sign(view, { channel, thread, label }) {
-  const key = `${channel}/${thread}`;
+// What happens in a thread of the channel that is looked at opens it, unless that would take a text away.
+function bring_up(view, channel, thread) {
+  if (channel !== view.channel || !thread || thread === view.dismissed || view.side.form.text.value) return;
+  view.thread = thread;
+}
+
+function take_sign(view, sign) {
+  const key = sign_key(view, sign.channel, sign.thread);
+  end_sign(view, key);
+  if (!sign.label) return;
+  const end = () => { view.signs.delete(key); redraw(view); };
+  const timer = view.platform === "discord" ? setTimeout(end, TYPING_SECONDS * 1000) : 0;
+  view.signs.set(key, { ...sign, timer });
+  const { channel, thread } = place_of_sign(view, sign);
+  if (view.thread === "" || !view.messages.size) bring_up(view, channel, thread);
+}
+
+function end_sign(view, key) {
   clearTimeout(view.signs.get(key)?.timer);
   view.signs.delete(key);
-  if (label) {
-    const timer = setTimeout(() => { view.signs.delete(key); draw_signs(view); }, SIGN_SECONDS * 1000);
-    view.signs.set(key, { label, timer });
-  }
-  draw_signs(view);
 }
 
-// --- drawing -----------------------------------------------------------------------------------------------
-
-function draw(view) {
-  const { server, root } = view;
-  if (!server) return;
-  root.querySelector(".server").replaceChildren(server.name, element("span", {}, server.platform));
-  root.querySelector(".me").textContent = server.me;
-  root.querySelector(".channels").replaceChildren(...listed(server.channels).map((channel) => channel_row(view, channel)));
-  const channel = server.channels.find((one) => one.id === view.channel);
-  view.main.head.replaceChildren((channel.kind === "channel" ? "# " : "") + channel.name, element("small", {}, channel.hint));
-  view.main.form.text.placeholder = channel.kind === "channel" ? `Message #${channel.name}, mention @${server.bot}` : `Message ${channel.name}`;
-  const messages = [...view.messages.values()].sort((a, b) => a.at - b.at || a.id.localeCompare(b.id));
-  draw_list(view, view.main, messages.filter((one) => in_main(view, one)), true);
-  draw_prompts(view, channel);
-  const open = view.thread !== "";
-  root.classList.toggle("open", open);
-  view.side.root.hidden = !open;
-  if (open) {
-    const name = server.channels.find((one) => one.id === view.thread)?.name;
-    const close = element("button", { title: "Close", onclick: () => { view.thread = ""; draw(view); } }, "×");
-    view.side.head.replaceChildren("Thread", element("small", {}, name ?? ""), close);
-    view.side.form.text.placeholder = "Reply… no mention needed";
-    draw_list(view, view.side, messages.filter((one) => in_thread(view, one)), false);
-  }
-  draw_signs(view);
+function take_tally(tally) {
+  for (const [name, count] of Object.entries(tally)) document.getElementById(name).textContent = count;
+  const { classList } = document.querySelector(".tally");
+  classList.toggle("kept", tally.written > 0 && tally.replied >= tally.written && tally.twice === 0);
+  classList.toggle("broken", tally.twice > 0);
 }
 
-function listed(channels) {
-  const top = channels.filter((one) => one.kind !== "thread");
-  return top.flatMap((one) => [one, ...channels.filter((thread) => thread.parent === one.id)]);
-}
+// --- narrow screens: one platform at a time --------------------------------------------------------------------
 
-function channel_row(view, channel) {
-  const isThread = channel.kind === "thread";
-  const on = isThread ? channel.id === view.thread : channel.id === view.channel;
-  const mark = { channel: "# ", thread: "↳ ", direct: "@ " }[channel.kind];
-  const go = () => {
-    view.channel = isThread ? channel.parent : channel.id;
-    view.thread = isThread ? channel.id : "";
-    view.fresh.delete(channel.id);
-    draw(view);
+const tabs = [...document.querySelectorAll("[role=tab]")];
+for (const tab of tabs) {
+  tab.onclick = () => {
+    document.body.dataset.tab = tab.dataset.tab;
+    tab.classList.remove("fresh");
+    for (const one of tabs) one.ariaSelected = one === tab ? "true" : "false";
   };
-  const className = [on && "on", view.fresh.has(channel.id) && "fresh"].filter(Boolean).join(" ");
-  return element("li", { className: channel.kind }, element("button", { onclick: go, className, title: channel.name }, mark + channel.name));
-}
-
-function draw_list(view, { list }, messages, withReplies) {
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
-  const rows = new Map([...list.children].map((row) => [row.dataset.id, row]));
-  const wanted = messages.map((message) => {
-    const key = JSON.stringify([message, withReplies && replies_to(view, thread_of(view, message), message.id)]);
-    const row = rows.get(message.id);
-    if (row?.key === key) return row;
-    const drawn = message_row(view, message, withReplies);
-    drawn.key = key;
-    return drawn;
-  });
-  if (wanted.length !== list.children.length || wanted.some((row, index) => row !== list.children[index])) list.replaceChildren(...wanted);
-  if (atEnd) list.scrollTop = list.scrollHeight;
-}
-
-function message_row(view, message, withReplies) {
-  const { author } = message;
-  const colour = author.bot ? "#334155" : COLOURS[[...author.name].reduce((sum, one) => sum + one.codePointAt(0), 0) % COLOURS.length];
-  const time = new Date(message.at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const body = element("div", { className: "body", innerHTML: message.html });  // the server's Markdown, tags escaped there
-  const under = element("div", { className: "under" }, ...message.files.map(file_link), ...message.buttons.map((button) => press_button(view, message, button)));
-  const thread = thread_of(view, message);
-  const count = withReplies && thread ? replies_to(view, thread, message.id) : 0;
-  if (count) under.append(element("button", { className: "replies", onclick: () => { view.thread = thread; draw(view); } }, count === 1 ? "1 reply" : `${count} replies`));
-  const row = element("li", { className: `message${message.growing ? " growing" : ""}${message.only_you ? " only-you" : ""}${author.bot ? " from-bot" : ""}` },
-    element("div", { className: "avatar", style: `background:${colour}` }, author.bot ? "⌒" : author.name[0]),
-    element("div", { className: "by" }, author.name, author.bot ? element("i", {}, "APP") : "", element("time", {}, time)),
-    body, under);
-  row.dataset.id = message.id;
-  return row;
-}
-
-function file_link(file) {
-  const inner = file.image ? [element("img", { src: file.url, alt: file.name })] : [element("b", {}, file.name), element("small", {}, size_of(file.size))];
-  return element("a", { className: "file", href: file.url, download: file.name }, ...inner);
-}
-
-function press_button(view, message, button) {
-  const press = async (event) => {
-    event.target.disabled = true;
-    await fetch(`press/${view.platform}`, { method: "POST", body: JSON.stringify({ message: message.id, button: button.id }) });
+  tab.onkeydown = ({ key }) => {
+    if (key !== "ArrowRight" && key !== "ArrowLeft") return;
+    const next = tabs[(tabs.indexOf(tab) + 1) % tabs.length];
+    next.focus();
+    next.click();
   };
-  return element("button", { onclick: press }, button.label);
 }
 
-function draw_prompts(view, channel) {
-  const said = [...view.messages.values()].some((one) => channel_of(view, one) === channel.id);
-  const mention = channel.kind === "channel" ? `@${view.server.bot} ` : "";
-  const send = (text) => () => post(view, view.main, { channel: view.channel, thread: "" }, mention + text);
-  view.main.prompts.replaceChildren(...(said ? [] : PROMPTS.map((text) => element("button", { type: "button", onclick: send(text) }, text))));
-}
-
-function draw_signs(view) {
-  const of = (channel, thread) => view.signs.get(`${channel}/${thread}`)?.label ?? "";
-  const said = (label) => (label ? `${view.server.bot} ${label}` : "");
-  view.main.sign.textContent = said(of(view.channel, ""));
-  view.side.sign.textContent = said(view.platform === "discord" ? of(view.thread, "") : of(view.channel, view.thread));
-}
-
-// --- writing -----------------------------------------------------------------------------------------------
-
-function compose(view, { form }, place) {
-  form.append(document.getElementById("composer").content.cloneNode(true));
-  form.files_chosen = [];
-  const take = (files) => { form.files_chosen.push(...files); draw_chosen(form); };
-  form.files.onchange = () => { take(form.files.files); form.files.value = ""; };
-  form.ondragover = (event) => { event.preventDefault(); form.classList.add("over"); };
-  form.ondragleave = () => form.classList.remove("over");
-  form.ondrop = (event) => { event.preventDefault(); form.classList.remove("over"); take(event.dataTransfer.files); };
-  form.text.onkeydown = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
-  };
-  form.text.oninput = () => { form.text.style.height = "auto"; form.text.style.height = `${form.text.scrollHeight}px`; };
-  form.onsubmit = (event) => { event.preventDefault(); post(view, { form }, place(), form.text.value); };
-}
-
-async function post(view, { form }, { channel, thread }, text) {
-  if (!text.trim() && !form.files_chosen.length) return;
-  const body = new FormData();
-  body.set("channel", channel);
-  body.set("thread", thread);
-  body.set("text", text);
-  for (const file of form.files_chosen) body.append("files", file);
-  const answer = await fetch(`say/${view.platform}`, { method: "POST", body });
-  form.querySelector(".problem").textContent = answer.ok ? "" : (await answer.json()).error;
-  if (!answer.ok) return;
-  form.text.value = "";
-  form.text.style.height = "auto";
-  form.files_chosen = [];
-  draw_chosen(form);
-}
-
-function draw_chosen(form) {
-  form.querySelector(".chosen").replaceChildren(...form.files_chosen.map((file) => element("span", {}, file.name)));
-}
-
-function element(tag, values, ...children) {
-  const made = Object.assign(document.createElement(tag), values);
-  made.append(...children);
-  return made;
-}
-
-function size_of(bytes) {
-  return bytes < 1024 ? `${bytes} B` : bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`;
-}
+document.addEventListener("click", ({ target }) => {
+  for (const menu of document.querySelectorAll(".troubles[open]")) if (!menu.contains(target)) menu.open = false;
+});

@@ -1,0 +1,14 @@
+"""What people are told where an error's own sentence says too little."""
+
+from __future__ import annotations
+
+FAILED = "The agent ran into an error while working on that."
+LOST = "The connection broke before the answer was complete."
+NOT_KEPT = "The connection broke before the answer was complete, and the agent didn't keep it."
+NO_FILE = "The agent no longer has that file."
+NO_FILES = "This agent can't take files. Please send your message without them."
+SILENT = "The agent finished without an answer. Please ask again."
+FILE_TOO_LARGE = "The agent's file is too large."
+TOO_LARGE = "That is too large for the agent."
+UNREADABLE = "One of the files couldn't be read. Please send it again."
+WRONG_TYPE = "The agent doesn't take files of that type."

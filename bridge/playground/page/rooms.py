@@ -1,0 +1,68 @@
+"""The playground's channels: one for each kind of agent, what it can do, and what to try there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`prompts` begin a thread, `follow_ups` go on in it: words that the simulated agents know."""
+
+    about: str
+    prompts: tuple[str, ...]
+    follow_ups: tuple[str, ...] = ("What did I ask before?", "Show me a table")
+
+
+HELLO = "Hello! What can you do?"
+SLOW = "Tell me something long, slowly"
+
+ROOMS = {
+    "general": Room(
+        "The echo agent lives in the bridge. It says back what it hears and makes what you tell it to: "
+        "files, tables, long answers, questions and failures.",
+        (
+            "Write something long 2500",
+            "Make a file chart.png and a table 8",
+            "Say this slow 12: one, two, three, and I am in no hurry",
+            "Please ask me something",
+            "Please fail late",
+        ),
+        ("And now a table 5", "Make a file numbers.csv"),
+    ),
+    "toqan": Room(
+        "Toqan answers when it is asked again and again whether it is done. It reads files and makes some.",
+        (HELLO, "Write a report", "Make a csv of the sales", SLOW),
+    ),
+    "sema4ai": Room(
+        "A Sema4.ai agent streams its words, reads and makes files, and has data frames.",
+        (HELLO, "Show me a table and make a csv", "Write a report", SLOW),
+    ),
+    "enthusiast": Room(
+        "Enthusiast works on a question as a task that is looked after. It reads text, PDF and pictures.",
+        (HELLO, "Show me a table", SLOW),
+    ),
+    "agentok": Room(
+        "Agentok Studio runs a team of agents, which may ask you back before it goes on.",
+        ("Please ask me before you plan the year", HELLO, SLOW),
+        ("Show me a table",),
+    ),
+    "fifthelement": Room(
+        "fifthelement.ai streams from the second question on; the first one begins the conversation.",
+        (HELLO, "Show me a table", SLOW),
+    ),
+    "openai": Room(
+        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files.",
+        (HELLO, "Show me a table", "Write a report", SLOW),
+    ),
+    "a2a": Room(
+        "Any agent that speaks Agent2Agent, by its official SDK: streamed, with files, and it may ask back.",
+        (HELLO, "Please ask me first", "Write a report", SLOW),
+    ),
+}
+
+DIRECT = Room(
+    "A direct message needs no mention: just write. It is answered by the default agent.",
+    ("Hello!", "Write something long 1500", "Make a file hello.csv"),
+    ("And now a table 5",),
+)

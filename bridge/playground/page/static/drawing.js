@@ -1,0 +1,234 @@
+// Drawing one window from what is known of its platform.
+
+import { element, keep, send, size_of, toast } from "./elements.js";
+import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
+import { post } from "./writing.js";
+
+const COLOURS = ["#b45309", "#0f766e", "#7c3aed", "#be185d", "#2563eb", "#4d7c0f"];
+const TOGETHER = 300;  // seconds within which one author's messages stand below one name
+const MARKS = { channel: "#", thread: "↳", direct: "@" };
+
+const waiting = new Set();
+
+// Draws soon: once for all that happens until the next frame.
+export function redraw(view) {
+  if (!waiting.size) requestAnimationFrame(() => { const views = [...waiting]; waiting.clear(); views.forEach(draw); });
+  waiting.add(view);
+}
+
+function draw(view) {
+  if (!view.server) return;
+  const channel = view.channels.get(view.channel);
+  const messages = [...view.messages.values()].sort((a, b) => a.at - b.at || a.id.localeCompare(b.id));
+  const threads = count_replies(view, messages);
+  draw_side(view, channel);
+  draw_main(view, channel, messages.filter((one) => in_main(view, one)), threads);
+  view.root.classList.toggle("open", view.thread !== "");
+  view.side.root.hidden = view.thread === "";
+  if (view.thread) draw_thread(view, channel, messages.filter((one) => in_thread(view, one)));
+  draw_sign(view, view.main, view.channel, "");
+  draw_sign(view, view.side, view.channel, view.thread);
+}
+
+function count_replies(view, messages) {
+  const threads = new Map();
+  for (const message of messages) {
+    if (!is_reply(view, message)) continue;
+    const key = thread_of(view, message), known = threads.get(key) ?? { count: 0, growing: false };
+    threads.set(key, { count: known.count + 1, growing: known.growing || message.growing });
+  }
+  return threads;
+}
+
+export function open_thread(view, thread) {
+  view.thread = thread;
+  view.dismissed = "";
+  redraw(view);
+  requestAnimationFrame(() => view.side.form.text.focus({ preventScroll: true }));
+}
+
+export function close_thread(view) {
+  view.dismissed = view.thread;
+  view.thread = "";
+  redraw(view);
+  requestAnimationFrame(() => view.main.form.text.focus());
+}
+
+// --- the side ------------------------------------------------------------------------------------------------
+
+function draw_side(view, channel) {
+  const { root, server } = view;
+  root.querySelector(".server").replaceChildren(server.name, element("span", {}, view.platform));
+  root.querySelector(".me").textContent = server.me;
+  const rows = listed([...view.channels.values()]).map((one) => {
+    const on = one.kind === "thread" ? one.id === view.thread : one.id === view.channel;
+    const extra = `${on} ${view.fresh.has(one.id)}`;
+    return { key: one.id, value: one, extra };
+  });
+  keep(root.querySelector(".channels"), "li", rows, (row, one) => draw_channel(view, row, one));
+  const troubles = view.troubles.filter(({ place }) => place === view.platform || place === channel.agent);
+  keep(root.querySelector(".troubles .list"), "div", troubles.map((one) => ({ key: one.place + one.id, value: one })), draw_trouble(view));
+}
+
+function listed(channels) {
+  const top = channels.filter((one) => one.kind !== "thread");
+  return top.flatMap((one) => [one, ...channels.filter((thread) => thread.parent === one.id)]);
+}
+
+function draw_channel(view, row, channel) {
+  const isThread = channel.kind === "thread";
+  const on = isThread ? channel.id === view.thread : channel.id === view.channel;
+  const go = () => {
+    view.channel = isThread ? channel.parent : channel.id;
+    view.thread = isThread ? channel.id : "";
+    view.dismissed = "";
+    view.fresh.delete(channel.id);
+    redraw(view);
+  };
+  const className = [on && "on", view.fresh.has(channel.id) && "fresh"].filter(Boolean).join(" ");
+  const mark = element("span", { ariaHidden: "true" }, MARKS[channel.kind]);
+  row.className = channel.kind;
+  const button = row.querySelector("button") ?? row.appendChild(element("button", { type: "button" }));
+  Object.assign(button, { className, onclick: go, title: channel.name, ariaCurrent: on ? "true" : "false" });
+  button.replaceChildren(mark, channel.name);
+}
+
+const draw_trouble = (view) => (row, trouble) => {
+  const cause = async () => {
+    view.root.querySelector(".troubles").open = false;
+    const { said, error } = await send(`break/${trouble.place}/${trouble.id}`, {});
+    toast(said ?? error, error ? "wrong" : "broken");
+  };
+  row.replaceChildren(element("button", { type: "button", onclick: cause }, trouble.label));
+};
+
+// --- the panes -----------------------------------------------------------------------------------------------
+
+function draw_main(view, channel, messages, threads) {
+  const { main, server } = view;
+  main.head.replaceChildren(element("span", {}, `${MARKS[channel.kind]} ${channel.name}`));
+  const to = `Message ${channel.kind === "channel" ? "#" : ""}${channel.name}`;
+  label(main.form, to, view.thread ? "Message…" : to);
+  if (main.intro.value !== channel) {
+    main.intro.value = channel;
+    const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
+    const how = mention ? [" Mention ", element("b", {}, mention.trim()), ", or try:"] : [" Try:"];
+    main.intro.replaceChildren(
+      element("div", { className: "mark", ariaHidden: "true" }, MARKS[channel.kind]),
+      element("p", {}, channel.about, ...how),
+      chips(view, main, { channel: channel.id, thread: "" }, mention, channel.prompts));
+  }
+  draw_list(view, main, view.channel, messages, threads);
+}
+
+function draw_thread(view, channel, messages) {
+  const { side } = view;
+  const name = view.channels.get(view.thread)?.name ?? "";
+  if (side.head.extra !== `${view.thread} ${name}`) {
+    side.head.extra = `${view.thread} ${name}`;
+    const close = element("button", { type: "button", title: "Close", ariaLabel: "Close the thread", onclick: () => close_thread(view) }, "×");
+    side.head.replaceChildren(element("span", {}, "Thread"), element("small", { title: name }, name), close);
+  }
+  label(side.form, "Reply, no mention needed");
+  const mine = messages.filter((one) => !one.author.bot).length;
+  const idle = messages.some((one) => one.author.bot) && !messages.some((one) => one.growing);
+  const shown = mine < 2 && idle ? view.thread : "";
+  if (side.prompts.value !== shown) {
+    side.prompts.value = shown;
+    const place = { channel: channel.id, thread: view.thread };
+    side.prompts.replaceChildren(...(shown ? [chips(view, side, place, "", channel.follow_ups)] : []));
+  }
+  draw_list(view, side, view.thread, messages, new Map());
+}
+
+function label(form, text, placeholder = text) {
+  form.text.placeholder = placeholder;
+  form.text.ariaLabel = text;
+}
+
+function chips(view, pane, place, mention, prompts) {
+  const ask = (text) => () => post(view, pane.form, place, mention + text);
+  return element("div", { className: "chips" }, ...prompts.map((text) => element("button", { type: "button", onclick: ask(text) }, text)));
+}
+
+function draw_sign(view, pane, channel, thread) {
+  const sign = view.signs.get(sign_key(view, channel, thread));
+  if (pane.sign.value === sign) return;
+  pane.sign.value = sign;
+  if (!sign) return pane.sign.replaceChildren();
+  const dots = element("span", { className: "dots", ariaHidden: "true" }, element("i"), element("i"), element("i"));
+  const stop = async ({ target }) => {
+    target.disabled = true;
+    const { error } = await send(`stop/${view.platform}`, { channel, thread });
+    if (error) toast(error, "wrong");
+  };
+  pane.sign.replaceChildren(dots, element("span", {}, element("b", {}, view.server.app), ` ${sign.label}`));
+  if (sign.stoppable) pane.sign.append(element("button", { type: "button", className: "stop", onclick: stop }, "Stop"));
+}
+
+// --- messages ------------------------------------------------------------------------------------------------
+
+function draw_list(view, pane, place, messages, threads) {
+  const { list, scroll } = pane;
+  pane.stuck ||= pane.place !== place;
+  pane.place = place;
+  const rows = messages.map((message, index) => {
+    const before = messages[index - 1], thread = threads.get(thread_of(view, message));
+    const again = before && before.author.name === message.author.name && !before.system && !message.system
+      && !message.only_you && message.at - before.at < TOGETHER;
+    const extra = JSON.stringify([again, thread?.count, thread?.growing]);
+    return { key: message.id, value: message, extra, again, thread };
+  });
+  const by_key = new Map(rows.map((row) => [row.key, row]));
+  keep(list, "li", rows, (row, message) => draw_message(view, row, message, by_key.get(message.id)));
+  if (pane.stuck) scroll.scrollTop = scroll.scrollHeight;
+}
+
+function draw_message(view, row, message, { again, thread }) {
+  const { author } = message;
+  const marks = { growing: message.growing, "only-you": message.only_you, "from-bot": author.bot, again, system: message.system };
+  row.className = ["message", ...Object.keys(marks).filter((mark) => marks[mark])].join(" ");
+  row.dataset.id = message.id;
+  row.ariaBusy = message.growing ? "true" : "false";
+  const avatar = element("div", { className: "avatar", ariaHidden: "true" }, author.bot ? "⌒" : author.name[0]);
+  avatar.style.background = author.bot ? "#334155" : COLOURS[[...author.name].reduce((sum, one) => sum + one.codePointAt(0), 0) % COLOURS.length];
+  const time = new Date(message.at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const by = element("div", { className: "by" }, author.name, author.bot ? element("i", {}, "APP") : "", element("time", {}, time));
+  const body = element("div", { className: "body", innerHTML: message.html });  // made and escaped by the server
+  for (const wide of body.querySelectorAll("pre, table")) wide.tabIndex = 0;
+  const under = element("div", { className: "under" },
+    ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
+  if (thread) under.append(replies_button(view, thread_of(view, message), thread));
+  row.replaceChildren(avatar, by, body, under);
+}
+
+function replies_button(view, thread, { count, growing }) {
+  const text = `${count === 1 ? "1 reply" : `${count} replies`}${growing ? " · writing…" : ""}`;
+  return element("button", { type: "button", className: "replies", onclick: () => open_thread(view, thread) }, text);
+}
+
+function file_card(file) {
+  const { preview } = file;
+  const name = element("span", { className: "name" }, element("b", {}, file.name), element("small", {}, size_of(file.size)));
+  const card = element("a", { className: "file", href: file.url, download: file.name, title: `Download ${file.name}` });
+  if (preview?.kind === "image") {
+    card.append(element("img", { src: file.url, alt: file.name }));
+  } else if (preview?.kind === "table") {
+    const cells = (tag, row) => element("tr", {}, ...row.map((cell) => element(tag, {}, cell)));
+    const [head, ...rest] = preview.rows;
+    card.append(element("table", {}, element("thead", {}, cells("th", head ?? [])), element("tbody", {}, ...rest.map((row) => cells("td", row)))));
+  } else if (preview?.kind === "text") {
+    card.append(element("pre", {}, preview.text));
+  }
+  card.append(name);
+  return card;
+}
+
+function press_button(view, message, button) {
+  const press = async ({ target }) => {
+    target.disabled = true;
+    const { error } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
+    if (error) { toast(error, "wrong"); target.disabled = false; }
+  };
+  return element("button", { type: "button", className: button.id.includes("stop") ? "stop" : "", onclick: press }, button.label);
+}

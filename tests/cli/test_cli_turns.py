@@ -1,0 +1,93 @@
+"""`threadbridge turns`, `db` and `manifest`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge.playground.backends import faults
+from tests.cli.conftest import Command
+from tests.e2e.people import People, text_of
+from tests.e2e.running import at_rest, states
+from tests.e2e.town import Town
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.usefixtures("bridging")
+async def test_turns_are_listed_shown_and_retried(
+    town: Town, people: People, database: Path, command: Command
+) -> None:
+    town.backend("toqan").faults.add("create", faults.refuse(401))
+    failed = await people.say("ada", "toqan", "@threadbridge a question\nof two lines")
+    assert await at_rest(database, 1) == ["failed"]
+    await people.say("grace", "sema4ai", "@threadbridge a table")
+    assert await at_rest(database, 2) == ["failed", "done"]
+
+    listed = await command("turns")
+    assert listed.code == 0, listed.err
+    newest, oldest = [line.split("\t") for line in listed.out.splitlines()]
+    assert newest[1].strip() == "done"
+    assert newest[4:] == ["sema4ai", "done", f"{people.named('grace')}: a table"]
+    assert oldest[1].strip() == "failed"
+    assert oldest[3] == f"{people.name}:{failed.channel}:{failed.id}"
+    assert oldest[4:] == ["toqan", "AuthenticationFailed", f"{people.named('ada')}: a question of two lines"]
+
+    only = await command("turns", "--state", "failed")
+    assert [line.split("\t")[0] for line in only.out.splitlines()] == [oldest[0]]
+    one = await command("turns", "--thread", failed.id)
+    assert [line.split("\t")[0] for line in one.out.splitlines()] == [oldest[0]]
+
+    shown = await command("turns", "show", newest[0])
+    assert shown.code == 0, shown.err
+    record = json.loads(shown.out)
+    assert record["turn"]["text"] == "a table"
+    assert record["thread"]["agent"] == "sema4ai"
+    assert [part["name"] for part in record["parts"]] == ["0", "t0"]
+    assert [made["name"] for made in record["made"]] == ["sales"]
+
+    retried = await command("turns", "retry", oldest[0])
+    assert retried.code == 0, retried.err
+    assert await at_rest(database, 3) == ["failed", "done", "done"]
+    assert town.backend("toqan").count() == 1
+    assert "a question of two lines" in text_of(people.shown(failed))
+    again = await command("turns", "retry", oldest[0])
+    assert again.is_one_sentence("sent again already"), again.err
+
+
+async def test_what_there_is_no_turn_of(command: Command, database: Path) -> None:
+    before = await command("turns")
+    assert before.is_one_sentence("there is no", f"{database.name} yet", "threadbridge run"), before.err
+    upgraded = await command("db", "upgrade")
+    assert upgraded.code == 0, upgraded.err
+    assert upgraded.out.startswith("the database is at ")
+    assert states(database) == []
+
+    empty = await command("turns")
+    assert (empty.code, empty.out, empty.err) == (0, "", "")
+    for arguments in (("turns", "show", "nothing"), ("turns", "retry", "nothing")):
+        ended = await command(*arguments)
+        assert ended.is_one_sentence("there is no turn nothing"), ended.err
+    state = await command("turns", "--state", "broken")
+    assert state.is_one_sentence("--state is 'broken'", "received", "waiting"), state.err
+
+
+async def test_manifests(command: Command, config: Path, tmp_path: Path) -> None:
+    slack = await command("manifest", "slack")
+    assert slack.code == 0, slack.err
+    manifest = json.loads(slack.out)
+    assert manifest["settings"]["socket_mode_enabled"] is True
+    assert "chat:write" in manifest["oauth_config"]["scopes"]["bot"]
+    assert "app_mention" in manifest["settings"]["event_subscriptions"]["bot_events"]
+
+    real = tmp_path / "real.toml"
+    token = "MTIzNDU2Nzg5MDEyMzQ1Njc4.abcdef.ghijklmnopqrstuvwxyz"
+    text = config.read_text(encoding="utf-8").replace("simulated-discord-token", token)
+    real.write_text(text, encoding="utf-8")
+    discord = await command("manifest", "discord", settings=real)
+    assert discord.code == 0, discord.err
+    assert "client_id=123456789012345678" in discord.out
+    assert "Message Content" in discord.out
+    assert token not in discord.out + discord.err

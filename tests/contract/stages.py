@@ -1,0 +1,244 @@
+"""One thread on each kind of surface, in one shape: what people see of it, and how it can fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.turns.inbound import Address, Inbound, RemoteFile, Said
+from bridge.turns.surface import Action, FrontEnd, Surface
+from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
+from tests.e2e.town import Town, make_town
+from tests.e2e.waiting import eventually
+from tests.turns.world import HERE, MemoryPlatform
+
+Trouble = Literal["lost", "unheard", "unheard upload", "throttled", "gone"]
+TALK = (("ada", "The printer is on fire."), ("grace", "Which one?"), ("ada", "The red one."))
+LASTING = 100  # calls
+DELAY = 60  # seconds; discord.py sits out less than 30 by itself
+
+
+class Stage(Protocol):
+    asked: str  # the message that is answered: the last of `TALK`
+
+    def surface(self) -> Surface:
+        """A new one each time, as after a restart."""
+        ...
+
+    def shown(self) -> list[Shown]: ...
+
+    def trouble(self, kind: Trouble) -> None:
+        """What the next write meets: it is lost, or takes effect and its answer is lost, or it is one too many,
+        or the channel is gone, which lasts until `mend`."""
+        ...
+
+    def mend(self) -> None: ...
+
+    async def say(self, who: str, text: str) -> str:
+        """A person writes in the thread; the message's id."""
+        ...
+
+    async def attach(self, content: bytes) -> RemoteFile:
+        """A file that a person put into the thread."""
+        ...
+
+    def name(self, who: str) -> str: ...
+
+
+class NoInbox:
+    """Nobody listens: this is about what the surface writes."""
+
+    async def take(self, inbound: Inbound) -> bool:
+        return False
+
+    async def knows(self, address: Address) -> bool:
+        return False
+
+    async def edited(self, address: Address, message_id: str, text: str) -> None: ...
+
+    async def deleted(self, address: Address, message_id: str) -> None: ...
+
+    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
+        return ""
+
+    async def stop(self, address: Address) -> None: ...
+
+
+class MemoryStage:
+    asked = "question"
+
+    def __init__(self) -> None:
+        self.platform = MemoryPlatform(before=[Said(self.name(who), text) for who, text in TALK[:-1]])
+
+    def surface(self) -> Surface:
+        return self.platform.surface(HERE, asked=self.asked, author="U1")
+
+    def shown(self) -> list[Shown]:
+        return [
+            Shown(
+                message.id,
+                message.text,
+                len(message.text),
+                not message.finished,
+                dict(message.files),
+                {button.label: button.action for button in message.buttons},
+            )
+            for message in self.platform.messages
+        ]
+
+    def trouble(self, kind: Trouble) -> None:
+        self.platform.faults.append("unheard" if kind == "unheard upload" else kind)
+
+    def mend(self) -> None:
+        self.platform.faults.clear()
+
+    async def say(self, who: str, text: str) -> str:
+        raise NotImplementedError
+
+    async def attach(self, content: bytes) -> RemoteFile:
+        self.platform.contents["F1"] = content
+        return RemoteFile("F1", "notes.txt", "text/plain", len(content), "memory:F1")
+
+    def name(self, who: str) -> str:
+        return who.title()
+
+
+@dataclass
+class SlackStage:
+    town: Town
+    people: SlackPeople
+    front: SlackFrontEnd
+    thread: Thread
+    asked: str
+
+    def surface(self) -> Surface:
+        address = Address("slack", self.town.slack.team_id, self.thread.channel, self.thread.id)
+        return self.front.surface(address, asked=self.asked, author=self.town.slack.person("ada").id)
+
+    def shown(self) -> list[Shown]:
+        return self.people.shown(self.thread)
+
+    def trouble(self, kind: Trouble) -> None:
+        faults = self.town.slack.faults
+        match kind:
+            case "lost":
+                faults.hang_up("*")
+            case "unheard":
+                faults.hang_up("*", after=True)
+            case "unheard upload":
+                faults.hang_up("files.completeUploadExternal", after=True)
+            case "throttled":
+                faults.throttle("*", DELAY)
+            case "gone":
+                faults.refuse("*", "channel_not_found", times=LASTING)
+
+    def mend(self) -> None:
+        self.town.slack.faults.clear()
+
+    async def say(self, who: str, text: str) -> str:
+        return await self.people.reply(who, self.thread, text)
+
+    async def attach(self, content: bytes) -> RemoteFile:
+        file = self.town.slack.store("notes.txt", "text/plain", content, self.town.slack.person("ada").id)
+        url = f"{self.town.url}/slack/files-pri/{self.town.slack.team_id}-{file.id}/download/notes.txt"
+        return RemoteFile(file.id, file.name, file.media_type, len(content), url)
+
+    def name(self, who: str) -> str:
+        return self.people.named(who)
+
+
+@dataclass
+class DiscordStage:
+    town: Town
+    people: DiscordPeople
+    front: DiscordFrontEnd
+    thread: Thread
+    asked: str
+
+    def surface(self) -> Surface:
+        address = Address("discord", str(self.town.discord.guild.id), self.thread.channel, self.thread.id)
+        return self.front.surface(address, asked=self.asked, author=str(self.town.discord.person("ada").id))
+
+    def shown(self) -> list[Shown]:
+        return self.people.shown(self.thread)
+
+    def trouble(self, kind: Trouble) -> None:
+        faults = self.town.discord.faults
+        match kind:
+            case "lost":
+                faults.hang_up("*")
+            case "unheard" | "unheard upload":
+                faults.hang_up("*", after=True)
+            case "throttled":
+                faults.throttle("*", DELAY)
+            case "gone":
+                faults.refuse("*", 404, 10003, "Unknown Channel", times=LASTING)
+
+    def mend(self) -> None:
+        self.town.discord.faults.clear()
+
+    async def say(self, who: str, text: str) -> str:
+        return await self.people.reply(who, self.thread, text)
+
+    async def attach(self, content: bytes) -> RemoteFile:
+        await self.people.reply("ada", self.thread, "", [("notes.txt", "text/plain", content)])
+        [file] = self.town.discord.messages(self.thread.id)[-1].attachments
+        url = self.town.discord.url_of(file)
+        return RemoteFile(str(file.id), file.name, file.media_type, file.size, url)
+
+    def name(self, who: str) -> str:
+        return self.people.named(who)
+
+
+@asynccontextmanager
+async def memory_stage() -> AsyncIterator[Stage]:
+    yield MemoryStage()
+
+
+@asynccontextmanager
+async def slack_stage() -> AsyncIterator[Stage]:
+    async with make_town() as town:
+        people = SlackPeople(town.slack)
+        settings = town.settings(database=Path("unused.db")).slack
+        assert settings is not None
+        front = SlackFrontEnd(settings, NoInbox())
+        async with _served(front, people):
+            thread, asked = await _talk(people)
+            yield SlackStage(town, people, front, thread, asked)
+
+
+@asynccontextmanager
+async def discord_stage() -> AsyncIterator[Stage]:
+    async with make_town() as town:
+        people = DiscordPeople(town.discord)
+        settings = town.settings(database=Path("unused.db")).discord
+        assert settings is not None
+        front = DiscordFrontEnd(settings, NoInbox())
+        async with _served(front, people):
+            thread, asked = await _talk(people)
+            await eventually(lambda: front.client.get_channel(int(thread.id)))
+            yield DiscordStage(town, people, front, thread, asked)
+
+
+@asynccontextmanager
+async def _served(front: FrontEnd, people: People) -> AsyncIterator[None]:
+    serving = asyncio.create_task(front.serve())
+    try:
+        await eventually(lambda: front.trouble() is None and people.connected())
+        yield
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+async def _talk(people: People) -> tuple[Thread, str]:
+    thread = await people.talk_first("general", TALK[:-1])
+    who, text = TALK[-1]
+    return thread, await people.reply(who, thread, text)

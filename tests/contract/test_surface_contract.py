@@ -1,0 +1,276 @@
+"""What the reply relies on: every surface passes it, the one in memory that the turns' tests use too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from bridge.turns.surface import (
+    Button,
+    Gone,
+    PartKey,
+    Refused,
+    Surface,
+    SurfaceError,
+    Throttled,
+    Unreachable,
+    Upload,
+)
+from tests.contract.stages import (
+    DELAY,
+    TALK,
+    MemoryStage,
+    Stage,
+    Trouble,
+    discord_stage,
+    memory_stage,
+    slack_stage,
+)
+
+TURN = "turn000000000001"
+KEY = PartKey(TURN, "0")
+AGAIN = Button("again", "Send it again", TURN)
+LEAVE = Button("leave", "Leave it", TURN)
+STOP = Button("stop", "Stop", TURN)
+STAGES = {"memory": memory_stage, "slack": slack_stage, "discord": discord_stage}
+
+
+@pytest.fixture(params=STAGES)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    async with STAGES[request.param]() as stage:
+        yield stage
+
+
+@pytest.fixture
+def surface(stage: Stage) -> Surface:
+    return stage.surface()
+
+
+def a_file(folder: Path, name: str = "report.md", content: bytes = b"# Report\n") -> Upload:
+    path = folder / name
+    path.write_bytes(content)
+    return Upload(name, path, "text/markdown", len(content))
+
+
+async def post_again(surface: Surface, stage: Stage, key: PartKey, text: str, *, last: bool) -> str:
+    """What whoever doesn't know whether a part was posted does."""
+    found = await surface.find(key, after=stage.asked, known=set())
+    return found or await surface.post(key, text, last=last)
+
+
+async def test_a_part_that_is_posted_whole(stage: Stage, surface: Surface) -> None:
+    message_id = await surface.post(KEY, "All of it.", last=True, buttons=(AGAIN, LEAVE))
+    [shown] = stage.shown()
+    assert (shown.id, shown.text, shown.growing) == (message_id, "All of it.", False)
+    assert list(shown.buttons) == ["Send it again", "Leave it"]
+
+
+async def test_a_part_that_grows(stage: Stage, surface: Surface) -> None:
+    steps = ["First", "First words", "First words and", "First words and more."]
+    message_id = await surface.post(KEY, steps[0], last=False, buttons=(STOP,))
+    assert stage.shown()[0].growing
+    for before, text in pairwise(steps[:-1]):
+        await surface.edit(KEY, message_id, text, shown=before, last=False, buttons=(STOP,))
+        assert [message.text for message in stage.shown()] == [text]
+    await surface.edit(KEY, message_id, steps[-1], shown=steps[-2], last=True)
+    [shown] = stage.shown()
+    assert (shown.id, shown.text, shown.growing) == (message_id, steps[-1], False)
+    assert not shown.buttons
+
+
+async def test_the_last_edit_may_bring_buttons_and_be_repeated(stage: Stage, surface: Surface) -> None:
+    message_id = await surface.post(KEY, "Words", last=False, buttons=(STOP,))
+    for shown in ("Words", "Words and more.", None):
+        await surface.edit(KEY, message_id, "Words and more.", shown=shown, last=True, buttons=(AGAIN,))
+    [message] = stage.shown()
+    assert (message.text, message.growing) == ("Words and more.", False)
+    assert list(message.buttons) == ["Send it again"]
+
+
+async def test_a_part_that_another_process_left_growing(stage: Stage) -> None:
+    message_id = await stage.surface().post(KEY, "First words", last=False, buttons=(STOP,))
+    successor = stage.surface()
+    await successor.edit(KEY, message_id, "First words and", shown=None, last=False, buttons=(STOP,))
+    await successor.edit(KEY, message_id, "First words and the end.", shown=None, last=True)
+    [shown] = stage.shown()
+    assert (shown.id, shown.text, shown.growing) == (message_id, "First words and the end.", False)
+    assert not shown.buttons
+
+
+@pytest.mark.parametrize("filler", ["word ", "längst ", "日本語 ", "🧵 ", "&<> "])
+async def test_a_part_as_long_as_allowed(stage: Stage, surface: Surface, filler: str) -> None:
+    style = surface.style
+    text = filler
+    while style.measure(text + filler) <= style.limit:
+        text += filler
+    text = text.strip()
+    posted = await surface.post(KEY, text, last=True)
+    second = PartKey(TURN, "1")
+    growing = await surface.post(second, text[:10], last=False, buttons=(STOP,))
+    await surface.edit(second, growing, text, shown=text[:10], last=True, buttons=(AGAIN,))
+    assert [(message.id, message.text) for message in stage.shown()] == [(posted, text), (growing, text)]
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_post_whose_answer_was_lost_is_not_posted_twice(stage: Stage, last: bool) -> None:
+    surface = stage.surface()
+    stage.trouble("unheard")
+    with pytest.raises(Unreachable):
+        await surface.post(KEY, "First words", last=last)
+    [shown] = stage.shown()
+    for again in (surface, stage.surface()):
+        assert await post_again(again, stage, KEY, "First words", last=last) == shown.id
+    assert len(stage.shown()) == 1
+
+
+@pytest.mark.parametrize("final", ["First words", "First words and the end."])
+async def test_a_repeated_post_that_knows_more_shows_more(stage: Stage, final: str) -> None:
+    stage.trouble("unheard")
+    with pytest.raises(Unreachable):
+        await stage.surface().post(KEY, "First words", last=False, buttons=(STOP,))
+    successor = stage.surface()
+    found = await successor.find(KEY, after=stage.asked, known=set())
+    if found is None:
+        await successor.post(KEY, final, last=True)
+    else:
+        await successor.edit(KEY, found, final, shown=None, last=True)
+    [shown] = stage.shown()
+    assert (shown.text, shown.growing) == (final, False)
+
+
+async def test_a_part_that_was_never_posted_is_not_found(stage: Stage, surface: Surface) -> None:
+    assert await surface.find(KEY, after=stage.asked, known=set()) is None
+    message_id = await surface.post(KEY, "The first part.", last=True)
+    assert await stage.surface().find(PartKey(TURN, "1"), after=stage.asked, known={message_id}) is None
+
+
+async def test_files_arrive_as_they_are(stage: Stage, surface: Surface, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 30
+    upload = a_file(tmp_path, content=content)
+    message_id = await surface.upload(PartKey(TURN, "f0"), [upload], "Here it is.")
+    [shown] = stage.shown()
+    assert shown.id == message_id
+    assert shown.text == "Here it is."
+    assert shown.files == {"report.md": content}
+
+
+async def test_an_upload_whose_answer_was_lost_is_not_sent_twice(stage: Stage, tmp_path: Path) -> None:
+    key = PartKey(TURN, "f0")
+    upload = a_file(tmp_path)
+    stage.trouble("unheard upload")
+    with pytest.raises(Unreachable):
+        await stage.surface().upload(key, [upload])
+    successor = stage.surface()
+    if await successor.find(key, after=stage.asked, known=set()) is None:
+        await successor.upload(key, [upload])
+    [shown] = stage.shown()
+    assert shown.files == {"report.md": b"# Report\n"}
+
+
+async def test_delete_takes_a_part_away_once(stage: Stage, surface: Surface) -> None:
+    stays = await surface.post(KEY, "This stays.", last=True)
+    goes = await surface.post(PartKey(TURN, "1"), "This goes.", last=True)
+    growing = await surface.post(PartKey(TURN, "2"), "This too", last=False)
+    for message_id in (goes, growing, goes):
+        await surface.delete(message_id)
+    await stage.surface().delete(growing)
+    assert [message.id for message in stage.shown()] == [stays]
+
+
+async def test_what_was_said_before(stage: Stage, surface: Surface) -> None:
+    earlier = await surface.earlier(stage.asked)
+    assert [(said.author_name, said.text) for said in earlier] == [
+        (stage.name(who), text) for who, text in TALK[:-1]
+    ]
+
+
+async def test_its_own_messages_are_not_what_was_said_before(stage: Stage, surface: Surface) -> None:
+    if isinstance(stage, MemoryStage):
+        pytest.skip("its messages before are given, not kept")
+    await surface.post(KEY, "My own words.", last=True)
+    later = await stage.say("grace", "and now?")
+    assert [said.text for said in await surface.earlier(later)] == [text for _, text in TALK]
+
+
+async def test_an_attachment_is_fetched_within_bounds(stage: Stage, surface: Surface, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 100
+    file = await stage.attach(content)
+    to = tmp_path / "fetched"
+    await surface.fetch(file, to, len(content))
+    assert to.read_bytes() == content
+
+    with pytest.raises(Refused):
+        await surface.fetch(file, tmp_path / "too large", len(content) - 1)
+    with pytest.raises(Refused):  # whatever the platform said of its size
+        await surface.fetch(replace(file, size=1), tmp_path / "too large", len(content) - 1)
+    assert not (tmp_path / "too large").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/notes.txt",
+        "http://127.0.0.1:9/notes.txt",
+        "file:///etc/passwd",
+        "//example.com/x",
+        "https://files.slack.com@example.com/x",
+        "https://cdn.discordapp.com.example.com/x",
+        "https://cdn.discordapp.com:8443/x",
+    ],
+)
+async def test_an_attachment_elsewhere_is_refused(
+    stage: Stage, surface: Surface, tmp_path: Path, url: str
+) -> None:
+    if isinstance(stage, MemoryStage):
+        pytest.skip("has no addresses")
+    file = replace(await stage.attach(b"x"), url=url)
+    with pytest.raises(Refused):
+        await surface.fetch(file, tmp_path / "fetched", 100)
+    assert not (tmp_path / "fetched").exists()
+
+
+@pytest.mark.parametrize("trouble", ["lost", "unheard", "throttled", "gone"])
+async def test_a_sign_of_life_never_raises(stage: Stage, surface: Surface, trouble: Trouble) -> None:
+    for label in ("", "Reading the file", "x" * 500, None):
+        stage.trouble(trouble)
+        await surface.working(label)
+        stage.mend()
+    await surface.post(KEY, "And yet it speaks.", last=True)
+    assert [message.text for message in stage.shown()] == ["And yet it speaks."]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "raised"),
+    [("lost", Unreachable), ("unheard", Unreachable), ("throttled", Throttled), ("gone", Gone)],
+)
+async def test_failures_are_told_apart(
+    stage: Stage, surface: Surface, tmp_path: Path, trouble: Trouble, raised: type[SurfaceError]
+) -> None:
+    message_id = await surface.post(KEY, "First words", last=True)
+    second = PartKey(TURN, "1")
+    for call in (
+        lambda: surface.post(second, "More", last=True),
+        lambda: surface.post(second, "More", last=False),
+        lambda: surface.edit(KEY, message_id, "First words, again", shown=None, last=True),
+        lambda: surface.upload(PartKey(TURN, "f0"), [a_file(tmp_path)]),
+    ):
+        stage.trouble(trouble)
+        with pytest.raises(raised) as error:
+            await call()
+        assert type(error.value) is raised
+        assert "First words" not in str(error.value)
+        if isinstance(error.value, Throttled):
+            assert error.value.retry_after in (pytest.approx(DELAY, abs=1), 0.01)
+            return  # the SDK remembers it, and lets nothing through until then
+        stage.mend()
+
+
+async def test_a_message_that_is_gone(stage: Stage, surface: Surface) -> None:
+    message_id = await surface.post(KEY, "First words", last=True)
+    await surface.delete(message_id)
+    with pytest.raises(Gone):
+        await surface.edit(KEY, message_id, "First words and more", shown="First words", last=True)

@@ -1,0 +1,20 @@
+"""Waiting for a condition, never for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 20.0  # seconds that anything may take
+LOOK = 0.01  # seconds between two looks
+
+
+async def eventually(condition: Callable[[], T | None], within: float = PATIENCE) -> T:
+    """What `condition` gives as soon as it is true. Raises `TimeoutError`."""
+    async with asyncio.timeout(within):
+        while not (found := condition()):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
+    return found

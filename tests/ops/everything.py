@@ -1,0 +1,79 @@
+"""A whole simulated surrounding, and the settings for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from adapters.base import Closes
+from bridge import toml
+from bridge.frontends.slack.manifest import SCOPES
+from bridge.playground import discord, slack
+from bridge.playground.backends import Simulated, simulated_backends
+from bridge.playground.serving import serve
+
+
+class Everything:
+    """`tables` is what stands in the settings file: change it before `file` writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.slack = slack.SlackWorld(rate=None)
+        self.slack.scopes = set(SCOPES)
+        self.discord = discord.DiscordWorld(rate=None)
+        self.backends: Mapping[str, Simulated] = simulated_backends()
+        self.tables: dict[str, Any] = {}
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Mount("/slack", slack.create_app(self.slack)),
+                Mount("/discord", discord.create_app(self.discord)),
+                *(Mount(f"/{kind}", one.backend.app) for kind, one in self.backends.items()),
+            ]
+        )
+
+    def point_to(self, url: str) -> None:
+        self.tables = {
+            "database_url": f"sqlite:///{self.folder / 'threadbridge.db'}",
+            "slack": {
+                "bot_token": self.slack.bot_token,
+                "app_token": self.slack.app_token,
+                "api_url": f"{url}/slack/api/",
+            },
+            "discord": {
+                "token": self.discord.token,
+                "api_url": f"{url}/discord/api/v10",
+                "gateway_url": f"{url.replace('http', 'ws')}/discord/gateway",
+            },
+            "agents": {kind: {"kind": kind, **one.table(f"{url}/{kind}")} for kind, one in self.backends.items()},
+        }
+
+    @property
+    def secrets(self) -> list[str]:
+        keys = [one.backend.key for one in self.backends.values()]
+        return [*keys, self.slack.bot_token, self.slack.app_token, self.discord.token]
+
+    def file(self) -> Path:
+        file = self.folder / "settings.toml"
+        text = "\n".join(f"{toml.key(name)} = {toml.dumps(value)}" for name, value in self.tables.items())
+        file.write_text(text, encoding="utf-8")
+        return file
+
+
+@asynccontextmanager
+async def serve_everything(folder: Path) -> AsyncIterator[Everything]:
+    everything = Everything(folder)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(everything.slack.aclose)
+        for one in everything.backends.values():
+            if isinstance(one.backend, Closes):
+                stack.push_async_callback(one.backend.aclose)
+        everything.point_to(await stack.enter_async_context(serve(everything.app)))
+        yield everything

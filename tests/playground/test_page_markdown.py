@@ -1,0 +1,88 @@
+"""What the page makes of text and files that anybody wrote."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.playground.page.markdown import to_html
+from bridge.playground.page.previews import MAX_CELL, MAX_COLUMNS, MAX_LINES, MAX_READ, MAX_ROWS, preview
+from bridge.playground.page.views import PreviewView
+
+
+@pytest.mark.parametrize(
+    ("markdown", "html"),
+    [
+        ("**a** _b_ ~~c~~", "<p><strong>a</strong> <em>b</em> <s>c</s></p>\n"),
+        ("a\nb", "<p>a<br />\nb</p>\n"),
+        ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>\n"),
+        ("`<b>`", "<p><code>&lt;b&gt;</code></p>\n"),
+        (
+            "[a](https://example.com/?a=1&b)",
+            '<p><a href="https://example.com/?a=1&amp;b" target="_blank" rel="noopener noreferrer">a</a></p>\n',
+        ),
+        ("[a](javascript:alert(1))", "<p>[a](javascript:alert(1))</p>\n"),
+        ("[a](data:image/png;base64,aa)", "<p>[a](data:image/png;base64,aa)</p>\n"),
+        ("[a](/press/slack)", "<p>[a](/press/slack)</p>\n"),
+        ("![a *b*](https://example.com/x.png)", "<p><em>a b</em></p>\n"),
+    ],
+)
+def test_markdown(markdown: str, html: str) -> None:
+    assert to_html(markdown) == html
+
+
+def test_a_column_is_aligned_without_a_style() -> None:
+    html = to_html("|a|b|\n|--:|---|\n|1|2|")
+    assert '<th class="right">a</th>' in html
+    assert '<td class="right">1</td>' in html
+    assert "<td>2</td>" in html
+    assert "style" not in html
+
+
+@given(st.text(alphabet="<>&\"'[]()!`*_|-:\n javscriptonedt=/x", max_size=200))
+def test_no_tag_or_attribute_comes_through(text: str) -> None:
+    html = to_html(text)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert 'href="javascript' not in html
+    assert re.search("<[^>]*style=", html) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "content", "expected"),
+    [
+        ("a.png", "image/png", b"\x89PNG", {"kind": "image"}),
+        ("a.svg", "image/svg+xml", b"<svg/>", None),
+        ("a.bin", "application/octet-stream", b"abc", None),
+        ("a.txt", "text/plain; charset=utf-8", b"one\ntwo", {"kind": "text", "text": "one\ntwo"}),
+        ("a.txt", "text/plain", b"\xff\xfe", None),
+        (
+            "a.csv",
+            "text/csv",
+            b'\xef\xbb\xbfa,"b\nc"\r\n1,2\r\n',
+            {"kind": "table", "rows": [["a", "b c"], ["1", "2"]]},
+        ),
+        ("a.csv", "text/plain", b"a,b\n", {"kind": "table", "rows": [["a", "b"]]}),
+        ("a.json", "application/json", b"{}", {"kind": "text", "text": "{}"}),
+        ("empty.txt", "text/plain", b"", {"kind": "text", "text": ""}),
+    ],
+)
+def test_previews(name: str, media_type: str, content: bytes, expected: PreviewView | None) -> None:
+    shown = preview(name, media_type, content)
+    assert shown == expected
+
+
+def test_a_preview_is_small_whatever_the_file_is() -> None:
+    wide = (",".join(["x" * 50] * 20) + "\n").encode() * 1000
+    table = preview("a.csv", "text/csv", wide)
+    assert table is not None
+    assert len(table["rows"]) == MAX_ROWS
+    assert all(len(row) == MAX_COLUMNS and len(row[0]) == MAX_CELL for row in table["rows"])
+    text = preview("a.txt", "text/plain", "ü\n".encode() * MAX_READ)
+    assert text is not None
+    assert text["text"].splitlines() == ["ü"] * MAX_LINES + ["…"]
+    cut = preview("a.txt", "text/plain", ("ab" + "ü" * MAX_READ)[1:].encode())  # in the middle of a letter
+    assert cut is not None

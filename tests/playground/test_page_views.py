@@ -1,0 +1,268 @@
+"""The simulated platforms as the page shows them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from bridge.playground.discord import DiscordWorld, Message
+from bridge.playground.discord.forms import Draft
+from bridge.playground.discord.posting import compose, send_as_bot
+from bridge.playground.page.discord import DiscordView
+from bridge.playground.page.rooms import ROOMS
+from bridge.playground.page.slack import SlackView
+from bridge.playground.page.views import CantDo, ChangeView, Replies
+from bridge.playground.slack import Message as SlackMessage
+from bridge.playground.slack import SlackWorld
+
+
+@pytest.fixture
+def slack() -> SlackWorld:
+    return SlackWorld(channels=list(ROOMS), rate=None)
+
+
+@pytest.fixture
+def slack_view(slack: SlackWorld) -> SlackView:
+    return SlackView(slack, "ada", ROOMS, "general")
+
+
+@pytest.fixture
+def discord() -> DiscordWorld:
+    return DiscordWorld(channels=list(ROOMS), forums=(), rate=None, base_url="http://127.0.0.1:1")
+
+
+@pytest.fixture
+def discord_view(discord: DiscordWorld) -> DiscordView:
+    return DiscordView(discord, "ada", ROOMS, "general")
+
+
+async def next_view(view: SlackView | DiscordView, happens: Callable[[], Awaitable[None]]) -> ChangeView:
+    """What the page is told of the first change that `happens` makes."""
+
+    async def first() -> ChangeView | None:
+        async for news in view.changes():
+            return news.view()
+        return None
+
+    told = asyncio.ensure_future(first())
+    await asyncio.sleep(0)  # it watches from here on
+    await happens()
+    async with asyncio.timeout(5):
+        change = await told
+    assert change is not None
+    return change
+
+
+# --- Slack --------------------------------------------------------------------------------------------------
+
+
+async def test_a_slack_channel_is_its_room(slack_view: SlackView) -> None:
+    server = slack_view.server()
+    rooms = {channel["name"]: channel for channel in server["channels"]}
+    assert rooms["toqan"]["prompts"] == list(ROOMS["toqan"].prompts)
+    assert rooms["toqan"]["agent"] == "toqan"
+    assert rooms["Threadbridge"]["kind"] == "direct"
+    assert rooms["Threadbridge"]["agent"] == "general"
+
+
+async def test_slack_says_what_a_person_types(slack: SlackWorld, slack_view: SlackView) -> None:
+    general = slack.channel("general").id
+    await slack_view.say(general, "", "@threadbridge is a < b?", [("a.txt", "text/plain", b"one")])
+    (message,) = slack_view.server()["messages"]
+    assert message["html"] == "<p>@Threadbridge is a &lt; b?</p>\n"
+    assert message["thread"] == message["id"]
+    (file,) = message["files"]
+    assert file["preview"] == {"kind": "text", "text": "one"}
+    assert slack_view.file(file["url"].removeprefix("file/slack/")) == ("a.txt", "text/plain", b"one")
+
+
+async def test_slack_counts_what_is_for_the_agent(slack: SlackWorld, slack_view: SlackView) -> None:
+    general, direct = slack.channel("general").id, slack.direct("ada").id
+    await slack_view.say(general, "", "nobody is asked", [])
+    alone = slack_view.server()["messages"][0]["id"]
+    await slack_view.say(general, alone, "still nobody", [])
+    assert slack_view.written == 0
+    await slack_view.say(general, "", "@threadbridge you are", [])
+    called = slack_view.server()["messages"][-1]["id"]
+    await slack_view.say(general, called, "and you again", [])
+    await slack_view.say(general, called, "@grace not you", [])
+    await slack_view.say(direct, "", "and here too", [])
+    assert slack_view.written == 3
+
+
+async def test_slack_shows_an_ephemeral_message_to_its_reader_only(
+    slack: SlackWorld, slack_view: SlackView
+) -> None:
+    general = slack.channel("general")
+    for person in ("ada", "grace"):
+        slack.respond(general, None, slack.person(person).id, {"text": f"for {person}"})
+    (message,) = slack_view.server()["messages"]
+    assert (message["html"], message["only_you"]) == ("<p>for ada</p>\n", True)
+
+
+async def test_slacks_sign_and_its_stop_button(slack: SlackWorld, slack_view: SlackView) -> None:
+    general = slack.channel("general").id
+    ts = await slack.say("ada", "general", "hi")
+    with pytest.raises(CantDo):
+        await slack_view.stop(general, ts)
+
+    async def work() -> None:
+        slack.set_session(replace(slack.session(general, ts), status="processing"))
+
+    change = await next_view(slack_view, work)
+    sign = {"channel": general, "thread": ts, "label": "is working…", "stoppable": True}
+    assert change == {"platform": "slack", "sign": sign}
+    assert slack_view.server()["signs"] == [sign]
+    await slack_view.stop(general, ts)
+    assert slack.deliveries.envelopes[-1].event["type"] == "agent_session_stopped"
+    await slack.aclose()
+
+
+async def test_slack_replies_are_told_apart_by_turn_and_part(slack: SlackWorld, slack_view: SlackView) -> None:
+    general = slack.channel("general").id
+    for turn, part in [("a", "0"), ("a", "1"), ("b", "0"), ("b", "0")]:
+        metadata = {"event_type": "threadbridge_part", "event_payload": {"turn": turn, "part": part}}
+        slack.put(SlackMessage(general, slack.new_ts(), slack.bot.id, "hi", metadata=metadata))
+    assert slack_view.replies() == Replies(turns=2, twice=1)
+
+
+async def test_what_is_gone_on_slack_is_said(slack_view: SlackView) -> None:
+    with pytest.raises(CantDo):
+        await slack_view.press("1.0", "x")
+    with pytest.raises(CantDo):
+        await slack_view.say(slack_view.server()["channels"][0]["id"], "1.0", "hi", [])
+    with pytest.raises(KeyError):
+        slack_view.file("F1")
+
+
+# --- Discord ------------------------------------------------------------------------------------------------
+
+
+async def test_a_discord_thread_shows_no_empty_line_for_its_beginning(
+    discord: DiscordWorld, discord_view: DiscordView
+) -> None:
+    said = await discord.say("ada", "general", "hi")
+    thread = await discord.open_thread("ada", "general", "About hi", on=said)
+    await discord.say("grace", thread, "hello")
+    server = discord_view.server()
+    assert [one["html"] for one in server["messages"]] == ["<p>hi</p>\n", "<p>hello</p>\n"]
+    listed = next(channel for channel in server["channels"] if channel["kind"] == "thread")
+    general = next(channel for channel in server["channels"] if channel["name"] == "general")
+    assert (listed["id"], listed["parent"], listed["agent"]) == (str(thread), general["id"], "general")
+    assert server["messages"][0]["thread"] == listed["id"]
+
+
+async def test_discords_own_messages_are_lines(discord: DiscordWorld, discord_view: DiscordView) -> None:
+    thread = await discord.open_thread("ada", "general", "Alone")
+    await discord.rename_thread("ada", thread, "Not alone")
+    shown = [(one["html"], one["system"], one["thread"]) for one in discord_view.server()["messages"]]
+    assert shown == [
+        ("<p>started a thread: Alone</p>\n", True, str(thread)),
+        ("<p>changed the thread's name: Not alone</p>\n", True, ""),
+    ]
+
+
+async def test_discord_tells_of_a_thread_and_of_typing(discord: DiscordWorld, discord_view: DiscordView) -> None:
+    async def open_thread() -> None:
+        await discord.open_thread("ada", "general", "New")
+
+    change = await next_view(discord_view, open_thread)
+    assert change["channel"]["name"] == "New"
+    general = discord.place("general").id
+
+    async def type_there() -> None:
+        await discord.type_in(discord.bot.id, general)
+
+    change = await next_view(discord_view, type_there)
+    assert change["sign"] == {
+        "channel": str(general),
+        "thread": "",
+        "label": "is typing…",
+        "stoppable": False,
+    }
+
+
+async def test_discord_counts_what_is_for_the_agent(discord: DiscordWorld, discord_view: DiscordView) -> None:
+    general, direct = str(discord.place("general").id), str(discord.direct("ada").id)
+    await discord_view.say(general, "", "nobody is asked", [])
+    theirs = await discord.open_thread("ada", general, "people")
+    await discord_view.say(general, str(theirs), "still nobody", [])
+    assert discord_view.written == 0
+    await discord_view.say(general, "", "@threadbridge you are", [])
+    ours = await discord.open_thread(discord.bot.id, general, "agent")
+    await discord_view.say(general, str(ours), "and you again", [])
+    await discord_view.say(general, str(ours), "@grace not you", [])
+    await discord_view.say(direct, "", "and here too", [])
+    assert discord_view.written == 3
+
+
+async def test_discord_replies_count_when_they_are_finished(
+    discord: DiscordWorld, discord_view: DiscordView
+) -> None:
+    general = discord.place("general")
+    stop = {
+        "type": 1,
+        "components": [{"type": 2, "style": 4, "label": "Stop", "custom_id": "threadbridge:stop:b"}],
+    }
+
+    def reply(nonce: str, **more: object) -> Message:
+        message = compose(discord, general, discord.bot, Draft(content="hi"))
+        message.nonce = nonce
+        if more:
+            message.components = [stop]
+        general.messages[message.id] = message
+        return message
+
+    growing = reply("b-0", growing=True)
+    reply("a-0")
+    reply("a-1")
+    assert discord_view.replies() == Replies(turns=1, twice=0)
+    shown = {one["id"]: one for one in discord_view.server()["messages"]}
+    assert shown[str(growing.id)]["growing"]
+    assert shown[str(growing.id)]["buttons"] == [{"id": "threadbridge:stop:b", "label": "Stop"}]
+    growing.components = []
+    reply("a-1")
+    assert discord_view.replies() == Replies(turns=2, twice=1)
+
+
+async def test_discord_files_and_names(discord: DiscordWorld, discord_view: DiscordView) -> None:
+    general = str(discord.place("general").id)
+    await discord_view.say(general, "", "@grace look into #general", [("a.csv", "text/csv", b"x,y\n1,2\n")])
+    (message,) = discord_view.server()["messages"]
+    assert message["html"] == "<p>@Grace Hopper look into #general</p>\n"
+    (file,) = message["files"]
+    assert file["preview"] == {"kind": "table", "rows": [["x", "y"], ["1", "2"]]}
+    name, _, content = discord_view.file(file["url"].removeprefix("file/discord/"))
+    assert (name, content) == ("a.csv", b"x,y\n1,2\n")
+    for wrong in ("", "1-1", "x-y", f"{general}-1", "٣-1"):
+        with pytest.raises(KeyError):
+            discord_view.file(wrong)
+
+
+async def test_what_discord_refuses_is_said(discord: DiscordWorld, discord_view: DiscordView) -> None:
+    general = str(discord.place("general").id)
+    with pytest.raises(CantDo, match="at most 4000"):
+        await discord_view.say(general, "", "x" * 5000, [])
+    with pytest.raises(CantDo):
+        await discord_view.say("1", "", "hi", [])
+    with pytest.raises(CantDo):
+        await discord_view.press("1", "x")
+    with pytest.raises(CantDo):
+        await discord_view.press("x", "x")
+    thread = await discord.open_thread("ada", general, "Closed")
+    await discord.archive(thread, locked=True)
+    discord.place(thread).thread.owner_id = discord.bot.id  # type: ignore[union-attr]
+    with pytest.raises(CantDo, match="locked"):
+        await discord_view.say(general, str(thread), "hi", [])
+
+
+async def test_an_old_direct_message_of_someone_else_is_not_shown(
+    discord: DiscordWorld, discord_view: DiscordView
+) -> None:
+    send_as_bot(discord, discord.direct("grace"), Draft(content="psst"))
+    server = discord_view.server()
+    assert server["messages"] == []
+    assert [channel["kind"] for channel in server["channels"]].count("direct") == 1
