@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 
 DEFAULT_FILE = "threadbridge.toml"
 ENVIRONMENT = "THREADBRIDGE_"

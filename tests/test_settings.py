@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.agents import make_agent
+from bridge.inbound import Address
 from bridge.settings import SettingsError, load
-from bridge.turns.inbound import Address
 
 GOOD = """
 database_url = "sqlite:///x.db"

@@ -15,10 +15,10 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from adapters.base import RateLimited, TimedOut, Unavailable
+from bridge.inbound import Address, Inbound
 from bridge.store.database import Database, undisturbed
 from bridge.store.rows import at_address, execute, in_state, new_turn_id, storable, update_turn
 from bridge.store.tables import ACTIVE, Thread, ThreadState, Turn, TurnState, now
-from bridge.turns.inbound import Address, Inbound
 
 # Outcomes after which the agent may still have the question, and its answer.
 TAKEN_UP_AGAIN = (Unavailable.__name__, RateLimited.__name__, TimedOut.__name__)

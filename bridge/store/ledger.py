@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from sqlmodel import col, select
 
+from bridge.inbound import Address
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, undisturbed
 from bridge.store.tables import Made, Part, Thread, Turn
-from bridge.turns.inbound import Address
 
 
 @dataclass(frozen=True, slots=True)

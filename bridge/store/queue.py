@@ -16,6 +16,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from adapters.base import Checkpoint, Exchange
+from bridge.inbound import Address
 from bridge.store.database import Database, undisturbed
 from bridge.store.rows import execute, in_state, storable, update_turn
 from bridge.store.tables import (
@@ -29,7 +30,6 @@ from bridge.store.tables import (
     TurnState,
     now,
 )
-from bridge.turns.inbound import Address
 
 
 class Fenced(Exception):

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from bridge.inbound import Address
 from bridge.store.tables import Thread, Turn, TurnState
-from bridge.turns.inbound import Address
 
 
 def new_turn_id() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bridge.turns.inbound import Address, Inbound
+from bridge.inbound import Address, Inbound
 from bridge.turns.surface import Action
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import structlog
 
+from bridge.inbound import Address, Inbound
 from bridge.store.arrivals import Arrivals
-from bridge.turns.inbound import Address, Inbound
 from bridge.turns.surface import Action
 
 log = structlog.get_logger()

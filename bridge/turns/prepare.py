@@ -10,8 +10,8 @@ import structlog
 
 from adapters.base import Attachment, Exchange, Message
 from adapters.text import safe_name
+from bridge.inbound import RemoteFile, Said
 from bridge.store.tables import Turn
-from bridge.turns.inbound import RemoteFile, Said
 from bridge.turns.insist import insist
 from bridge.turns.surface import Surface, SurfaceError
 

@@ -67,12 +67,13 @@ class Runner:
         """Claim and serve. Cancelled, it stops taking, gives running turns the grace period, and leaves the rest
         to the next process."""
         await self._queue.heartbeat()
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_alive(), name="heartbeat")
-                group.create_task(self._claim_for_ever(), name="claims")
-        finally:
-            await self._wind_down()
+        async with asyncio.TaskGroup() as group:
+            alive = group.create_task(self._keep_alive(), name="heartbeat")
+            try:
+                await self._claim_for_ever()
+            finally:
+                await self._wind_down()  # with a heartbeat: the grace may be longer than the lease
+                alive.cancel()
 
     async def _claim_for_ever(self) -> None:
         while True:
@@ -134,9 +135,7 @@ class Runner:
     async def _work(self, claim: Claim, work: Work) -> None:
         turn = work.turn
         agent = self._agents.get(claim.agent) or _Missing(claim.agent)
-        surface = self._platforms[claim.address.platform].surface(
-            claim.address, asked=turn.message_id, author=turn.author
-        )
+        surface = self._platforms[claim.address.platform].surface(claim.address, author=turn.author)
         at_work = TurnAtWork(
             self._queue, claim, work, surface, agent, self._deadline(claim.agent), self._max_attachment_bytes
         )

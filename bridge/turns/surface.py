@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from bridge.inbound import Address, RemoteFile, Said
 from bridge.render.style import Style
-from bridge.turns.inbound import Address, RemoteFile, Said
 
 Action = Literal["stop", "again", "leave"]
 
@@ -134,12 +134,12 @@ class FrontEnd(Protocol):
     platform: str
 
     async def serve(self) -> None:
-        """Connect and serve until cancelled. Reconnects by itself; raises only on what no retry can mend, an
-        `AuthenticationFailed`-like `ConfigurationError` with a sentence for the operator."""
+        """Connect and serve until cancelled. Reconnects by itself; raises only what no retry can mend, a
+        `ConfigurationError` with a sentence for the operator."""
         ...
 
-    def surface(self, address: Address, *, asked: str, author: str) -> Surface:
-        """The surface for a turn: `asked` is the message id, `author` the platform's user id."""
+    def surface(self, address: Address, *, author: str) -> Surface:
+        """The surface for a turn of `author`, a user id of the platform: Slack streams to a person."""
         ...
 
     def trouble(self) -> str | None:

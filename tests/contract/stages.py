@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
-from bridge.turns.inbound import Address, Inbound, RemoteFile, Said
+from bridge.inbound import Address, Inbound, RemoteFile, Said
 from bridge.turns.surface import Action, FrontEnd, Surface
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
@@ -77,7 +77,7 @@ class MemoryStage:
         self.platform = MemoryPlatform(before=[Said(self.name(who), text) for who, text in TALK[:-1]])
 
     def surface(self) -> Surface:
-        return self.platform.surface(HERE, asked=self.asked, author="U1")
+        return self.platform.surface(HERE, author="U1")
 
     def shown(self) -> list[Shown]:
         return [
@@ -119,7 +119,7 @@ class SlackStage:
 
     def surface(self) -> Surface:
         address = Address("slack", self.town.slack.team_id, self.thread.channel, self.thread.id)
-        return self.front.surface(address, asked=self.asked, author=self.town.slack.person("ada").id)
+        return self.front.surface(address, author=self.town.slack.person("ada").id)
 
     def shown(self) -> list[Shown]:
         return self.people.shown(self.thread)
@@ -163,7 +163,7 @@ class DiscordStage:
 
     def surface(self) -> Surface:
         address = Address("discord", str(self.town.discord.guild.id), self.thread.channel, self.thread.id)
-        return self.front.surface(address, asked=self.asked, author=str(self.town.discord.person("ada").id))
+        return self.front.surface(address, author=str(self.town.discord.person("ada").id))
 
     def shown(self) -> list[Shown]:
         return self.people.shown(self.thread)

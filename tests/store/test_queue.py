@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.base import Checkpoint
+from bridge.inbound import Address, Inbound, RemoteFile
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
 from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
 from bridge.store.tables import Made, Replica, ThreadState, Turn, TurnState, now
-from bridge.turns.inbound import Address, Inbound, RemoteFile
 
 LEASE = timedelta(seconds=30)
 HERE = Address("slack", "T1", "C1", "100.0")

@@ -24,11 +24,11 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
+from bridge.inbound import RemoteFile, Said
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, create_engine, database_url
 from bridge.store.ledger import Ledger
 from bridge.store.queue import Queue
-from bridge.turns.inbound import RemoteFile, Said
 from bridge.turns.intake import Intake
 from bridge.turns.runner import Runner
 from bridge.turns.turn import STOPPED

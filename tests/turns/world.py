@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bridge.inbound import Address, Inbound, RemoteFile, Said
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.inbound import Address, Inbound, RemoteFile, Said
 from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Surface, Throttled, Unreachable, Upload
 
 STYLE = Style(
@@ -44,7 +44,7 @@ class MemoryPlatform:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     platform: str = "slack"
 
-    def surface(self, address: Address, *, asked: str, author: str) -> Surface:
+    def surface(self, address: Address, *, author: str) -> Surface:
         return MemorySurface(self)
 
     async def serve(self) -> None:

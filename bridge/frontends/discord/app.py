@@ -24,7 +24,7 @@ from bridge.frontends.discord.invite import intents
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import ConfigurationError, Unreachable
 
@@ -89,8 +89,8 @@ class DiscordFrontEnd:
                 task.cancel()
             await self.downloads.close()
 
-    def surface(self, address: Address, *, asked: str, author: str) -> DiscordSurface:  # noqa: ARG002
-        """A thread of Discord has room for all: neither the question nor its author is needed to answer in it."""
+    def surface(self, address: Address, *, author: str) -> DiscordSurface:  # noqa: ARG002
+        """A thread of Discord has room for all: who asked is not needed to answer in it."""
         guild = self._client.get_guild(int(address.workspace or 0)) if self._client else None
         limit = guild.filesize_limit if guild else MAX_DIRECT_FILE
         return DiscordSurface(self, address, max_file_bytes=limit)

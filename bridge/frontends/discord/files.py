@@ -10,7 +10,7 @@ import discord
 import httpx
 
 from bridge.frontends.discord.settings import API_URL
-from bridge.turns.inbound import RemoteFile
+from bridge.inbound import RemoteFile
 from bridge.turns.surface import Gone, Refused, Throttled, Unreachable, Upload
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})

@@ -23,7 +23,7 @@ from bridge.frontends.discord import messages, reading
 from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.errors import SDK_ERRORS
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import Action
 

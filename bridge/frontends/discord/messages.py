@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import discord
 
 from bridge.frontends.discord.reading import Heard, Spot
+from bridge.inbound import Address, Inbound, RemoteFile, Said
 from bridge.render.incoming import from_discord
-from bridge.turns.inbound import Address, Inbound, RemoteFile, Said
 
 ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"

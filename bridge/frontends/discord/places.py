@@ -10,7 +10,7 @@ import structlog
 from bridge.frontends.discord.errors import THREAD_EXISTS, told_apart
 from bridge.frontends.discord.messages import text
 from bridge.frontends.discord.reading import thread_name
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 from bridge.turns.surface import Unreachable
 
 log = structlog.get_logger()

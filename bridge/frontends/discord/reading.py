@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 from bridge.turns.surface import Action, Button
 
 Kind = Literal["direct", "thread", "channel"]

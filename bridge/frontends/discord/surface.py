@@ -19,10 +19,10 @@ from bridge.frontends.discord.files import Downloads, as_sdk_files
 from bridge.frontends.discord.places import Place, open_place
 from bridge.frontends.discord.reading import custom_id
 from bridge.frontends.discord.typing_sign import TypingSign
+from bridge.inbound import Address, RemoteFile, Said
 from bridge.render.discord import DISCORD
 from bridge.render.measure import utf16
 from bridge.render.style import Style
-from bridge.turns.inbound import Address, RemoteFile, Said
 from bridge.turns.surface import Button, Gone, PartFull, PartKey, Throttled, Unreachable, Upload
 
 log = structlog.get_logger()

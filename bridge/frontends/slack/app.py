@@ -24,7 +24,7 @@ from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import SDK_LOG, Workspace
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import ConfigurationError
 
@@ -69,7 +69,7 @@ class SlackFrontEnd:
             finally:
                 self._trouble = NOT_CONNECTED
 
-    def surface(self, address: Address, *, asked: str, author: str) -> SlackSurface:  # noqa: ARG002
+    def surface(self, address: Address, *, author: str) -> SlackSurface:
         return SlackSurface(self._workspace, address, author=author)
 
     def trouble(self) -> str | None:

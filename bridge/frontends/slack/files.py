@@ -14,8 +14,8 @@ import aiohttp
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address, RemoteFile
 from bridge.render.slack import slack_mrkdwn
-from bridge.turns.inbound import Address, RemoteFile
 from bridge.turns.surface import Refused, Throttled, Unreachable, Upload
 
 CHUNK = 64 * 1024  # bytes

@@ -27,8 +27,8 @@ from bridge.frontends.slack.reading import (
     read_press,
 )
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address, Inbound
 from bridge.render.incoming import from_slack
-from bridge.turns.inbound import Address, Inbound
 from bridge.turns.inbox import Inbox
 
 log = structlog.get_logger()

@@ -12,8 +12,8 @@ import structlog
 from bridge.frontends.slack.blocks import button_blocks, fallback, key_of, metadata, part_blocks
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.workspace import Workspace, replies
+from bridge.inbound import Address
 from bridge.render.slack import slack_mrkdwn
-from bridge.turns.inbound import Address
 from bridge.turns.surface import Button, PartFull, PartKey, Refused, Throttled, Unreachable
 
 log = structlog.get_logger()

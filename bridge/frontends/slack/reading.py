@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from bridge.turns.inbound import Address, RemoteFile
+from bridge.inbound import Address, RemoteFile
 from bridge.turns.surface import Action
 
 Payload = Mapping[str, Any]  # JSON as Slack sends it

@@ -10,7 +10,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.workspace import Workspace
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 
 log = structlog.get_logger()
 

@@ -16,11 +16,11 @@ from bridge.frontends.slack.live import FIND_PAGES, START, LivePart, Place
 from bridge.frontends.slack.reading import Payload, attached, mentioned, words
 from bridge.frontends.slack.signs import Signs
 from bridge.frontends.slack.workspace import Workspace, replies
+from bridge.inbound import Address, RemoteFile, Said
 from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.inbound import Address, RemoteFile, Said
 from bridge.turns.surface import Button, PartKey, Upload
 
 log = structlog.get_logger()

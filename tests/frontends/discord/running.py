@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
+from bridge.inbound import Address, Inbound
 from bridge.playground.discord import DiscordWorld, create_app
 from bridge.playground.serving import serve
-from bridge.turns.inbound import Address, Inbound
 from bridge.turns.surface import Action
 
 T = TypeVar("T")

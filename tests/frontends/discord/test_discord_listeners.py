@@ -7,9 +7,9 @@ import pytest
 from bridge.frontends.discord import listeners
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.reading import custom_id
+from bridge.inbound import Address, Inbound
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.model import Permission
-from bridge.turns.inbound import Address, Inbound
 from bridge.turns.surface import Button, PartKey
 from tests.frontends.discord.running import MemoryInbox, connected, eventually
 
@@ -155,7 +155,7 @@ async def test_where_threads_are_forbidden_a_reply_to_the_bot_goes_on(
 ) -> None:
     world.place("general").denied = Permission.CREATE_PUBLIC_THREADS
     root = await called(world, inbox)
-    posted = await front.surface(root, asked=root.thread, author="1").post(PartKey(TURN, "0"), "yes?", last=True)
+    posted = await front.surface(root, author="1").post(PartKey(TURN, "0"), "yes?", last=True)
     follow_up = await world.say("grace", "general", "and why?", reply_to=int(posted))
     await world.say("grace", "general", "nothing for a bot")
     turn = (await turns(inbox, 2))[1]
@@ -243,7 +243,7 @@ async def test_deletions(world: DiscordWorld, inbox: MemoryInbox, front: Discord
 class TestButtons:
     async def posted(self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd) -> tuple[Address, int]:
         thread = await called(world, inbox)
-        surface = front.surface(thread, asked=thread.thread, author="1")
+        surface = front.surface(thread, author="1")
         return thread, int(await surface.post(PartKey(TURN, "0"), "working", last=False, buttons=[STOP]))
 
     async def test_a_press_is_answered_to_the_person_alone(
@@ -296,7 +296,7 @@ class TestButtons:
         direct = world.direct("ada").id
         where = Address("discord", "", str(direct), str(direct))
         async with connected(world, inbox) as front:
-            surface = front.surface(where, asked="1", author="1")
+            surface = front.surface(where, author="1")
             message = int(await surface.post(PartKey(TURN, "0"), "working", last=False, buttons=[STOP]))
         async with connected(world, inbox):
             interaction = await world.press("ada", message, custom_id(STOP))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bridge.frontends.discord import reading
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.turns.inbound import Address
+from bridge.inbound import Address
 from bridge.turns.surface import Action, Button
 
 GUILD, CHANNEL, THREAD, MESSAGE = 10, 20, 30, 40

@@ -15,8 +15,8 @@ from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.reading import custom_id
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.discord.surface import MAX_TEXT, DiscordSurface
+from bridge.inbound import Address, RemoteFile, Said
 from bridge.playground.discord import DiscordWorld, MessageFlag, Permission
-from bridge.turns.inbound import Address, RemoteFile, Said
 from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Throttled, Unreachable, Upload
 from tests.frontends.discord.running import MemoryInbox, connected, eventually
 
@@ -36,7 +36,7 @@ class Asked:
         self.world = world
         self.message = message
         self.address = Address("discord", str(world.guild.id), str(world.place(channel).id), str(message))
-        self.surface = front.surface(self.address, asked=str(message), author="1")
+        self.surface = front.surface(self.address, author="1")
 
     def texts(self) -> list[str]:
         """What the bot wrote in the thread."""
@@ -55,7 +55,7 @@ async def asked(world: DiscordWorld, front: DiscordFrontEnd) -> Asked:
 @pytest.fixture
 def direct(world: DiscordWorld, front: DiscordFrontEnd) -> tuple[int, DiscordSurface]:
     channel = world.direct("ada").id
-    return channel, front.surface(Address("discord", "", str(channel), str(channel)), asked="1", author="1")
+    return channel, front.surface(Address("discord", "", str(channel), str(channel)), author="1")
 
 
 class TestTheThread:
@@ -70,7 +70,7 @@ class TestTheThread:
     async def test_it_is_made_once_however_many_ask_for_it(
         self, world: DiscordWorld, front: DiscordFrontEnd, asked: Asked
     ) -> None:
-        another = front.surface(asked.address, asked=str(asked.message), author="1")
+        another = front.surface(asked.address, author="1")
         await asyncio.gather(
             asked.surface.working(""),
             asked.surface.post(KEY, "one", last=True),
@@ -201,7 +201,7 @@ class TestParts:
         settings = DiscordSettings.model_validate({"token": "abc"})
         idle = DiscordFrontEnd(settings, MemoryInbox())
         with pytest.raises(Unreachable):
-            await idle.surface(asked.address, asked="1", author="1").post(KEY, "42", last=True)
+            await idle.surface(asked.address, author="1").post(KEY, "42", last=True)
         await idle.downloads.close()
 
 
@@ -227,14 +227,14 @@ class TestTroubles:
         await world.say("grace", asked.message, "hm")
         lost = await asked.surface.post(PartKey(TURN, "1"), "two", last=True)
         async with connected(world, MemoryInbox()) as restarted:
-            surface = restarted.surface(asked.address, asked=str(asked.message), author="1")
+            surface = restarted.surface(asked.address, author="1")
             key = PartKey(TURN, "1")
             # So soon a repeat finds it for certain.
             assert await surface.find(key, after=before, known=[before]) is None
             assert await surface.post(key, "two", last=True) == lost
         monkeypatch.setattr("bridge.frontends.discord.surface.NONCE_LIVES", timedelta(0))
         async with connected(world, MemoryInbox()) as restarted:
-            surface = restarted.surface(asked.address, asked=str(asked.message), author="1")
+            surface = restarted.surface(asked.address, author="1")
             assert await surface.find(key, after=before, known=[before]) == lost
             assert await surface.find(key, after=before, known=[before, lost]) is None
             other = PartKey(TURN, "2")
@@ -323,9 +323,9 @@ class TestFiles:
     async def test_the_limit_is_the_servers(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
         world.guild.boost_tier = 2
         async with connected(world, inbox) as front:
-            surface = front.surface(Address("discord", str(world.guild.id), "1", "2"), asked="2", author="1")
+            surface = front.surface(Address("discord", str(world.guild.id), "1", "2"), author="1")
             assert surface.style.max_file_bytes == 50 * 1024 * 1024
-            direct = front.surface(Address("discord", "", "1", "1"), asked="2", author="1")
+            direct = front.surface(Address("discord", "", "1", "1"), author="1")
             assert direct.style.max_file_bytes == 10 * 1024 * 1024
 
     async def test_a_file_too_large_is_refused(self, asked: Asked, tmp_path: Path) -> None:

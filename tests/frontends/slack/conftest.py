@@ -11,9 +11,9 @@ from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address
 from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld, create_app
-from bridge.turns.inbound import Address
 from bridge.turns.surface import PartKey
 from tests.frontends.slack.memory import MemoryInbox
 

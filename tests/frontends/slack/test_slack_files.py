@@ -17,9 +17,9 @@ from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address, RemoteFile
 from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld
-from bridge.turns.inbound import Address, RemoteFile
 from bridge.turns.surface import PartKey, Refused, Throttled, Unreachable, Upload
 
 FILE_KEY = PartKey("turn000000000001", "f0")

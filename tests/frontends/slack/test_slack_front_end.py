@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from bridge.frontends.slack import app as app_module
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.settings import SlackSettings
+from bridge.inbound import Address
 from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld
-from bridge.turns.inbound import Address
 from bridge.turns.surface import Button, ConfigurationError, PartKey
 from tests.frontends.slack.memory import MemoryInbox
 
@@ -146,7 +146,7 @@ async def test_a_call_in_the_middle_of_a_thread_brings_along_what_was_said(
     (inbound,) = inbox.taken
     assert inbound.mid_thread
     assert inbound.address == at(world, ts)
-    surface = front_end.surface(inbound.address, asked=inbound.message_id, author=inbound.author)
+    surface = front_end.surface(inbound.address, author=inbound.author)
     assert [(said.author_name, said.text) for said in await surface.earlier(called)] == [
         ("ada", "the build is red")
     ]
@@ -204,7 +204,7 @@ async def test_a_button_is_answered_to_the_one_who_pressed_it(
     world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox
 ) -> None:
     ts = await world.say("ada", "general", f"{world.mention} hello")
-    surface = front_end.surface(at(world, ts), asked=ts, author=world.person("ada").id)
+    surface = front_end.surface(at(world, ts), author=world.person("ada").id)
     key = PartKey("turn000000000001", "0")
     part = await surface.post(key, "Hello!", last=True, buttons=[Button("again", "Ask again", key.turn)])
     await world.press("grace", part, "threadbridge:again")
@@ -218,7 +218,7 @@ async def test_the_stop_button_beside_a_stream_knows_its_thread(
 ) -> None:
     world.subscriptions.discard("agent_session_stopped")
     ts = await world.say("ada", "general", f"{world.mention} hello")
-    surface = front_end.surface(at(world, ts), asked=ts, author=world.person("ada").id)
+    surface = front_end.surface(at(world, ts), author=world.person("ada").id)
     key = PartKey("turn000000000001", "0")
     await surface.working("")
     await surface.post(key, "Hel", last=False, buttons=[Button("stop", "Stop", key.turn)])
@@ -231,7 +231,7 @@ async def test_an_answer_that_cannot_be_shown_leaves_the_press_acknowledged(
     world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox
 ) -> None:
     ts = await world.say("ada", "general", f"{world.mention} hello")
-    surface = front_end.surface(at(world, ts), asked=ts, author=world.person("ada").id)
+    surface = front_end.surface(at(world, ts), author=world.person("ada").id)
     key = PartKey("turn000000000001", "0")
     part = await surface.post(key, "Hello!", last=True, buttons=[Button("stop", "Stop", key.turn)])
     world.faults.break_down("chat.postEphemeral")

@@ -19,7 +19,7 @@ from bridge.frontends.slack.reading import (
     read_press,
     words,
 )
-from bridge.turns.inbound import Address, RemoteFile
+from bridge.inbound import Address, RemoteFile
 
 ME = Me(team="T1", user="UBOT", bot="BBOT")
 TS, ROOT = "1700000002.000300", "1700000001.000200"

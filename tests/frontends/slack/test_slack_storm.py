@@ -10,8 +10,8 @@ import pytest
 
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address
 from bridge.playground.slack import SlackWorld
-from bridge.turns.inbound import Address
 from bridge.turns.surface import PartFull, PartKey, Throttled, Unreachable
 
 TURN = "turn000000000001"

@@ -10,8 +10,8 @@ import pytest
 from bridge.frontends.slack import live
 from bridge.frontends.slack.surface import PART_BYTES, SlackSurface
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address
 from bridge.playground.slack import SlackWorld
-from bridge.turns.inbound import Address
 from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Throttled, Unreachable
 
 T = TypeVar("T")
