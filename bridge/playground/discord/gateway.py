@@ -32,7 +32,7 @@ from bridge.playground.serving import hang_up
 VERSIONS = ("9", "10")
 MAX_WAITING = 10_000  # frames kept for a client that doesn't read; then its connection is closed
 MAX_FRAMES = (120, 60.0)  # frames of a client in so many seconds (documented)
-# No network is quicker, and discord.py takes the time of a heartbeat only after it was sent: an acknowledgement that
+# No network is quicker, and discord.py notes a heartbeat's time only after it was sent: an acknowledgement that
 # overtakes that looks to it like one of the heartbeat before.
 ACKNOWLEDGED_AFTER = 0.02  # seconds
 PATIENCE = 2.0  # heartbeats that may be missed before the connection counts as dead
