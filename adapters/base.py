@@ -10,7 +10,7 @@ event. Called again with that checkpoint, `ask` asks nothing twice: it polls or 
 answer from the backend's history, or raises `Uncertain` when nobody can tell whether the question arrived.
 
 How a person tries again: after `Unavailable`, `RateLimited` or `TimedOut` the caller may call `ask` with the last
-checkpoint and the same words, but a message with another id. The same holds then, and besides: where the backend
+checkpoint and the same message, its id too, as after a crash. The same holds then, and besides: where the backend
 refused the question before it took it, the last checkpoint is the one from before it, so that it is asked now.
 """
 
@@ -54,8 +54,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is asked. `id` is the turn's: the same when the turn is taken up after a crash, and another when a
-    person tries again. An adapter that looks a question up by its id keeps the id in its checkpoints."""
+    """What is asked. `id` is the turn's: the same when the turn is taken up after a crash or a person tries again,
+    and another when they have it sent anew. An adapter that looks a question up by its id keeps the id in its
+    checkpoints."""
 
     id: str
     text: str

@@ -135,7 +135,7 @@ def ask(
     """One turn from the terminal, streamed to standard output; the conversation's id goes to standard error."""
     from bridge.ops.logs import set_up_logs
 
-    set_up_logs(level=logging.WARNING)
+    set_up_logs(level=logging.ERROR)  # what fails is said in a sentence
     _run(_ask(load(config), agent, text, file or [], conversation, out, as_json))
 
 

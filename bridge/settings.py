@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     slack: SlackSettings | None = None
     discord: DiscordSettings | None = None
-    agents: dict[str, AgentTable] = Field(default_factory=dict)
+    agents: dict[Annotated[str, Field(max_length=64)], AgentTable] = Field(default_factory=dict)
     routes: list[Route] = Field(default_factory=list)
     limits: Limits = Limits()
 

@@ -34,7 +34,7 @@ from adapters.base import (
 )
 from adapters.text import safe_name
 from bridge.render.tables import to_csv
-from bridge.store.rows import new_turn_id
+from bridge.store.rows import new_turn_id, storable
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
 MAX_SAME_NAME = 1_000  # files of one name in a folder
@@ -93,11 +93,11 @@ class Terminal:
     async def _show(self, event: Event) -> None:
         if self._as_json:
             extra = {"path": str(path)} if (path := await self._save(event)) else {}
-            print(json.dumps(event_json(event) | extra, ensure_ascii=False), flush=True)
+            print(storable(json.dumps(event_json(event) | extra, ensure_ascii=False)), flush=True)
             return
         match event:
             case Text(delta):
-                print(delta, end="", flush=True)
+                print(storable(delta), end="", flush=True)
                 self._ends_line = delta.endswith("\n") if delta else self._ends_line
             case Done(text) if text is not None:
                 self._end_line()
@@ -107,13 +107,13 @@ class Terminal:
                 self._aside(f"saved {await self._save(event)}")
             case Question(text, choices):
                 self._end_line()
-                print("\n".join([text, *(f"- {choice}" for choice in choices)]), flush=True)
+                print(storable("\n".join([text, *(f"- {choice}" for choice in choices)])), flush=True)
             case _:
                 pass
 
     def _aside(self, line: str) -> None:
         self._end_line()
-        print(line, file=sys.stderr, flush=True)
+        print(storable(line), file=sys.stderr, flush=True)
 
     def _end_line(self) -> None:
         if not self._ends_line and not self._as_json:

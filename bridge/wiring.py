@@ -87,10 +87,10 @@ async def bridge(
         if settings.discord is not None:
             platforms["discord"] = DiscordFrontEnd(settings.discord, intake)
         routes += health_routes(database, platforms)
-        async with http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as http:
+        async with http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (http, port):
             serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
             running = asyncio.create_task(runner.run(), name="runner")
-            log.info("serving", platforms=list(platforms), agents=list(agents), port=settings.http.port)
+            log.info("serving", platforms=list(platforms), agents=list(agents), port=port)
             try:
                 yield [*serving, running, http]
             finally:
@@ -105,8 +105,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[asyncio.Task[None]]:
-    """uvicorn in this loop, without its own signal handling."""
+async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
+    """uvicorn in this loop, without its own signal handling; with it the port, for who asked for any (0)."""
     try:
         bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -114,7 +114,7 @@ async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[asy
     server = _Server(uvicorn.Config(app, log_level="warning", log_config=None, lifespan="off", ws="none"))
     task = asyncio.create_task(server.serve([bound]), name="http")
     try:
-        yield task
+        yield task, bound.getsockname()[1]
     finally:
         server.should_exit = True
         await asyncio.wait([task])

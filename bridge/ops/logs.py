@@ -7,6 +7,11 @@ import sys
 
 import structlog
 
+# Without the frames' variables, which structlog shows by default: they hold tokens and what people wrote.
+_tracebacks = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 CHATTY = ("slack_bolt", "slack_sdk", "discord", "httpx", "httpx2", "httpcore", "aiosqlite", "alembic")
 
 
@@ -19,9 +24,9 @@ def set_up_logs(*, json: bool | None = None, level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_tracebacks, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, *last],

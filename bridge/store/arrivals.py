@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from adapters.base import RateLimited, TimedOut, Unavailable
 from bridge.inbound import Address, Inbound
 from bridge.store.database import Database, undisturbed
-from bridge.store.rows import at_address, execute, in_state, new_turn_id, storable, update_turn
+from bridge.store.rows import AGAIN, at_address, execute, in_state, new_turn_id, storable, update_turn
 from bridge.store.tables import ACTIVE, Thread, ThreadState, Turn, TurnState, now
 
 # Outcomes after which the agent may still have the question, and its answer.
@@ -48,7 +48,8 @@ class Arrivals:
         a reply of its own; else it is left. False if it isn't this thread's or the word was given before.
 
         Where the agent has merely not been reached or not been waited for long enough, the new turn goes on from
-        the old one's checkpoint: the question may have arrived, and isn't asked twice."""
+        the old one's checkpoint and under its id, as after a crash: the question may have arrived, and isn't
+        asked twice; and what was asked is never taken for the answer to what the agent asked back."""
         async with self._database.transaction() as session:
             if (row := await self._locked(session, thread)) is None:
                 return False
@@ -57,7 +58,7 @@ class Arrivals:
             if turn is None or turn.thread_id != row.id or turn.state not in undecided or turn.outcome == "left":
                 return False
             values = turn.model_dump()
-            checkpoint = turn.checkpoint if turn.outcome in TAKEN_UP_AGAIN else turn.question
+            goes_on = turn.outcome in TAKEN_UP_AGAIN
             turn.state, turn.outcome = TurnState.FAILED, "left"
             await session.flush()
             if send:
@@ -66,13 +67,14 @@ class Arrivals:
                     for key in ("thread_id", "message_id", "position", "author", "author_name", "text",
                                 "attachments", "direct", "mid_thread", "question")
                 }  # fmt: skip
-                key = f"again:{turn.id}"
+                key = f"{AGAIN}{turn.id}"
                 session.add(
                     Turn(
                         id=new_turn_id(),
                         event_key=key,
                         message_key=key,
-                        checkpoint=checkpoint,
+                        asked_as=(turn.asked_as or turn.id) if goes_on else None,
+                        checkpoint=turn.checkpoint if goes_on else turn.question,
                         **fresh,
                     )
                 )
@@ -82,26 +84,14 @@ class Arrivals:
     @undisturbed
     async def change_text(self, address: Address, message_id: str, text: str) -> bool:
         """New words for a turn that hasn't been asked yet."""
-        async with self._database.transaction() as session:
-            changed = await execute(
-                session,
-                sa.update(Turn)
-                .where(col(Turn.message_key) == _message_key(address, message_id), in_state(TurnState.RECEIVED))
-                .values(text=storable(text)),
-            )
-            return bool(changed)
+        return await self._change(address, message_id, text=storable(text))
 
     @undisturbed
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""
-        async with self._database.transaction() as session:
-            changed = await execute(
-                session,
-                sa.update(Turn)
-                .where(col(Turn.message_key) == _message_key(address, message_id), in_state(TurnState.RECEIVED))
-                .values(state=TurnState.CANCELLED, outcome="deleted", ended_at=now()),
-            )
-            return bool(changed)
+        return await self._change(
+            address, message_id, state=TurnState.CANCELLED, outcome="deleted", ended_at=now()
+        )
 
     @undisturbed
     async def knows(self, address: Address) -> bool:
@@ -125,6 +115,15 @@ class Arrivals:
         """A person pressed stop. Needs no claim: it only ever turns on."""
         async with self._database.transaction() as session:
             await update_turn(session, turn, stopped=True)
+
+    async def _change(self, address: Address, message_id: str, **values: Any) -> bool:
+        this = col(Turn.message_key) == _message_key(address, message_id)
+        async with self._database.transaction() as session:
+            # Without the lock the runner could take the turn in between, in the old words.
+            of_turn = select(Thread.id).join(Turn, col(Turn.thread_id) == col(Thread.id)).where(this)
+            await session.exec(of_turn.with_for_update(of=Thread))
+            change = sa.update(Turn).where(this, in_state(TurnState.RECEIVED)).values(**values)
+            return bool(await execute(session, change))
 
     def _insert(self, table: type[Turn] | type[Thread]) -> Any:
         # Both dialects spell ON CONFLICT alike; SQLAlchemy has no common name for it.

@@ -20,6 +20,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 SQLITE_BUSY_SECONDS = 30  # how long a command beside the running bridge waits for its writes
 POSTGRES_CONNECTIONS = 10  # a turn holds one for a few milliseconds only
+# libpq's; without them a server that has vanished is waited for a quarter of an hour, and by cancelling too.
+POSTGRES_TIMEOUTS = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 15,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 
 P = ParamSpec("P")
@@ -49,7 +57,12 @@ def create_engine(url: URL) -> AsyncEngine:
     # Parameters are what people wrote; an error in the log shows the statement alone.
     if url.get_backend_name() == "postgresql":
         return create_async_engine(
-            url, pool_size=POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+            url,
+            pool_size=POSTGRES_CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={name: value for name, value in POSTGRES_TIMEOUTS.items() if name not in url.query},
         )
     # One connection, so that this process never waits for itself inside SQLite.
     engine = create_async_engine(

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from adapters.base import Checkpoint, Exchange
 from bridge.inbound import Address
 from bridge.store.database import Database, undisturbed
-from bridge.store.rows import execute, in_state, storable, update_turn
+from bridge.store.rows import AGAIN, execute, in_state, storable, update_turn
 from bridge.store.tables import (
     ACTIVE,
     Made,
@@ -114,7 +114,10 @@ class Queue:
             return await _work(session, turn, thread.conversation)
 
     async def _settle_waiting(self, session: AsyncSession, turn: Turn) -> None:
-        """What a person writes next answers the agent's question, or leaves an uncertain turn behind."""
+        """What a person writes next answers the agent's question, or leaves an uncertain turn behind that they
+        were asked about before they wrote. Sent again is not written next."""
+        if turn.event_key.startswith(AGAIN):
+            return
         waiting = await session.exec(
             select(Turn).where(col(Turn.thread_id) == turn.thread_id, in_state(TurnState.WAITING))
         )
@@ -122,9 +125,8 @@ class Queue:
             if earlier.outcome == "question":
                 turn.question = turn.checkpoint = earlier.checkpoint
                 earlier.state = TurnState.DONE
-            else:
+            elif earlier.ended_at is None or earlier.ended_at < turn.received_at:
                 earlier.state, earlier.outcome = TurnState.FAILED, "left"
-            earlier.ended_at = now()
 
     @undisturbed
     async def release(self, claims: Collection[Claim]) -> None:
@@ -157,7 +159,7 @@ class Queue:
                 turn,
                 state=TurnState.REPLYING,
                 answer=storable(verdict.answer),
-                notice=verdict.notice or None,
+                notice=storable(verdict.notice) or None,
                 ends_as=verdict.ends_as,
                 outcome=verdict.outcome,
                 detail=storable(verdict.detail) or None,
@@ -168,7 +170,7 @@ class Queue:
     async def record_end(self, claim: Claim, turn: str, state: TurnState) -> None:
         async with self._database.transaction() as session:
             await self._fence(session, claim)
-            await update_turn(session, turn, state=state, ended_at=None if state == TurnState.WAITING else now())
+            await update_turn(session, turn, state=state, ended_at=now())
 
     @undisturbed
     async def record_part(self, claim: Claim, turn: str, name: str, **values: Any) -> None:
@@ -190,6 +192,17 @@ class Queue:
     async def made(self, turn: str) -> Sequence[Made]:
         async with self._database.transaction() as session:
             rows = await session.exec(select(Made).where(col(Made.turn_id) == turn).order_by(col(Made.index)))
+            return rows.all()
+
+    @undisturbed
+    async def stopped(self) -> Sequence[str]:
+        """The turns of this replica that a person stopped, maybe through another one."""
+        async with self._database.transaction() as session:
+            rows = await session.exec(
+                select(Turn.id)
+                .join(Thread, col(Thread.id) == col(Turn.thread_id))
+                .where(col(Thread.owner) == self.replica, in_state(TurnState.ASKING), col(Turn.stopped).is_(True))
+            )
             return rows.all()
 
     @undisturbed

@@ -31,8 +31,14 @@ def in_state(state: TurnState) -> sa.ColumnElement[bool]:
     return col(Turn.state) == state
 
 
+# What `event_key` begins with where a person had a turn sent again.
+AGAIN = "again:"
+
+
 def storable(text: str) -> str:
-    return text.replace("\0", "")  # PostgreSQL's text can't hold it, and nobody means it
+    """Text that any database and any encoder takes. PostgreSQL's can't hold a NUL, and nobody means one; half a
+    surrogate pair can't be UTF-8, but JSON may bring it."""
+    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 async def execute(session: AsyncSession, statement: sa.UpdateBase) -> int:

@@ -125,6 +125,7 @@ class Turn(SQLModel, table=True):
     state: str = Field(default=TurnState.RECEIVED, max_length=16)
     attempts: int = 0
     stopped: bool = False  # a person pressed stop: what still comes is read and not shown
+    asked_as: str | None = Field(default=None, max_length=16)  # the turn that this goes on from; None for itself
     question: dict[str, Any] | None = _json(default=None)  # the checkpoint of the question that this answers
     checkpoint: dict[str, Any] | None = _json(default=None)
     # Set in one transaction with the state `replying`; from there on no agent is needed.
@@ -136,7 +137,7 @@ class Turn(SQLModel, table=True):
 
     received_at: datetime = _time(default_factory=now)
     asked_at: datetime | None = _time(default=None)
-    ended_at: datetime | None = _time(default=None)
+    ended_at: datetime | None = _time(default=None)  # while it waits: since when
 
 
 class Part(SQLModel, table=True):

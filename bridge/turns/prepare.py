@@ -11,6 +11,7 @@ import structlog
 from adapters.base import Attachment, Exchange, Message
 from adapters.text import safe_name
 from bridge.inbound import RemoteFile, Said
+from bridge.store.rows import storable
 from bridge.store.tables import Turn
 from bridge.turns.insist import insist
 from bridge.turns.surface import Surface, SurfaceError
@@ -39,7 +40,8 @@ async def prepare(
     attachments, missing = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes)
     missing += [file.name for file in wanted[:-MAX_ATTACHMENTS]]
     text = compose(turn, earlier, named=named, attached=[file.name for file in attachments], missing=missing)
-    return Message(id=turn.id, text=text, attachments=attachments, history=history), missing
+    message = Message(turn.asked_as or turn.id, storable(text), attachments, history)
+    return message, missing
 
 
 def compose(

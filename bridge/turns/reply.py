@@ -9,6 +9,7 @@ for the message first.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import structlog
 from bridge.render.markdown import Renderer
 from bridge.render.pace import Pacer
 from bridge.render.split import Part, Splitter
+from bridge.store.rows import storable
 from bridge.store.tables import Part as PartRow
 from bridge.turns.insist import insist
 from bridge.turns.surface import Button, PartFull, PartKey, Surface, Unreachable, Upload
@@ -84,6 +86,8 @@ class Reply:
         self._perhaps = {row.name for row in rows.values() if row.message_id is None}
         self._pacer = Pacer(self._style.interval)
         self._raw: list[str] = []
+        # A service that counts in UTF-16 may cut a character in two: the half waits for the other one.
+        self._whole = codecs.getincrementaldecoder("utf-16-le")("replace")
         self._length = 0
         self._renderer = Renderer(self._style.dialect)
         cuts = sorted(row.ends for row in rows.values() if row.ends is not None)
@@ -123,6 +127,9 @@ class Reply:
     def text(self, delta: str) -> None:
         """More of the answer. Raises what has stopped the pump, if anything did."""
         self._check()
+        self._grow(self._whole.decode(delta.encode("utf-16-le", "surrogatepass")).replace("\0", ""))
+
+    def _grow(self, delta: str) -> None:
         if self._complete or not delta:
             return
         self._raw.append(delta)
@@ -136,10 +143,12 @@ class Reply:
         when every part stands in the thread."""
         if not self._complete:
             streamed = self.text_so_far
-            if text is not None and text.startswith(streamed):
-                self.text(text[len(streamed) :])
-            elif text is not None:
-                self._replacement = text
+            whole = storable(text) if text is not None else streamed
+            if whole.startswith(streamed):
+                self._check()
+                self._grow(whole[len(streamed) :])
+            else:
+                self._replacement = whole
             self._splitter.feed(self._renderer.finish())
             self._splitter.finish()
             self._complete = True
@@ -155,6 +164,7 @@ class Reply:
     async def notice(self, name: str, sentence: str, buttons: Sequence[Button] = ()) -> None:
         """The bridge's own words, in a part of their own."""
         key = PartKey(self._turn, name)
+        sentence = storable(sentence)  # an adapter's may quote a backend
         await self._once(key, lambda: self._surface.post(key, sentence, last=True, buttons=buttons))
 
     async def upload(self, name: str, upload: Upload, text: str = "") -> None:

@@ -21,6 +21,7 @@ from bridge.turns.turn import TurnAtWork
 
 LEASE = timedelta(seconds=30)  # without a heartbeat for this long, a replica's threads are taken over
 HEARTBEAT = 5.0  # seconds; several fit into a lease
+MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more: it only has to be told
 LOOK_AGAIN = 2.0  # seconds between two looks for work that nobody announced
 CLAIM_AT_ONCE = 100  # threads in one transaction
 
@@ -111,6 +112,8 @@ class Runner:
                 if found:
                     log.info("threads taken up again", threads=found)
                     self._wake.set()
+                for turn in await self._queue.stopped():
+                    self.stop_turn(turn)
             except SQLAlchemyError as error:
                 log.error("heartbeat failed", error=str(error))
             await asyncio.sleep(HEARTBEAT)
@@ -126,19 +129,22 @@ class Runner:
                     await self._queue.release([claim])
             except Fenced:
                 log.warning("thread was taken over by another replica")
+            except SQLAlchemyError as error:  # without its traceback: an outage ends every thread at once
+                log.error("thread put back", error=str(error))
             except Exception:  # one thread's trouble is not the others'; the sweep takes it up again
                 log.exception("thread put back")
             finally:
-                self._held.pop(claim.thread, None)
+                if self._held[claim.thread][0] is claim:  # else it was lost and claimed anew meanwhile
+                    del self._held[claim.thread]
                 self._wake.set()
 
     async def _work(self, claim: Claim, work: Work) -> None:
         turn = work.turn
-        agent = self._agents.get(claim.agent) or _Missing(claim.agent)
+        agent = self._agents.get(claim.agent)
+        seconds = MISSING_SECONDS if agent is None else self._deadline(claim.agent)
         surface = self._platforms[claim.address.platform].surface(claim.address, author=turn.author)
-        at_work = TurnAtWork(
-            self._queue, claim, work, surface, agent, self._deadline(claim.agent), self._max_attachment_bytes
-        )
+        agent = agent or _Missing(claim.agent)
+        at_work = TurnAtWork(self._queue, claim, work, surface, agent, seconds, self._max_attachment_bytes)
         self._at_work[turn.id] = at_work
         try:
             await at_work.work()

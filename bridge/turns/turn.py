@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import mimetypes
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.base import (
+    MAX_TABLE_ROWS,
     Agent,
     AgentError,
     Cancels,
@@ -27,6 +29,7 @@ from adapters.base import (
     Files,
     Message,
     Question,
+    Scalar,
     Stateless,
     Status,
     Table,
@@ -38,14 +41,18 @@ from adapters.text import safe_name
 from bridge.render.tables import preview, to_csv
 from bridge.store.arrivals import TAKEN_UP_AGAIN
 from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
+from bridge.store.rows import storable
 from bridge.store.tables import Made, Turn, TurnState, now
 from bridge.turns.prepare import prepare
 from bridge.turns.reply import Reply
 from bridge.turns.surface import Button, Refused, Surface, SurfaceError, Upload
 
 MAX_ATTEMPTS = 10  # a turn that took the process down this often is not tried again
+MAX_DELIVERIES = 2 * MAX_ATTEMPTS  # attempts; a reply that can't be delivered must not hold its thread for ever
 MAX_ANSWER = 4_000_000  # characters; an agent that talks on is cut off
+MAX_TELLS = 3  # of a stop to the agent: the next checkpoints may be from before the question is sent
 MAX_MADE = 20  # files and tables of one turn
+DOWNLOAD_SECONDS = 900.0  # one file from the agent
 RESUMED_SECONDS = 60.0  # a turn taken up again after its deadline may still fetch an answer that is ready
 
 EMPTY = "The agent sent an empty reply."
@@ -85,6 +92,7 @@ class TurnAtWork:
         self._deadline = deadline
         self._max_bytes = max_bytes
         self._checkpoint = _checkpoint(turn)
+        self._tells_left = MAX_TELLS
         self._stopped = asyncio.Event()
         if turn.stopped:
             self._stopped.set()
@@ -97,6 +105,8 @@ class TurnAtWork:
         """Take the turn to its end, from wherever it stands."""
         turn = self._turn
         try:
+            if turn.state == TurnState.REPLYING and turn.attempts > MAX_DELIVERIES:
+                raise SurfaceError(f"given up after {turn.attempts} attempts")
             with tempfile.TemporaryDirectory(prefix="threadbridge-") as folder:
                 await self._work(Path(folder))
         except SurfaceError as error:
@@ -125,7 +135,6 @@ class TurnAtWork:
                 turn.answer, turn.notice = verdict.answer, verdict.notice
                 turn.ends_as, turn.outcome = verdict.ends_as, verdict.outcome
             await self._deliver(reply, folder)
-            await self._surface.working(None)
             self._log_end(reply)
 
     def _log_end(self, reply: Reply) -> None:
@@ -151,6 +160,8 @@ class TurnAtWork:
                 message, missing = await self._prepare(folder)
                 if missing:
                     await reply.notice("r0", f"I couldn't read {', '.join(missing)}; the agent was told so.")
+                if self._stopped.is_set() and self._checkpoint is None:
+                    return Verdict(TurnState.CANCELLED, "stopped", notice=STOPPED)  # it was never asked
                 return await self._listen(reply, message, made)
         except TimeoutError:
             return self._failed(reply, TimedOut(f"no answer within {self._deadline:g} s"), made)
@@ -193,18 +204,22 @@ class TurnAtWork:
                         self._checkpoint = event
                         self._conversation = event.conversation or self._conversation
                         await self._queue.record_checkpoint(self._claim, self._turn.id, event)
+                        if self._stopped.is_set():
+                            await self._tell_agent()
                     case Text(delta) if not self._stopped.is_set():
-                        if len(delta) + reply.length > MAX_ANSWER:
-                            raise AgentError(f"the answer is longer than {MAX_ANSWER} characters")
+                        _check_length(len(delta) + reply.length)
                         reply.text(delta)
                     case Status(label) if not self._stopped.is_set():
-                        reply.working(label)
+                        reply.working(storable(label))
                     case File() | Table() if len(made) < MAX_MADE:
                         made.append(_made(self._turn.id, len(made), event))
                     case Question() if not self._stopped.is_set():
-                        reply.text(_ask_people(event, after=reply.text_so_far))
+                        asking = _ask_people(event, after=reply.text_so_far)
+                        _check_length(len(asking) + reply.length)
+                        reply.text(asking)
                         return Verdict(TurnState.WAITING, "question", reply.text_so_far, made=tuple(made))
                     case Done(text, usage):
+                        _check_length(len(text or ""))
                         whole = text
                         log.info("agent done", usage=usage)
                     case _:
@@ -219,16 +234,27 @@ class TurnAtWork:
         await self._stopped.wait()
         log.info("turn stopped by a person")
         reply.working(None)
-        if isinstance(self._agent, Cancels) and self._checkpoint and self._checkpoint.conversation:
-            try:
-                await self._agent.cancel(self._checkpoint.conversation, self._checkpoint)
-            except AgentError as error:
-                log.warning("agent can't be stopped", error=str(error))
-        with suppress(SurfaceError):  # the delivery meets it again, and says so
+        await self._tell_agent()
+        with suppress(SurfaceError, SQLAlchemyError, Fenced):  # the delivery meets it again, and says so
             await reply.finish()
 
+    async def _tell_agent(self) -> None:
+        """Stop the turn at the agent, once it has a conversation to stop."""
+        checkpoint = self._checkpoint
+        if not isinstance(self._agent, Cancels) or not (
+            checkpoint and checkpoint.conversation and self._tells_left
+        ):
+            return
+        self._tells_left -= 1
+        try:
+            await self._agent.cancel(checkpoint.conversation, checkpoint)
+        except AgentError as error:
+            log.warning("agent can't be stopped", error=str(error))
+        except Exception:  # an adapter's bug; the turn is read to its end instead
+            log.exception("agent can't be stopped")
+
     def _failed(self, reply: Reply, error: AgentError, made: list[Made]) -> Verdict:
-        kind = type(error).__name__
+        kind = _kind(error)
         log.warning("agent failed", error=kind, detail=str(error))
         if self._stopped.is_set():
             return Verdict(TurnState.CANCELLED, "stopped", reply.text_so_far, STOPPED, str(error))
@@ -247,12 +273,18 @@ class TurnAtWork:
         for made in await self._queue.made(self._turn.id):
             try:
                 await self._deliver_made(reply, made, folder)
-            except (AgentError, SurfaceError) as error:
+            except (AgentError, SurfaceError, TimeoutError) as error:
                 log.warning("file left out", file=made.name, error=type(error).__name__, detail=str(error))
+                refused.append(made.name)
+            except (Fenced, SQLAlchemyError):
+                raise
+            except Exception:  # an adapter's bug costs the file, not the reply
+                log.exception("file left out", file=made.name)
                 refused.append(made.name)
         if refused:
             await reply.notice("r1", f"These could not be brought here: {', '.join(refused)}.")
-        if self._turn.notice:
+        await self._surface.working(None)
+        if self._turn.notice:  # last: its buttons count from the end of the turn on
             await reply.notice("n0", self._turn.notice, self._buttons())
 
     def _buttons(self) -> tuple[Button, ...]:
@@ -284,7 +316,8 @@ class TurnAtWork:
             )  # fmt: skip
             await reply.upload(part, upload, text)
             return
-        await self._download(made, path)
+        async with asyncio.timeout(DOWNLOAD_SECONDS):
+            await self._download(made, path)
         media_type = made.media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
         await reply.upload(part, Upload(name, path, media_type, path.stat().st_size))
 
@@ -308,19 +341,38 @@ def _checkpoint(turn: Turn) -> Checkpoint | None:
 
 def _made(turn: str, index: int, event: File | Table) -> Made:
     if isinstance(event, Table):
-        table = {"columns": event.columns, "rows": event.rows, "truncated": event.truncated}
-        return Made(
-            turn_id=turn, index=index, kind="table", name=event.name, media_type="text/csv", ref="", table=table
-        )
+        table = {
+            "columns": [storable(name) for name in event.columns],
+            "rows": [[_cell(value) for value in row] for row in event.rows[:MAX_TABLE_ROWS]],
+            "truncated": event.truncated or len(event.rows) > MAX_TABLE_ROWS,
+        }
+        name = storable(event.name)
+        return Made(turn_id=turn, index=index, kind="table", name=name, media_type="text/csv", ref="", table=table)
     return Made(
         turn_id=turn,
         index=index,
         kind="file",
-        name=event.name,
-        media_type=event.media_type[:255],
-        ref=event.ref,
+        name=storable(event.name),
+        media_type=storable(event.media_type)[:255],
+        ref=storable(event.ref),
         size=event.size,
     )
+
+
+def _cell(value: Scalar) -> Scalar:
+    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return storable(str(value))  # PostgreSQL's JSON has no NaN and no infinity
+
+
+def _check_length(characters: int) -> None:
+    if characters > MAX_ANSWER:
+        raise AgentError(f"the answer is longer than {MAX_ANSWER} characters")
+
+
+def _kind(error: AgentError) -> str:
+    """The contract's name of an error, whatever an adapter derived from it."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == AgentError.__module__)
 
 
 def _ask_people(question: Question, *, after: str) -> str:

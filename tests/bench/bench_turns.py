@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bridge.store.database import Database, create_engine, database_url
 from tests.turns.agents import Backend, ScriptedAgent
-from tests.turns.test_runner import Bridge, running
+from tests.turns.process import Bridge, running
 from tests.turns.world import MemoryPlatform, inbound
 
 TURNS = 200

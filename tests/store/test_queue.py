@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from adapters.base import Checkpoint
 from bridge.inbound import Address, Inbound, RemoteFile
@@ -380,3 +381,70 @@ async def test_trying_again_goes_on_where_the_agent_may_have_the_question(
     again = await next_turn(queue, claim)
     assert again is not None
     assert again.checkpoint == ({"conversation": "c", "data": {"request": "r1"}} if goes_on else None)
+
+
+@pytest.mark.parametrize("change", ["edited", "deleted"])
+async def test_a_question_changed_while_it_is_taken_up_is_asked_in_the_old_words_or_the_new(
+    arrivals: Arrivals, database: Database, change: str
+) -> None:
+    """What the platform was told and what is asked never differ."""
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Queue):
+        async def _settle_waiting(self, session: AsyncSession, turn: Turn) -> None:
+            reading.set()
+            await go_on.wait()
+            await super()._settle_waiting(session, turn)
+
+    slow = Slow(database, "replica-1")
+    await arrivals.put(inbound(1, text="old"), "a")
+    claim = await claim_one(slow)
+    taking = asyncio.create_task(next_turn(slow, claim))
+    await reading.wait()
+    changing = asyncio.create_task(
+        arrivals.change_text(HERE, "1.0", "new") if change == "edited" else arrivals.withdraw(HERE, "1.0")
+    )
+    await asyncio.wait([changing], timeout=0.2)
+    go_on.set()
+    turn, changed = await taking, await changing
+    assert turn is not None
+    record = await Ledger(database).turn(turn.id)
+    assert record is not None
+    if changed:
+        assert (turn.text, record.turn.text) == ("new", "new")
+    else:
+        assert (turn.text, record.turn.text, record.turn.state) == ("old", "old", "asking")
+
+
+async def test_trying_again_does_not_answer_a_question_of_another_turn(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1, text="first"), "a")
+    await arrivals.put(inbound(2, text="second"), "a")
+    claim = await claim_one(queue)
+    first = await next_turn(queue, claim)
+    assert first is not None
+    await finish(queue, claim, first, as_=TurnState.FAILED, outcome="Rejected")
+    second = await next_turn(queue, claim)
+    assert second is not None
+    await queue.record_checkpoint(claim, second.id, Checkpoint("c", {"run": "r2"}))
+    await finish(queue, claim, second, as_=TurnState.WAITING, outcome="question")
+    assert await arrivals.ask_again(first.id, send=True, thread=HERE)
+    again = await next_turn(queue, claim)
+    assert again is not None
+    assert (again.text, again.checkpoint) == ("first", None)
+    await finish(queue, claim, again)
+    await arrivals.put(inbound(3, text="the answer"), "a")
+    answer = await next_turn(queue, claim)
+    assert answer is not None
+    assert answer.checkpoint == {"conversation": "c", "data": {"run": "r2"}}
+
+
+async def test_a_stop_is_found_by_the_replica_that_works(arrivals: Arrivals, database: Database) -> None:
+    mine, other = Queue(database, "mine"), Queue(database, "other")
+    await arrivals.put(inbound(1), "a")
+    claim = await claim_one(mine)
+    turn = await next_turn(mine, claim)
+    assert turn is not None
+    assert await mine.stopped() == []
+    await arrivals.record_stop(turn.id)
+    assert await mine.stopped() == [turn.id]
+    assert await other.stopped() == []

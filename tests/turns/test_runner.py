@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapters.base import (
-    Agent,
     AgentError,
     AuthenticationFailed,
     Done,
@@ -25,79 +22,12 @@ from adapters.base import (
     Uncertain,
 )
 from bridge.inbound import RemoteFile, Said
-from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, create_engine, database_url
-from bridge.store.ledger import Ledger
 from bridge.store.queue import Queue
-from bridge.turns.intake import Intake
-from bridge.turns.runner import Runner
 from bridge.turns.turn import STOPPED
 from tests.turns.agents import Backend, CancellableAgent, FileAgent, ScriptedAgent, Step
+from tests.turns.process import Bridge, running
 from tests.turns.world import HERE, MemoryPlatform, inbound
-
-
-class Bridge:
-    """A process: a queue, a runner, an intake on one platform and one agent."""
-
-    def __init__(
-        self, database: Database, platform: MemoryPlatform, agent: Agent, *, replica: str = "r1", **limits: float
-    ) -> None:
-        self.platform = platform
-        self.queue = Queue(database, replica)
-        self.ledger = Ledger(database)
-        agents: Mapping[str, Agent] = {"support": agent}
-        self.runner = Runner(
-            self.queue,
-            agents,
-            {"slack": platform},
-            deadline=lambda _: limits.get("deadline", 30.0),
-            max_running=int(limits.get("max_running", 100)),
-            max_attachment_bytes=int(limits.get("max_attachment_bytes", 1000)),
-            grace=limits.get("grace", 0.0),
-        )
-        self.intake = Intake(
-            Arrivals(database),
-            agent_for=lambda _: "support",
-            wake=self.runner.wake,
-            stop_turn=self.runner.stop_turn,
-        )
-
-    async def states(self) -> dict[str, str]:
-        records = await self.ledger.turns(state=None, thread=None, limit=100)
-        return {record.turn.id: record.turn.state for record in records}
-
-    async def until_state(self, *states: str) -> None:
-        """Wait until every turn is in one of these states."""
-        while set((await self.states()).values()) - set(states):  # noqa: ASYNC110  # a database has no event
-            await asyncio.sleep(0.005)
-
-    async def outcome(self, message_id: str = "100.0-1") -> tuple[str, str | None]:
-        records = await self.ledger.turns(state=None, thread=None, limit=100)
-        return next((one.turn.state, one.turn.outcome) for one in records if one.turn.message_id == message_id)
-
-
-@asynccontextmanager
-async def running(bridge: Bridge) -> AsyncIterator[Bridge]:
-    task = asyncio.create_task(bridge.runner.run())
-    try:
-        yield bridge
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-@pytest.fixture
-def platform() -> MemoryPlatform:
-    return MemoryPlatform()
-
-
-@pytest.fixture
-async def quick(tmp_path: Path) -> AsyncIterator[Database]:
-    """SQLite alone, for what doesn't depend on the database's kind."""
-    database = Database(create_engine(database_url(f"sqlite:///{tmp_path / 'quick.db'}")))
-    await database.upgrade()
-    yield database
-    await database.close()
 
 
 async def test_a_message_is_asked_and_its_reply_stands_in_the_thread(

@@ -10,10 +10,12 @@ import asyncio
 import math
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 import discord
 import structlog
 import yarl
+from discord.backoff import ExponentialBackoff
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from starlette.routing import BaseRoute
@@ -35,7 +37,7 @@ log = structlog.get_logger()
 LONGEST_WAIT = 30.0
 SILENCE = 60.0  # seconds without a word from the gateway, heartbeats included, until discord.py reconnects
 FIRST_PAUSE = 1.0  # seconds before a new connection, doubled each time
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 60.0  # discord.py's own would grow to 17 minutes
 
 # Close codes of the gateway that no new connection mends.
 WRONG_TOKEN = 4004
@@ -56,6 +58,13 @@ NO_CONTENT = (
 )
 
 
+class _Backoff(ExponentialBackoff[Literal[False]]):
+    """The pauses between discord.py's own tries to connect."""
+
+    def delay(self) -> float:
+        return min(super().delay(), LONGEST_PAUSE)
+
+
 class DiscordFrontEnd:
     """Serves one bot. `serve` may be called once."""
 
@@ -68,7 +77,7 @@ class DiscordFrontEnd:
         self._client: discord.Client | None = None
         self._trouble: str | None = "not started"
         self._pause = FIRST_PAUSE
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._typing: dict[Address, asyncio.Task[None]] = {}
         self.downloads = Downloads(settings.api_url)
         self.echoes = Echoes()
         self.message_content = True
@@ -85,12 +94,15 @@ class DiscordFrontEnd:
                 await self._rest()
         finally:
             self._trouble = "stopped"
-            for task in self._tasks:
+            for task in self._typing.values():
                 task.cancel()
             await self.downloads.close()
 
     def surface(self, address: Address, *, author: str) -> DiscordSurface:  # noqa: ARG002
-        """A thread of Discord has room for all: who asked is not needed to answer in it."""
+        """A thread of Discord has room for all: who asked is not needed to answer in it. It has one turn at a
+        time: what one that was cut short left typing ends here."""
+        if (typing := self._typing.get(address)) is not None:
+            typing.cancel()
         guild = self._client.get_guild(int(address.workspace or 0)) if self._client else None
         limit = guild.filesize_limit if guild else MAX_DIRECT_FILE
         return DiscordSurface(self, address, max_file_bytes=limit)
@@ -108,9 +120,13 @@ class DiscordFrontEnd:
             raise Unreachable("not connected to Discord")
         return self._client
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def keep(self, address: Address, task: asyncio.Task[None]) -> None:
+        def forget(ended: asyncio.Task[None]) -> None:
+            if self._typing.get(address) is ended:
+                del self._typing[address]
+
+        self._typing[address] = task
+        task.add_done_callback(forget)
 
     async def on_connect(self) -> None:
         self._alive("discord.connected")
@@ -149,6 +165,7 @@ class DiscordFrontEnd:
     def _make_client(self) -> discord.Client:
         # Their warnings are about voice, which we never speak.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+        discord.client.ExponentialBackoff = _Backoff  # type: ignore[attr-defined, assignment]  # no other way
         client = discord.Client(
             intents=intents(message_content=self.message_content),
             allowed_mentions=discord.AllowedMentions.none(),

@@ -11,7 +11,7 @@ from bridge.frontends.discord.errors import THREAD_EXISTS, told_apart
 from bridge.frontends.discord.messages import text
 from bridge.frontends.discord.reading import thread_name
 from bridge.inbound import Address
-from bridge.turns.surface import Unreachable
+from bridge.turns.surface import Gone, Unreachable
 
 log = structlog.get_logger()
 
@@ -26,7 +26,8 @@ class Place:
 
 async def open_place(client: discord.Client, address: Address) -> Place:
     """The place of a thread. Makes the thread from the question that it is named after, if need be; may be
-    repeated. Raises a `SurfaceError` only for what a repeat can mend: what is deleted shows when it is used."""
+    repeated. Raises a `SurfaceError` for what a repeat can mend, and `Gone` where the bot is no longer in the
+    server; what is deleted shows when it is used."""
     thread, channel = int(address.thread), int(address.channel)
     if thread == channel or client.get_channel(thread) is not None:
         return Place(thread)
@@ -43,7 +44,9 @@ async def _make_thread(client: discord.Client, address: Address) -> Place:
     guild = client.get_guild(int(address.workspace))
     me = client.user
     if guild is None or me is None:
-        raise Unreachable("open thread: the server is not known (yet)")
+        if client.is_ready():  # all servers are known by then: this one has put the bot out
+            raise Gone("open thread: not in this server")
+        raise Unreachable("open thread: the server is not known yet")
     with told_apart("open thread"):
         try:
             question = await client.get_partial_messageable(channel, guild_id=guild.id).fetch_message(thread)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypedDict
 
@@ -55,8 +56,8 @@ class Connection(Protocol):
         """The client, logged in. Raises `Unreachable` while there is none."""
         ...
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Cancel this task when serving ends, unless it ended before."""
+    def keep(self, address: Address, task: asyncio.Task[None]) -> None:
+        """Cancel this task of a thread when its next turn or the end of serving comes, unless it ended before."""
         ...
 
 
@@ -68,7 +69,7 @@ class DiscordSurface:
         self._address = address
         self._place: Place | None = None
         self._opening = asyncio.Lock()
-        self._typing = TypingSign(self._type, connection.keep)
+        self._typing = TypingSign(self._type, partial(connection.keep, address))
         self.style = Style(
             dialect=DISCORD,
             limit=MAX_TEXT,

@@ -37,7 +37,7 @@ GIVE_UP_AFTER = 30.0  # seconds that the SDK gets to mend a socket before it is 
 # A socket can answer pings and deliver nothing. Slack delivers an unacknowledged event for the last time 5 minutes
 # after the first; a socket that was quiet for less than that is replaced, so that this one arrives on the new one.
 QUIET_AFTER = 240.0
-CHECK_EVERY = 60.0  # seconds between two looks at the token, where no socket tells
+CHECK_EVERY = 60.0  # seconds between two looks at the bot token
 LONGEST_PAUSE = 30.0  # seconds between two tries to reach Slack
 MAX_REQUEST = 1024 * 1024  # bytes; Slack's events are a few KB
 
@@ -56,24 +56,30 @@ class SlackFrontEnd:
         self._app = self._make_app(inbox)
         self._handler = AsyncSlackRequestHandler(self._app)
         self._trouble: str | None = NOT_CONNECTED
+        self._token_trouble: str | None = None
         self.routes = [Route(EVENTS_PATH, self._receive, methods=["POST"])] if settings.mode == "http" else []
 
     async def serve(self) -> None:
         async with self._workspace.connections():
             try:
                 await self._identify()
-                if self._settings.mode == "socket":
-                    await self._stay_connected()
-                else:
-                    await self._keep_checking()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._keep_checking(), name="slack.token")
+                    if self._settings.mode == "socket":
+                        group.create_task(self._stay_connected(), name="slack.socket")
+                    else:
+                        self._trouble = None
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
             finally:
                 self._trouble = NOT_CONNECTED
+                await self._workspace.look_idle()
 
     def surface(self, address: Address, *, author: str) -> SlackSurface:
         return SlackSurface(self._workspace, address, author=author)
 
     def trouble(self) -> str | None:
-        return self._trouble
+        return self._trouble or self._token_trouble
 
     def _make_app(self, inbox: Inbox) -> AsyncApp:
         secret = self._settings.signing_secret
@@ -128,17 +134,17 @@ class SlackFrontEnd:
         log.info("slack.identified", team=answer["team_id"], user=answer["user_id"])
 
     async def _keep_checking(self) -> None:
-        self._trouble = None
+        """A socket lives on when the bot token is revoked, and nothing could be answered any more."""
         while True:
             await asyncio.sleep(CHECK_EVERY)
             try:
                 await self._workspace.read.auth_test()
-                self._trouble = None
+                self._token_trouble = None
             except SDK_ERRORS as error:
                 failure = Failure.of(error)
                 if failure.code in WRONG_TOKEN:
                     raise _wrong_bot_token(failure) from None
-                self._trouble = f"Slack: auth.test: {failure.code or failure.status or failure.detail}"
+                self._token_trouble = f"Slack: auth.test: {failure.code or failure.status or failure.detail}"
 
     async def _stay_connected(self) -> None:
         """Hold a socket; the SDK renews it when Slack says so, and what the SDK can't mend is made anew."""
@@ -169,7 +175,7 @@ class SlackFrontEnd:
                 await socket.open()
         except SDK_ERRORS as error:
             failure = Failure.of(error)
-            if failure.refused:
+            if failure.refused and failure.code:  # without a code it isn't Slack that refuses
                 raise ConfigurationError(
                     f"Slack refuses slack.app_token ({failure.code}): make an app-level token with the scope"
                     " connections:write, and turn Socket Mode on in the app's settings"

@@ -48,6 +48,11 @@ class Socket(SocketModeClient):
         await self.connect_to_new_endpoint(force=True)
         await self._greeting.wait()
 
+    async def issue_new_wss_url(self) -> str:
+        """The SDK's own trips over an answer that isn't Slack's, and sleeps through a 429 without a bound."""
+        answer = await self.web_client.apps_connections_open(app_token=self.app_token)
+        return str(answer.get("url") or "")
+
     async def is_serving(self) -> bool:
         """Connected, answering pings, and greeted: before its greeting Slack sends no events."""
         return self._greeted is self.current_session and await self.is_connected()

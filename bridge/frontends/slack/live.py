@@ -28,17 +28,16 @@ STREAM_OVER = frozenset({"message_not_in_streaming_state", "msg_too_long", "msg_
 # The stream couldn't be stopped, but is alive. It ends by itself, 5 minutes after its start at the latest.
 STILL_STREAMING = "streaming_state_conflict"
 LOOK_AGAIN_AFTER = 5.0  # seconds
+NO_SUCH_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 # The message stays as it is, for good.
-CANT_UPDATE = frozenset({
+CANT_UPDATE = NO_SUCH_BLOCKS | {
     "block_mismatch",
     "cant_update_message",
     "edit_window_closed",
     "is_inactive",
-    "msg_blocks_too_long",
     "msg_too_long",
     "update_not_allowed",
-})  # fmt: skip
-NO_SUCH_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,9 @@ class Place:
             )
         except SDK_ERRORS as error:
             failure = Failure.of(error)
-            if failure.kind is not Refused:
+            if not failure.refused:
                 raise failure.surface_error(START) from error
+            # Of another organisation's person it says that the team is gone: whether all is, a post tells.
             refusals.learn(failure, START, self.address.channel)
             log.info("slack.no_stream", channel=self.address.channel, reason=failure.code)
             return None

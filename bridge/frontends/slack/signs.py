@@ -32,16 +32,26 @@ class Signs:
         self._refused: set[str] = set()
         self._session = ""
         self._line = ""
+        self._wanted: str | None = None
+        self._calling = asyncio.Lock()
         self.stoppable = False  # Slack shows a stop button of its own
 
     async def show(self, label: str | None) -> None:
-        if label is None:
-            self.stoppable = False
-            await self._set_session("active")
-            await self._set_line("")
-        else:
+        """The newest label counts; calls under way are waited for, so that an end is never overtaken."""
+        self._wanted = label
+        async with self._calling:
+            if self._wanted != label:
+                return
+            if label is None:
+                self.stoppable = False
+                self._workspace.busy.pop(self._address, None)
+                await self._set_session("active")
+                await self._set_line("")
+                return
+            self._workspace.busy[self._address] = self
             native = await self._set_session("processing")
-            await self._set_line(label[:MAX_LABEL] or ("" if native else PLAIN))
+            if self._wanted == label:
+                await self._set_line(label[:MAX_LABEL] or ("" if native else PLAIN))
 
     async def _set_session(self, status: str) -> bool:
         """Whether the workspace has sessions."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
 
 import aiohttp
 from slack_sdk.http_retry.async_handler import AsyncRetryHandler
@@ -19,6 +20,7 @@ from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.people import People
 from bridge.frontends.slack.reading import Me, Payload
 from bridge.frontends.slack.settings import SlackSettings
+from bridge.inbound import Address
 from bridge.turns.surface import Unreachable
 
 # The SDK's own lines can hold what people wrote and the tickets of sockets. Ours say the same without.
@@ -26,6 +28,7 @@ SDK_LOG = logging.getLogger("threadbridge.slack.sdk")
 SDK_LOG.setLevel(logging.CRITICAL)
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds; the SDK's own total, too
+IDLE_WITHIN = 3.0  # seconds that the last signs may hold up the end
 PAGE = 200  # messages; Slack gives fewer where it must
 NOT_IN_WORKSPACE = frozenset({
     "access_denied",
@@ -65,6 +68,12 @@ class Refusals:
         return (method, "") in self._known or (method, channel) in self._known
 
 
+class Sign(Protocol):
+    """Shows in a thread that the agent works; None ends it. Never raises."""
+
+    async def show(self, label: str | None) -> None: ...
+
+
 class Workspace:
     """`write` never repeats a call by itself: whether a post may be repeated is for the reply to find out.
     `read` does, because reading twice harms nobody. Neither sits out a 429: the reply's pacer does that."""
@@ -75,6 +84,7 @@ class Workspace:
         self.read = self._client([AsyncConnectionErrorRetryHandler(), AsyncServerErrorRetryHandler()])
         self.people = People(self.read)
         self.refusals = Refusals()
+        self.busy: dict[Address, Sign] = {}  # the threads that are shown to be worked on
         self._me: Me | None = None
 
     @property
@@ -90,6 +100,12 @@ class Workspace:
     @property
     def token(self) -> str:
         return self.settings.bot_token.get_secret_value()
+
+    async def look_idle(self) -> None:
+        """End the signs of the turns that were cut short. Whoever takes them up shows signs of its own."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_WITHIN):
+                await asyncio.gather(*(sign.show(None) for sign in list(self.busy.values())))
 
     @asynccontextmanager
     async def connections(self) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import discord
 import pytest
+from discord.backoff import ExponentialBackoff
 from structlog.testing import capture_logs
 
 from bridge.frontends.discord import app
@@ -106,6 +107,23 @@ async def test_a_silent_gateway_is_left(inbox: MemoryInbox, monkeypatch: pytest.
         world.gateway.go_silent()
         await world.until(lambda: world.gateway.resumed)
         await asks_and_is_heard(world, inbox)
+
+
+async def test_after_a_long_outage_it_is_back_soon(
+    world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExponentialBackoff, "delay", lambda _: 1024.0)  # discord.py's longest pause, in seconds
+    monkeypatch.setattr(app, "LONGEST_PAUSE", 0.01)
+    async with serve(create_app(world)) as url:
+        front = DiscordFrontEnd(settings_for(url, world.token), inbox)
+        task = asyncio.create_task(front.serve())
+        await ready(front)
+    await eventually(front.trouble)
+    async with serve(create_app(world), port=int(url.rpartition(":")[2])):
+        await ready(front)
+        await asks_and_is_heard(world, inbox)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_trouble_lasts_as_long_as_the_connection_is_gone(world: DiscordWorld, inbox: MemoryInbox) -> None:

@@ -139,6 +139,12 @@ class TestTheThread:
         with pytest.raises(Gone):
             await asked.surface.edit(KEY, part, "one two", shown="one", last=True)
 
+    async def test_a_server_that_put_the_bot_out_is_gone(self, front: DiscordFrontEnd) -> None:
+        surface = front.surface(Address("discord", "1", "2", "3"), author="1")
+        await eventually(front.client.is_ready)
+        with pytest.raises(Gone):
+            await surface.post(KEY, "42", last=True)
+
     async def test_a_question_deleted_before_the_first_part_is_gone(
         self, world: DiscordWorld, asked: Asked
     ) -> None:
@@ -470,6 +476,16 @@ class TestSignsOfLife:
         _, surface = direct
         await surface.working("")
         assert typing_tasks()
+        await eventually(lambda: not typing_tasks())
+
+    async def test_what_a_turn_that_was_cut_short_left_ends_with_the_next_one(
+        self, direct: tuple[int, DiscordSurface], front: DiscordFrontEnd
+    ) -> None:
+        channel, cut_short = direct
+        await cut_short.working("")
+        assert typing_tasks()
+        taken_up = front.surface(Address("discord", "", str(channel), str(channel)), author="1")
+        await taken_up.working(None)
         await eventually(lambda: not typing_tasks())
 
     async def test_it_never_costs_a_reply(self, world: DiscordWorld, asked: Asked) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from bridge.frontends.slack import app as app_module
@@ -17,7 +20,7 @@ from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
 from bridge.playground.serving import serve
-from bridge.playground.slack import SlackWorld
+from bridge.playground.slack import SlackWorld, create_app
 from bridge.turns.surface import Button, ConfigurationError, PartKey
 from tests.frontends.slack.memory import MemoryInbox
 
@@ -358,13 +361,19 @@ async def test_an_event_that_comes_before_we_know_who_we_are_is_not_acknowledged
     assert len(inbox.taken) == 1
 
 
-async def test_without_a_socket_the_token_is_looked_at_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, world: SlackWorld, slack_url: str, inbox: MemoryInbox
+@pytest.mark.parametrize("mode", ["socket", "http"])
+async def test_the_token_is_looked_at_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+    world: SlackWorld,
+    slack_url: str,
+    inbox: MemoryInbox,
+    mode: Literal["socket", "http"],
 ) -> None:
     monkeypatch.setattr(app_module, "CHECK_EVERY", 0.02)
     settings = SlackSettings(
-        mode="http",
+        mode=mode,
         bot_token=SecretStr(world.bot_token),
+        app_token=SecretStr(world.app_token),
         signing_secret=SecretStr(world.signing_secret),
         api_url=f"{slack_url}/api/",
     )
@@ -378,6 +387,7 @@ async def test_without_a_socket_the_token_is_looked_at_now_and_then(
     with pytest.raises(ConfigurationError, match=r"slack\.bot_token"):
         async with asyncio.timeout(DEADLINE):
             await task
+    assert not world.deliveries.connections
 
 
 # --- sockets -------------------------------------------------------------------------------------------------
@@ -415,6 +425,43 @@ async def test_a_socket_that_broke_is_said_and_made_anew(
     assert len(inbox.taken) == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PlainTextResponse("upstream connect error", 503),
+        Response("<html>", 503, media_type="application/json"),
+        Response("", 200, media_type="application/json"),
+        JSONResponse([]),
+    ],
+    ids=["plain text", "no JSON", "nothing", "no object"],
+)
+async def test_an_answer_that_is_not_slacks_is_no_reason_to_end(
+    hasty: None, world: SlackWorld, inbox: MemoryInbox, answer: Response
+) -> None:
+    simulated = create_app(world)
+    broken = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal broken
+        if broken and scope["type"] == "http" and scope["path"].endswith("/apps.connections.open"):
+            broken -= 1
+            await answer(scope, receive, send)
+        else:
+            await simulated(scope, receive, send)
+
+    async with serve(app) as url:
+        settings = SlackSettings(
+            bot_token=SecretStr(world.bot_token), app_token=SecretStr(world.app_token), api_url=f"{url}/api/"
+        )
+        front_end = SlackFrontEnd(settings, inbox)
+        async with serving(front_end):
+            broken = 4
+            world.deliveries.drop()
+            await until(front_end.trouble)
+            await until(lambda: front_end.trouble() is None)
+            assert broken == 0
+
+
 @pytest.mark.parametrize("front_end", ["socket"], indirect=True)
 async def test_a_socket_that_looks_alive_and_delivers_nothing_is_replaced(
     hasty: None,
@@ -444,6 +491,23 @@ async def test_an_event_under_way_is_stored_and_acknowledged_at_the_end(
     assert len(inbox.taken) == 1
     await settled()
     assert world.deliveries.envelopes[0].attempts == 1
+
+
+async def test_no_thread_looks_busy_after_the_end(
+    world: SlackWorld, settings: SlackSettings, inbox: MemoryInbox
+) -> None:
+    done, cut_short = [await world.say("ada", "general", text) for text in ("one", "two")]
+    front_end = SlackFrontEnd(settings, inbox)
+    async with serving(front_end):
+        author = world.person("ada").id
+        first, second = [front_end.surface(at(world, thread), author=author) for thread in (done, cut_short)]
+        await first.working("Searching")
+        await second.working("Searching")
+        await first.working(None)
+        calls = len(world.calls("agents.sessions.setStatus"))
+    sessions = [world.session("general", thread) for thread in (done, cut_short)]
+    assert [(session.status, session.label) for session in sessions] == [("active", "")] * 2
+    assert len(world.calls("agents.sessions.setStatus")) == calls + 1
 
 
 async def test_the_command_says_how_to_ask(world: SlackWorld, front_end: SlackFrontEnd) -> None:

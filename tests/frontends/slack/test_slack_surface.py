@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -221,7 +222,9 @@ async def test_a_full_part_fits_a_stream_and_an_update(
 # --- where there are no streams ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", ["unknown_method", "missing_scope", "channel_type_not_supported", "whatever"])
+@pytest.mark.parametrize(
+    "error", ["unknown_method", "missing_scope", "channel_type_not_supported", "team_not_found", "whatever"]
+)
 async def test_without_streams_a_part_lives_by_updates(
     world: SlackWorld, surface: SlackSurface, key: PartKey, shown: Shown, error: str
 ) -> None:
@@ -250,7 +253,7 @@ async def test_a_workspace_without_streams_is_asked_once(
     assert second.style.appends == (starts == 2)
 
 
-@pytest.mark.parametrize("error", ["cant_update_message", "edit_window_closed", "msg_too_long"])
+@pytest.mark.parametrize("error", ["cant_update_message", "edit_window_closed", "msg_too_long", "invalid_blocks"])
 async def test_where_even_updates_are_refused_the_rest_is_posted(
     world: SlackWorld, surface: SlackSurface, key: PartKey, shown: Shown, error: str
 ) -> None:
@@ -459,6 +462,21 @@ async def test_a_sign_of_life_never_raises(world: SlackWorld, surface: SlackSurf
     await surface.working("")
     await surface.working(None)
     assert len(world.calls("agents.sessions.setStatus")) == 3
+
+
+@pytest.mark.parametrize("slow", ["agents.sessions.setStatus", "assistant.threads.setStatus"])
+async def test_the_end_of_a_sign_comes_after_its_beginning(
+    world: SlackWorld, surface: SlackSurface, root: str, slow: str
+) -> None:
+    world.faults.delay(slow, 0.1)
+    beginning = asyncio.create_task(surface.working("Searching"))
+    async with asyncio.timeout(5):
+        while list(world.faults):  # noqa: ASYNC110 - until the slow call is on its way
+            await asyncio.sleep(0.001)
+    await surface.working(None)
+    await beginning
+    session = world.session("general", root)
+    assert (session.status, session.label) == ("active", "")
 
 
 async def test_slacks_own_stop_button_makes_ours_needless(

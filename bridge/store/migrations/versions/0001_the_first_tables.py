@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("stopped", sa.Boolean(), nullable=False),
+        sa.Column("asked_as", sa.String(length=16), nullable=True),
         sa.Column("question", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("checkpoint", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
