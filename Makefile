@@ -15,7 +15,7 @@ check: .venv/dev         ## the inner loop: style, types, quick tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n 2 --dist worksteal -m "not slow and not browser" --ignore tests/e2e --ignore tests/chaos $(ARGS)
+	$(PYTEST) -n 2 --dist worksteal -m "not slow and not browser and not contract" --ignore tests/e2e --ignore tests/chaos $(ARGS)
 
 format: .venv/dev        ## let ruff write the style
 	$(BIN)/ruff format .

@@ -31,6 +31,8 @@ from tests.turns.agents import Backend, CancellableAgent, FileAgent, ScriptedAge
 from tests.turns.process import Bridge, running
 from tests.turns.world import HERE, MemoryPlatform, inbound
 
+pytestmark = pytest.mark.slow  # together; each alone is quick
+
 ODD = "\ud800 and \0 nothing"
 EVEN = "\ufffd and  nothing"
 
