@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ class Run:
             await asyncio.sleep(min(self._pace or 0.01, 0.1))
 
 
-class Backend:
+class Backend(ABC):
     """Base of the simulators: `app` is mounted or served, `key` is what it wants to see.
 
     A subclass gives `routes()` (each handler wrapped by `operation`), `authorized` and `refusal`.
@@ -105,11 +106,11 @@ class Backend:
 
     # --- for a subclass to give
 
-    def routes(self) -> list[Route]:
-        raise NotImplementedError
+    @abstractmethod
+    def routes(self) -> list[Route]: ...
 
-    def authorized(self, request: Request) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def authorized(self, request: Request) -> bool: ...
 
     def refusal(self, status: int, message: str) -> Response:
         """An error in the service's own form."""
