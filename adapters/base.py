@@ -117,7 +117,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class InputRequest:
     """The agent asks back and `ask` ends without `Done`.
 
     The last checkpoint before it is the way on: `ask` with that checkpoint and the person's answer as its
@@ -151,7 +151,7 @@ class Done:
     usage: Usage | None = None
 
 
-Event = Checkpoint | Text | Status | File | Table | Question | Done
+Event = Checkpoint | Text | Status | File | Table | InputRequest | Done
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ class Agent(Protocol):
     ) -> AsyncIterator[Event]:
         """Work on one turn.
 
-        `conversation` None begins one. Ends after `Done` or `Question`, or raises an `AgentError`. With
+        `conversation` None begins one. Ends after `Done` or `InputRequest`, or raises an `AgentError`. With
         `resume` it takes the turn up where that checkpoint left it. Closing the iterator stops reading; it
         doesn't stop the backend (see `Cancels`). One call at a time per conversation.
         """

@@ -39,10 +39,10 @@ from adapters.base import (
     Done,
     Event,
     File,
+    InputRequest,
     Message,
     NotFound,
     ProtocolError,
-    Question,
     RateLimited,
     Rejected,
     Row,
@@ -54,7 +54,7 @@ from adapters.base import (
     Uncertain,
     Usage,
 )
-from adapters.outgoing import opened
+from adapters.http.outgoing import opened
 
 MAX_CONVERSATIONS = 1_000  # held in memory, the least recently used forgotten first
 MAX_EXCHANGES = 200  # of one conversation, the oldest forgotten first
@@ -279,7 +279,7 @@ class Echo:
             raise wish.fails(f"told to fail: {wish.fails.__name__}")
         if wish.asks and not waited:
             yield Checkpoint(conversation, {"state": "waiting", "asked": message.id})
-            yield Question("What shall I answer?", choices=("yes", "no"))
+            yield InputRequest("What shall I answer?", choices=("yes", "no"))
             return
 
         yield Status("Thinking")

@@ -32,13 +32,13 @@ from adapters.base import (
     TimedOut,
     Uncertain,
 )
-from adapters.failures import NOT_TAKEN
-from adapters.http import Service, segment
-from adapters.outgoing import words
-from adapters.polling import poll
+from adapters.http.failures import NOT_TAKEN
+from adapters.http.outgoing import words
+from adapters.http.polling import poll
+from adapters.http.service import Service, segment
+from adapters.http.wire import Wire, parsed
 from adapters.sentences import NO_FILES, SILENT
 from adapters.text import one_line, safe_name, without_thoughts
-from adapters.wire import Wire, parsed
 
 ARRIVAL = 60.0  # seconds to look for a question of unknown fate: newer servers write it down with the answer
 UPLOAD_DEADLINE = 300.0  # seconds for the server to read one file

@@ -37,11 +37,11 @@ from adapters.base import (
     Uncertain,
     Usage,
 )
-from adapters.failures import NOT_TAKEN
-from adapters.http import ANSWER_TIMEOUT, Service, segment
+from adapters.http.failures import NOT_TAKEN
+from adapters.http.service import ANSWER_TIMEOUT, Service, segment
+from adapters.http.wire import retry_after
 from adapters.sentences import FAILED, LOST, NO_FILES, SILENT
 from adapters.text import ThinkFilter, one_line
-from adapters.wire import retry_after
 
 PATIENCE = 20.0  # seconds to wait for the hour's budget of requests to be renewed; more is said to the caller
 MAX_KEPT = 3_000  # bytes of an answer that fit into a checkpoint (4 KB)

@@ -30,13 +30,13 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
-from adapters.failures import NOT_TAKEN
-from adapters.http import Service
-from adapters.outgoing import words
-from adapters.polling import poll, settling
+from adapters.http.failures import NOT_TAKEN
+from adapters.http.outgoing import words
+from adapters.http.polling import poll, settling
+from adapters.http.service import Service
+from adapters.http.wire import Wire, parsed
 from adapters.sentences import FAILED, NO_FILE
 from adapters.text import safe_name, without_thoughts
-from adapters.wire import Wire, parsed
 
 AGENT = "Toqan"  # the author of the agent's rows
 BODY_REFUSED = frozenset({400, 403, 411, 413, *range(500, 600)})  # by a proxy that takes no GET with a body

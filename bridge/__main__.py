@@ -1,6 +1,6 @@
 """`python -m bridge` is the `threadbridge` command."""
 
-from bridge.cli import main
+from bridge.cli.commands import main
 
 if __name__ == "__main__":
     main()

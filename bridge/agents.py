@@ -10,7 +10,7 @@ import httpx
 from pydantic import ValidationError
 
 from adapters.base import Adapter, Agent, Closes
-from adapters.http import create_client
+from adapters.http.service import create_client
 from bridge.settings import AgentTable, SettingsError
 
 GROUP = "threadbridge.adapters"

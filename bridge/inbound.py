@@ -31,7 +31,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ContextMessage:
     """A message that was in the thread before the agent was called into it."""
 
     author_name: str

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-import adapters.http
-import adapters.polling
+import adapters.http.polling
+import adapters.http.service
 from adapters.base import (
     Agent,
     AgentError,
@@ -25,10 +25,10 @@ from adapters.base import (
     File,
     Files,
     History,
+    InputRequest,
     Lists,
     NotFound,
     ProtocolError,
-    Question,
     RateLimited,
     Rejected,
     Text,
@@ -84,7 +84,7 @@ class PolledContract(Contract):
         errors: type[AgentError] | tuple[type[AgentError], ...],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(adapters.polling, "OUTAGE", 0.1)
+        monkeypatch.setattr(adapters.http.polling, "OUTAGE", 0.1)
         world.fail("answer", trouble, OUTLAST)
         agent = world.agent()
         message = self.message(agent, self.question)
@@ -358,7 +358,7 @@ class CancelsContract(Contract):
         return agent.ask(None, self.message(agent, self.question))
 
 
-class QuestionContract(Contract):
+class InputRequestContract(Contract):
     """For agents that ask back."""
 
     asking_question: ClassVar[str] = "Ask me before you go on."
@@ -367,7 +367,7 @@ class QuestionContract(Contract):
     async def test_it_asks_back_and_goes_on_with_the_answer(self, world: World) -> None:
         agent = world.agent()
         heard = await hear(agent.ask(None, self.message(agent, self.asking_question)))
-        assert isinstance(heard.events[-1], Question)
+        assert isinstance(heard.events[-1], InputRequest)
         assert heard.events[-1].text
         answered = await hear(
             world.agent().ask(heard.conversation, self.message(agent, self.answer), resume=heard.checkpoints[-1])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import adapters.http
-import adapters.polling
+import adapters.http.polling
+import adapters.http.service
 from adapters.base import (
     Agent,
     AgentError,
@@ -308,6 +308,6 @@ class AdapterContract(Contract):
 
 def _left_behind(agent: Agent) -> list[str]:
     """Tasks of the agent's that still run."""
-    ours = {inspect.getfile(type(agent)), adapters.http.__file__}
+    ours = {inspect.getfile(type(agent)), adapters.http.service.__file__}
     coroutines = [task.get_coro() for task in asyncio.all_tasks()]
     return [str(c) for c in coroutines if inspect.iscoroutine(c) and c.cr_code.co_filename in ours]

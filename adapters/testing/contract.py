@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 import stamina
 
-import adapters.http
-import adapters.polling
+import adapters.http.polling
+import adapters.http.service
 from adapters.base import (
     Agent,
     AgentError,
@@ -46,9 +46,9 @@ class Contract:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Retries without waiting, polls without patience."""
-        monkeypatch.setattr(adapters.polling, "FIRST", 0.005)
-        monkeypatch.setattr(adapters.polling, "LONGEST", 0.03)
-        monkeypatch.setattr(adapters.polling, "SETTLING", 0.1)
+        monkeypatch.setattr(adapters.http.polling, "FIRST", 0.005)
+        monkeypatch.setattr(adapters.http.polling, "LONGEST", 0.03)
+        monkeypatch.setattr(adapters.http.polling, "SETTLING", 0.1)
         with stamina.set_testing(True, attempts=4):
             yield
 

@@ -17,7 +17,7 @@ from adapters.base import (
     Event,
     File,
     Files,
-    Question,
+    InputRequest,
     Scalar,
     Table,
     Text,
@@ -64,12 +64,14 @@ async def hear(events: AsyncIterator[Event]) -> Heard:
     heard = Heard()
     async with asyncio.timeout(PATIENCE):
         async for event in events:
-            assert not heard.events or not isinstance(heard.events[-1], Done | Question), "an event after the last"
+            assert not heard.events or not isinstance(heard.events[-1], Done | InputRequest), (
+                "an event after the last"
+            )
             if isinstance(event, Checkpoint):
                 _check(event)
             heard.events.append(event)
     assert heard.events, "no event at all"
-    assert isinstance(heard.events[-1], Done | Question), "the last event is neither Done nor Question"
+    assert isinstance(heard.events[-1], Done | InputRequest), "the last event is neither Done nor InputRequest"
     return heard
 
 

@@ -25,7 +25,7 @@ from adapters.base import (
     TimedOut,
     Unavailable,
 )
-from adapters.http import create_client
+from adapters.http.service import create_client
 from bridge.agents import load_adapter, make_agent
 from bridge.findings import Finding, fail, ok, warn
 from bridge.frontends.discord.check import check_discord

@@ -18,19 +18,19 @@ from starlette.routing import Mount
 
 from adapters.base import Agent, Closes
 from adapters.echo import Echo
+from adapters.testing.backends import Simulated, simulated_backends
+from adapters.testing.serving import serve
+from bridge.app import bridge
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground import discord, slack
-from bridge.playground.backends import Simulated, simulated_backends
 from bridge.playground.page.app import create_page
 from bridge.playground.page.discord import DiscordView
 from bridge.playground.page.rooms import ROOMS
 from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
 from bridge.playground.page.views import PlatformView
-from bridge.playground.serving import serve
 from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings, SettingsError
-from bridge.wiring import bridge
 
 ME = "ada"
 DEFAULT_AGENT = "general"

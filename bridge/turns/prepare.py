@@ -10,10 +10,10 @@ import structlog
 
 from adapters.base import Attachment, Exchange, Message
 from adapters.text import safe_name
-from bridge.inbound import RemoteFile, Said
+from bridge.inbound import ContextMessage, RemoteFile
 from bridge.store.rows import storable
 from bridge.store.tables import Turn
-from bridge.turns.insist import insist
+from bridge.turns.retry import retry
 from bridge.turns.surface import Surface, SurfaceError
 
 MAX_ATTACHMENTS = 20  # of one turn, its context's included
@@ -32,9 +32,9 @@ async def prepare(
     history: tuple[Exchange, ...] = (),
 ) -> tuple[Message, list[str]]:
     """The message for the agent, its attachments in `folder`, and the names of files that could not be had."""
-    earlier: Sequence[Said] = ()
+    earlier: Sequence[ContextMessage] = ()
     if turn.mid_thread:
-        earlier = await insist(lambda: surface.earlier(turn.message_id))
+        earlier = await retry(lambda: surface.earlier(turn.message_id))
     wanted = [file for said in earlier for file in said.files]
     wanted += [RemoteFile(**file) for file in turn.attachments]
     attachments, missing = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes)
@@ -45,7 +45,12 @@ async def prepare(
 
 
 def compose(
-    turn: Turn, earlier: Sequence[Said], *, named: bool, attached: Sequence[str] = (), missing: Sequence[str] = ()
+    turn: Turn,
+    earlier: Sequence[ContextMessage],
+    *,
+    named: bool,
+    attached: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> str:
     """What the agent reads. `named`: several people talk in the thread, so each is told by name."""
     question = turn.text.strip()
@@ -63,7 +68,7 @@ def compose(
     return f"Earlier in this thread:\n\n{before}\n\nNow:\n\n{question}"
 
 
-def _with_files(said: Said) -> str:
+def _with_files(said: ContextMessage) -> str:
     if not said.files:
         return said.text
     return f"{said.text}\n(attached: {', '.join(file.name for file in said.files)})".lstrip()
@@ -80,7 +85,7 @@ async def _fetch_all(
         path = folder / f"{index}-{name}"
         try:
             async with gate:
-                await insist(lambda: surface.fetch(file, path, max_bytes))
+                await retry(lambda: surface.fetch(file, path, max_bytes))
         except SurfaceError as error:
             log.warning("attachment left out", file=name, reason=str(error))
             missing.append(name)

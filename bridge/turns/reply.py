@@ -23,7 +23,7 @@ from bridge.render.pace import Pacer
 from bridge.render.split import Part, Splitter
 from bridge.store.rows import storable
 from bridge.store.tables import Part as PartRow
-from bridge.turns.insist import insist
+from bridge.turns.retry import retry
 from bridge.turns.surface import Button, PartFull, PartKey, Surface, Unreachable, Upload
 
 MAX_REPLY = 100_000  # characters shown as messages; a longer answer comes as a file besides
@@ -347,7 +347,7 @@ class Reply:
             self._pacer.sent(loop.time())
             return result
 
-        return await insist(
+        return await retry(
             paced,
             ready=ready,
             throttled=lambda retry_after: self._pacer.throttled(loop.time(), retry_after),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bridge.inbound import Address, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, RemoteFile
 from bridge.render.style import Style
 
 Action = Literal["stop", "again", "leave"]
@@ -118,7 +118,7 @@ class Surface(Protocol):
         where the platform keeps it, else for an own message after the message `after` that is not in `known`."""
         ...
 
-    async def earlier(self, before: str) -> Sequence[Said]:
+    async def earlier(self, before: str) -> Sequence[ContextMessage]:
         """The messages of the thread before message `before`, oldest first, the bot's own left out; bounded."""
         ...
 

@@ -27,8 +27,8 @@ from adapters.base import (
     Exchange,
     File,
     Files,
+    InputRequest,
     Message,
-    Question,
     Scalar,
     Stateless,
     Status,
@@ -213,7 +213,7 @@ class TurnAtWork:
                         reply.working(storable(label))
                     case File() | Table() if len(made) < MAX_MADE:
                         made.append(_made(self._turn.id, len(made), event))
-                    case Question() if not self._stopped.is_set():
+                    case InputRequest() if not self._stopped.is_set():
                         asking = _ask_people(event, after=reply.text_so_far)
                         _check_length(len(asking) + reply.length)
                         reply.text(asking)
@@ -375,6 +375,6 @@ def _kind(error: AgentError) -> str:
     return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == AgentError.__module__)
 
 
-def _ask_people(question: Question, *, after: str) -> str:
+def _ask_people(question: InputRequest, *, after: str) -> str:
     choices = "".join(f"\n- {choice}" for choice in question.choices)
     return ("\n\n" if after.strip() else "") + question.text + (f"\n{choices}" if choices else "")

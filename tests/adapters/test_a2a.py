@@ -9,39 +9,39 @@ import pytest
 from a2a.types import StreamResponse
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
-from adapters.a2a import A2A, A2ASettings
-from adapters.a2a_reader import Reader
+from adapters.a2a.agent import A2A, A2ASettings
+from adapters.a2a.reader import Reader
 from adapters.base import (
     AuthenticationFailed,
     Checkpoint,
     Done,
+    InputRequest,
     Message,
     ProtocolError,
-    Question,
     Rejected,
     Scalar,
     Table,
     Uncertain,
 )
-from adapters.http import create_client
+from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
     FilesContract,
     Heard,
     HistoryContract,
+    InputRequestContract,
     ListsContract,
     PolledContract,
-    QuestionContract,
     StreamContract,
     TablesContract,
     UploadContract,
     fetch,
     hear,
 )
-from bridge.playground.backends import faults
-from bridge.playground.backends.a2a import A2ABackend
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.backends import faults
+from adapters.testing.backends.a2a import A2ABackend
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 
 def make(backend: A2ABackend, **settings: object):  # type: ignore[no-untyped-def]
@@ -60,7 +60,7 @@ class TestStreamingAgent(
     HistoryContract,
     ListsContract,
     CancelsContract,
-    QuestionContract,
+    InputRequestContract,
 ):
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[A2A]]:
@@ -85,7 +85,7 @@ class TestPolledAgent(
     HistoryContract,
     ListsContract,
     CancelsContract,
-    QuestionContract,
+    InputRequestContract,
 ):
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[A2A]]:
@@ -322,7 +322,7 @@ async def test_a_cancelled_task_is_done() -> None:
 @pytest.mark.parametrize("state", ["INPUT_REQUIRED", "AUTH_REQUIRED"])
 async def test_a_task_that_waits_asks(state: str) -> None:
     heard = await read(artifact("a", {"text": "Before that:"}), status(state, "Which year?"))
-    assert heard.events[-1] == Question("Which year?")
+    assert heard.events[-1] == InputRequest("Which year?")
     waiting: dict[str, Scalar] = {"step": "waiting", "task": "t1", "seen": 1, "before": 0, "asked": ""}
     assert heard.checkpoints[-1] == Checkpoint("c1", waiting)
 

@@ -9,34 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from adapters import agentok, polling
-from adapters.agentok import Agentok
-from adapters.agentok_run import UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
+from adapters.agentok import agent as agentok
+from adapters.agentok.agent import Agentok
+from adapters.agentok.run import UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
 from adapters.base import (
     Checkpoint,
     Event,
+    InputRequest,
     Message,
     NotFound,
     ProtocolError,
-    Question,
     Rejected,
     Text,
     Uncertain,
 )
-from adapters.http import create_client
+from adapters.http import polling
+from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
     DeletesContract,
     HistoryContract,
+    InputRequestContract,
     ListsContract,
     PolledContract,
-    QuestionContract,
     hear,
 )
-from bridge.playground.backends import faults
-from bridge.playground.backends.agentok import FAILURE, SOURCE, AgentokBackend, Form
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.backends import faults
+from adapters.testing.backends.agentok import FAILURE, SOURCE, AgentokBackend, Form
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
 
@@ -69,7 +70,7 @@ class AgentokContract(
     ListsContract,
     DeletesContract,
     CancelsContract,
-    QuestionContract,
+    InputRequestContract,
 ):
     pass
 
@@ -445,7 +446,7 @@ async def test_stopping_what_does_not_run_does_no_harm(world: AgentokWorld) -> N
 
 async def test_the_answer_of_a_person_goes_to_the_waiting_run(world: AgentokWorld) -> None:
     asked = await hear(world.agent().ask(None, ASKING))
-    assert asked.events[-1] == Question("Which year do you mean?")
+    assert asked.events[-1] == InputRequest("Which year do you mean?")
     answered = await hear(world.agent().ask(asked.conversation, ANSWER, resume=asked.checkpoints[-1]))
     assert backend_of(world).answers == [ANSWER.text]
     assert "2024" in answered.text

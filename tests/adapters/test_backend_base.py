@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.playground.backends import faults
-from bridge.playground.backends.base import Backend, Run
-from bridge.playground.backends.brain import LONG, MAX_PIECES, Blob, Plan, think
-from bridge.playground.backends.faults import Fault
-from bridge.playground.backends.sema4ai import AGENT_ID, Sema4aiBackend
-from bridge.playground.backends.toqan import ToqanBackend
-from bridge.playground.serving import serve
+from adapters.testing.backends import faults
+from adapters.testing.backends.base import Backend, Run
+from adapters.testing.backends.brain import LONG, MAX_PIECES, Blob, Plan, think
+from adapters.testing.backends.faults import Fault
+from adapters.testing.backends.sema4ai import AGENT_ID, Sema4aiBackend
+from adapters.testing.backends.toqan import ToqanBackend
+from adapters.testing.serving import serve
 
 
 @pytest.mark.parametrize(

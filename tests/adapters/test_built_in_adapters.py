@@ -6,14 +6,14 @@ import tomllib
 from pathlib import Path
 from pkgutil import resolve_name
 
-from adapters.a2a import A2A
-from adapters.agentok import Agentok
+from adapters.a2a.agent import A2A
+from adapters.agentok.agent import Agentok
 from adapters.base import Adapter
 from adapters.echo import Echo
 from adapters.enthusiast import Enthusiast
 from adapters.fifthelement import FifthElement
-from adapters.openai import OpenAI
-from adapters.sema4ai import Sema4ai
+from adapters.openai.agent import OpenAI
+from adapters.sema4ai.agent import Sema4ai
 from adapters.toqan import Toqan
 
 BUILT_IN: dict[str, Adapter] = {

@@ -25,11 +25,11 @@ from adapters.base import (
     File,
     Files,
     History,
+    InputRequest,
     Lists,
     Message,
     NotFound,
     ProtocolError,
-    Question,
     RateLimited,
     Rejected,
     Row,
@@ -40,12 +40,12 @@ from adapters.base import (
     Uncertain,
 )
 from adapters.echo import MAX_CONVERSATIONS, MAX_FILE_BYTES, Echo, Wish, file_bytes, long_markdown, made_file
-from adapters.http import create_client
+from adapters.http.service import create_client
 from adapters.testing import (
     Heard,
     HistoryContract,
+    InputRequestContract,
     ListsContract,
-    QuestionContract,
     TablesContract,
     fetch,
     hear,
@@ -87,7 +87,7 @@ class EchoWorld:
         return False
 
 
-class TestEcho(QuestionContract, TablesContract, HistoryContract, ListsContract):
+class TestEcho(InputRequestContract, TablesContract, HistoryContract, ListsContract):
     asking_question = "ask me"
 
     @pytest.fixture
@@ -247,7 +247,7 @@ async def test_it_can_fail_in_the_middle(echo: Echo) -> None:
 
 async def test_it_asks_back_and_takes_the_answer(echo: Echo, client: httpx.AsyncClient) -> None:
     heard = await turn(echo, "ask me something")
-    assert heard.events[-1] == Question("What shall I answer?", ("yes", "no"))
+    assert heard.events[-1] == InputRequest("What shall I answer?", ("yes", "no"))
     restarted = Echo(Echo.Settings(delay=0), client)
     answer = Message("turn-2", "ask again? no: yes")
     answered = await hear(restarted.ask(heard.conversation, answer, resume=heard.checkpoints[-1]))

@@ -7,10 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters import enthusiast, polling
+from adapters import enthusiast
 from adapters.base import Checkpoint, Message, NotFound, ProtocolError, Rejected, Status, Uncertain
 from adapters.enthusiast import Enthusiast, HistoryRow, answer_in, highest
-from adapters.http import create_client
+from adapters.http import polling
+from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
     HistoryContract,
@@ -20,9 +21,9 @@ from adapters.testing import (
     attachment,
     hear,
 )
-from bridge.playground.backends import faults
-from bridge.playground.backends.enthusiast import AGENT, DATA_SET, EnthusiastBackend, Form
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.backends import faults
+from adapters.testing.backends.enthusiast import AGENT, DATA_SET, EnthusiastBackend, Form
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "history")}
 UPLOADS = {"upload": ("upload",)}

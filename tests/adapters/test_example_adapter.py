@@ -18,10 +18,10 @@ from starlette.routing import Route
 
 from adapters.base import Adapter, Agent
 from adapters.testing import AdapterContract, PolledContract
+from adapters.testing.backends.base import PACE as SLOW
+from adapters.testing.backends.base import Backend, Run
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from bridge.agents import kinds, load_adapter
-from bridge.playground.backends.base import PACE as SLOW
-from bridge.playground.backends.base import Backend, Run
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
 
 EXAMPLE = Path(__file__).parents[1] / "example_adapter"
 MODULE = "threadbridge_parrot"

@@ -27,10 +27,10 @@ from adapters.base import (
     Usage,
 )
 from adapters.fifthelement import AnswerReader, Budget, FifthElement
-from adapters.http import create_client
+from adapters.http.service import create_client
 from adapters.testing import AdapterContract, StreamContract, hear
-from bridge.playground.backends.fifthelement import ROOT, SLUG, FifthElementBackend, Form
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.backends.fifthelement import ROOT, SLUG, FifthElementBackend, Form
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 OPERATIONS = {"question": ("chat",), "stream": ("chat",)}
 

@@ -10,7 +10,7 @@ import pytest
 import stamina
 from pydantic import SecretStr
 
-import adapters.http
+import adapters.http.service
 from adapters.base import (
     AgentError,
     Attachment,
@@ -23,8 +23,8 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
-from adapters.failures import ATTEMPTS, ServerFailed
-from adapters.http import Service, create_client, segment
+from adapters.http.failures import ATTEMPTS, ServerFailed
+from adapters.http.service import Service, create_client, segment
 
 KEY = "sk_very_secret"
 BASE = "https://agents.example/api/"
@@ -217,7 +217,7 @@ async def test_compressed_nonsense_is_a_protocol_error() -> None:
 
 
 async def test_an_answer_is_read_to_its_bound_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters.http, "MAX_JSON", 10)
+    monkeypatch.setattr(adapters.http.service, "MAX_JSON", 10)
     assert await Wire(response(200, '"12345678"')).service.get_json("/x") == "12345678"
     with pytest.raises(ProtocolError):
         await Wire(response(200, '"123456789"')).service.get_json("/x")
@@ -305,7 +305,7 @@ async def test_redirects_in_a_circle_end() -> None:
     wire = Wire(response(302, Location="/api/x"))
     with pytest.raises(ProtocolError):
         await wire.service.get_json("/x")
-    assert len(wire.requests) == adapters.http.MAX_REDIRECTS + 1
+    assert len(wire.requests) == adapters.http.service.MAX_REDIRECTS + 1
 
 
 async def test_a_post_follows_no_redirect() -> None:

@@ -12,10 +12,10 @@ import pytest
 from pydantic import ValidationError
 
 from adapters.base import Attachment, Checkpoint, Exchange, Message, NotFound, ProtocolError, Rejected, Stateless
-from adapters.openai import OpenAI
-from adapters.openai_chat import ChatCompletions
-from adapters.openai_reader import Reader
-from adapters.openai_responses import Responses
+from adapters.openai.agent import OpenAI
+from adapters.openai.chat import ChatCompletions
+from adapters.openai.reader import Reader
+from adapters.openai.responses import Responses
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
@@ -29,9 +29,9 @@ from adapters.testing import (
     fetch,
     hear,
 )
-from bridge.playground.backends import faults
-from bridge.playground.backends.openai import IMAGE, MODEL, OpenAIBackend
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.backends import faults
+from adapters.testing.backends.openai import IMAGE, MODEL, OpenAIBackend
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 Agent = Responses | ChatCompletions
 OPERATIONS = {"question": ["ask"], "stream": ["ask", "read"], "upload": ["upload"], "download": ["made file"]}

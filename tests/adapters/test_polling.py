@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.base import AgentError, ProtocolError, RateLimited, TimedOut, Unavailable, Uncertain
-from adapters.polling import FIRST, JITTER, LONGEST, OUTAGE, Poll
+from adapters.http.polling import FIRST, JITTER, LONGEST, OUTAGE, Poll
 
 
 class Clock:

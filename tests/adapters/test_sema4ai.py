@@ -8,13 +8,13 @@ import httpx
 import pytest
 import stamina
 
-import adapters.polling
-import adapters.sema4ai
+import adapters.http.polling
+import adapters.sema4ai.agent
 from adapters.base import MAX_TABLE_ROWS, Checkpoint, Done, Message, ProtocolError, Rejected, Text, Uncertain
-from adapters.http import create_client
-from adapters.sema4ai import MAX_REMEMBERED, Sema4ai, Sema4aiSettings
-from adapters.sema4ai_text import Deltas, content_text
-from adapters.sema4ai_wire import mark_of, rows_in
+from adapters.http.service import create_client
+from adapters.sema4ai.agent import MAX_REMEMBERED, Sema4ai, Sema4aiSettings
+from adapters.sema4ai.text import Deltas, content_text
+from adapters.sema4ai.wire import mark_of, rows_in
 from adapters.testing import (
     MAX_CHECKPOINT,
     AdapterContract,
@@ -29,11 +29,11 @@ from adapters.testing import (
     fetch,
     hear,
 )
-from bridge.playground.backends import sema4ai as simulated
-from bridge.playground.backends.brain import Blob, Frame
-from bridge.playground.backends.faults import cut, drop, ended, garbage
-from bridge.playground.backends.sema4ai import AGENT_ID, AGENT_NAME, Sema4aiBackend
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.backends import sema4ai as simulated
+from adapters.testing.backends.brain import Blob, Frame
+from adapters.testing.backends.faults import cut, drop, ended, garbage
+from adapters.testing.backends.sema4ai import AGENT_ID, AGENT_NAME, Sema4aiBackend
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 STREAMED = {
     "question": ("stream",),
@@ -47,9 +47,9 @@ IN_WHOLE = {"question": ("ask",), "upload": ("upload",), "download": ("download"
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adapters.sema4ai, "STEADY", 0.05)
-    monkeypatch.setattr(adapters.polling, "FIRST", 0.01)
-    monkeypatch.setattr(adapters.polling, "SETTLING", 0.1)
+    monkeypatch.setattr(adapters.sema4ai.agent, "STEADY", 0.05)
+    monkeypatch.setattr(adapters.http.polling, "FIRST", 0.01)
+    monkeypatch.setattr(adapters.http.polling, "SETTLING", 0.1)
     with stamina.set_testing(True, attempts=4):
         yield
 
@@ -188,7 +188,7 @@ async def test_a_list_without_an_end_is_a_protocol_error(
     backend: Sema4aiBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = iter(range(10_000))
-    monkeypatch.setattr(adapters.sema4ai, "MAX_PAGES", 5)
+    monkeypatch.setattr(adapters.sema4ai.agent, "MAX_PAGES", 5)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": [], "next": str(next(pages))}))
     async with create_client(transport=transport) as client:
         with pytest.raises(ProtocolError):
@@ -340,7 +340,7 @@ async def test_a_long_table_is_read_page_by_page_up_to_its_bound(
 ) -> None:
     rows = tuple((n, f"row {n}", n / 3) for n in range(MAX_TABLE_ROWS + 1))
     monkeypatch.setattr(
-        "bridge.playground.backends.brain._frame", lambda: Frame("long / one", ("n", "name", "third"), rows)
+        "adapters.testing.backends.brain._frame", lambda: Frame("long / one", ("n", "name", "third"), rows)
     )
     [table] = (await hear(world.agent().ask(None, say("a table")))).tables
     assert table.name == "one"
@@ -372,7 +372,7 @@ def test_rows_that_do_not_fit_are_a_protocol_error(value: Any) -> None:
 async def test_more_files_than_a_checkpoint_holds_are_not_shown_as_new(
     backend: Sema4aiBackend, world: BackendWorld[Sema4ai], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapters.sema4ai, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(adapters.sema4ai.agent, "MAX_REMEMBERED", 3)
     for made, shown in ((3, 1), (4, 0)):
         backend.gifts += [Blob(f"{n}.txt", "text/plain", b"x") for n in range(made)]
         first = await hear(world.agent().ask(None, say("plan")))
@@ -384,7 +384,7 @@ async def test_more_files_than_a_checkpoint_holds_are_not_shown_as_new(
 def test_what_is_remembered_fits_a_checkpoint() -> None:
     marks = frozenset(mark_of(n) for n in range(MAX_REMEMBERED))
     assert len(marks) == MAX_REMEMBERED
-    data = adapters.sema4ai._Before(10**6, marks, asked=True).data()
+    data = adapters.sema4ai.agent._Before(10**6, marks, asked=True).data()
     assert len(json.dumps(data)) < MAX_CHECKPOINT
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sse import EventDecoder, EventTooLong
+from adapters.http.sse import EventDecoder, EventTooLong
 
 
 def decode(*chunks: bytes, unseparated: bool = False) -> list[str]:

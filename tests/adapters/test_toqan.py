@@ -8,9 +8,9 @@ import httpx
 import pytest
 import stamina
 
-import adapters.polling
+import adapters.http.polling
 from adapters.base import Attachment, Checkpoint, Message, ProtocolError, Rejected, Text, Uncertain
-from adapters.http import create_client
+from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
     FilesContract,
@@ -21,11 +21,11 @@ from adapters.testing import (
     fetch,
     hear,
 )
+from adapters.testing.backends.brain import Blob
+from adapters.testing.backends.faults import drop, garbage, refuse
+from adapters.testing.backends.toqan import Gets, ToqanBackend
+from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from adapters.toqan import MAX_UPLOAD, Toqan, ToqanSettings
-from bridge.playground.backends.brain import Blob
-from bridge.playground.backends.faults import drop, garbage, refuse
-from bridge.playground.backends.toqan import Gets, ToqanBackend
-from bridge.playground.backends.world import PACE, BackendWorld, world_of
 
 OPERATIONS = {
     "question": ("create", "continue"),
@@ -55,8 +55,8 @@ class TestToqan(AdapterContract, PolledContract, UploadContract, FilesContract, 
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adapters.polling, "FIRST", 0.01)
-    monkeypatch.setattr(adapters.polling, "SETTLING", 0.1)
+    monkeypatch.setattr(adapters.http.polling, "FIRST", 0.01)
+    monkeypatch.setattr(adapters.http.polling, "SETTLING", 0.1)
     with stamina.set_testing(True, attempts=4):
         yield
 
@@ -147,7 +147,7 @@ async def test_a_later_question_that_did_not_arrive_is_not_sent_again_in_the_sam
 async def test_doubt_stays_doubt_when_the_history_cannot_be_had(
     backend: ToqanBackend, world: BackendWorld[Toqan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapters.polling, "OUTAGE", 0)
+    monkeypatch.setattr(adapters.http.polling, "OUTAGE", 0)
     first = await hear(world.agent().ask(None, say("plan")))
     agent = world.agent()
     events = agent.ask(first.conversation, say("again"))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.base import ProtocolError
-from adapters.wire import Wire, message_in, parsed, retry_after
+from adapters.http.wire import Wire, message_in, parsed, retry_after
 
 NOW = 1_800_000_000.0
 

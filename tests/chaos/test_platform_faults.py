@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.frontends.slack import connection
-from bridge.turns import insist
+from bridge.turns import retry
 from tests.e2e.people import DiscordPeople, People, SlackPeople, text_of
 from tests.e2e.running import at_rest
 from tests.e2e.town import Town
@@ -23,8 +23,8 @@ DISCORD_WRITES = ("POST /channels/*/messages", "PATCH /channels/*/messages/*")
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insist, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(insist, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(retry, "LONGEST_PAUSE", 0.1)
     monkeypatch.setattr(connection, "PING_INTERVAL", 0.5)
 
 

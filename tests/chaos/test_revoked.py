@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.app import serve
 from bridge.frontends.slack import app as slack_app
 from bridge.turns.surface import ConfigurationError
-from bridge.wiring import serve
 from tests.chaos import trouble
 from tests.e2e.people import People
 from tests.e2e.running import running, settings_for, states

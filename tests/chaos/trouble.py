@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.playground.backends.faults import Fault
+from adapters.testing.backends.faults import Fault
 from tests.e2e.town import Town
 
 LONG = 60.0  # seconds: longer than any test

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.base import AuthenticationFailed, Rejected, Unavailable
-from bridge.playground.backends import faults
+from adapters.testing.backends import faults
 from tests.cli.conftest import Command
 from tests.e2e.town import BACKENDS, Town
 

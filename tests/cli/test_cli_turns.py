@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.playground.backends import faults
+from adapters.testing.backends import faults
 from tests.cli.conftest import Command
 from tests.e2e.people import People, text_of
 from tests.e2e.running import at_rest, states

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from bridge import setup, toml
+from bridge import toml
 from bridge.agents import load_adapter
-from bridge.cli import app
+from bridge.cli import init as setup
+from bridge.cli.commands import app
 from bridge.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]

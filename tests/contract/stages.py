@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
-from bridge.inbound import Address, Inbound, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
 from bridge.turns.surface import Action, FrontEnd, Surface
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
@@ -74,7 +74,7 @@ class MemoryStage:
     asked = "question"
 
     def __init__(self) -> None:
-        self.platform = MemoryPlatform(before=[Said(self.name(who), text) for who, text in TALK[:-1]])
+        self.platform = MemoryPlatform(before=[ContextMessage(self.name(who), text) for who, text in TALK[:-1]])
 
     def surface(self) -> Surface:
         return self.platform.surface(HERE, author="U1")

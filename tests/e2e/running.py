@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from bridge.app import bridge
 from bridge.frontends.discord import surface as discord_surface
 from bridge.frontends.slack import surface as slack_surface
 from bridge.settings import Settings
-from bridge.wiring import bridge
 from tests.e2e.people import DiscordPeople, People, SlackPeople
 from tests.e2e.town import Town
 from tests.e2e.waiting import PATIENCE, eventually

@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from adapters.testing.backends import faults
+from bridge.app import bridge
 from bridge.frontends.slack import app as slack_app
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.playground.backends import faults
 from bridge.settings import Settings
-from bridge.wiring import bridge
 from tests.e2e.people import SlackPeople, text_of
 from tests.e2e.running import at_rest, serving, settings_for, states
 from tests.e2e.town import Town

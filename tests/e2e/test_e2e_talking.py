@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.base import RateLimited, Uncertain
-from bridge.playground.backends import faults
+from adapters.testing.backends import faults
 from tests.e2e.people import People, text_of
 from tests.e2e.running import at_rest, states
 from tests.e2e.town import BACKENDS, Town

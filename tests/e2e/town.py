@@ -11,12 +11,12 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from adapters.testing.backends import Simulated, simulated_backends
+from adapters.testing.backends.base import Backend
+from adapters.testing.serving import serve
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground import discord, slack
-from bridge.playground.backends import Simulated, simulated_backends
-from bridge.playground.backends.base import Backend
-from bridge.playground.serving import serve
 from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings
 
 BACKENDS = ("toqan", "sema4ai", "enthusiast", "agentok", "fifthelement", "openai", "a2a")

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import httpx
 
 from adapters.base import Checkpoint, Done, Event, KeyedSettings, Message, Rejected, Text, Uncertain
-from adapters.failures import NOT_TAKEN
-from adapters.http import Service, segment
-from adapters.polling import poll
+from adapters.http.failures import NOT_TAKEN
+from adapters.http.polling import poll
+from adapters.http.service import Service, segment
+from adapters.http.wire import Wire, parsed
 from adapters.sentences import NO_FILES
 from adapters.text import without_thoughts
-from adapters.wire import Wire, parsed
 
 
 class ParrotSettings(KeyedSettings):

@@ -11,11 +11,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from adapters.base import Closes
+from adapters.testing.backends import Simulated, simulated_backends
+from adapters.testing.serving import serve
 from bridge import toml
 from bridge.frontends.slack.manifest import SCOPES
 from bridge.playground import discord, slack
-from bridge.playground.backends import Simulated, simulated_backends
-from bridge.playground.serving import serve
 
 
 class Everything:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from adapters.testing.backends import faults, sema4ai
 from bridge.findings import Finding, Mark, fail, ok
 from bridge.ops import doctor
 from bridge.ops.doctor import check_database, examine
-from bridge.playground.backends import faults, sema4ai
 from bridge.playground.discord import payloads
 from bridge.store.database import open_database
 from tests.ops.everything import Everything

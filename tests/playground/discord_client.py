@@ -17,8 +17,8 @@ with warnings.catch_warnings():
     import discord
     from discord import app_commands
 
+from adapters.testing.serving import serve
 from bridge.playground.discord import DiscordWorld, create_app
-from bridge.playground.serving import serve
 
 __all__ = ["Bot", "app_commands", "discord", "intents", "running", "served"]
 

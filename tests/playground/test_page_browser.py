@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Locator, Page, async_playwright, expect
 
-from bridge.playground.backends.brain import think
+from adapters.testing.backends.brain import think
+from bridge.app import bridge
 from bridge.playground.demo import Playground, playground
-from bridge.wiring import bridge
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from adapters.testing.serving import serve
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.page.app import MAX_BODY, MAX_FEEDS, MAX_FILE_BYTES, create_page
 from bridge.playground.page.discord import DiscordView
@@ -22,7 +23,6 @@ from bridge.playground.page.rooms import ROOMS
 from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import Trouble
 from bridge.playground.page.views import CantDo, PlatformView, TallyView
-from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld
 
 TALLY: TallyView = {"written": 0, "asked": 0, "replied": 0, "twice": 0}

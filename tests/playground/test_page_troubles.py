@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from bridge.playground.backends import simulated_backends
-from bridge.playground.backends.faults import Faults
+from adapters.testing.backends import simulated_backends
+from adapters.testing.backends.faults import Faults
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.page import troubles as module
 from bridge.playground.page.rooms import ROOMS

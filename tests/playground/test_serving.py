@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from bridge.playground.serving import hang_up, serve
+from adapters.testing.serving import hang_up, serve
 
 
 async def hello(request: Request) -> PlainTextResponse:

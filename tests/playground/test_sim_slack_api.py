@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from bridge.playground.serving import serve
+from adapters.testing.serving import serve
 from bridge.playground.slack import SlackWorld, create_app
 
 

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from bridge.playground.serving import serve
+from adapters.testing.serving import serve
 from bridge.playground.slack import NotAnswered, SlackWorld, create_app
 
 Json = dict[str, Any]

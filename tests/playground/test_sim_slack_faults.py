@@ -12,7 +12,7 @@ from slack_sdk.http_retry.builtin_async_handlers import AsyncServerErrorRetryHan
 from slack_sdk.http_retry.builtin_interval_calculators import FixedValueRetryIntervalCalculator
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bridge.playground.serving import serve
+from adapters.testing.serving import serve
 from bridge.playground.slack import SlackWorld, create_app
 
 

@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bridge.playground.serving import serve
+from adapters.testing.serving import serve
 from bridge.playground.slack import SlackWorld, create_app
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from adapters.base import AgentError, Checkpoint, Done, Event, File, Message, Question, Text, Uncertain
+from adapters.base import AgentError, Checkpoint, Done, Event, File, InputRequest, Message, Text, Uncertain
 
 Step = Event | AgentError | Callable[[], Awaitable[None]]
 
@@ -66,7 +66,7 @@ class ScriptedAgent:
             await self.backend.step()
             if isinstance(step, AgentError):
                 raise step
-            if isinstance(step, Question):
+            if isinstance(step, InputRequest):
                 yield Checkpoint(conversation, {"phase": "waiting"})
                 yield step
                 return

@@ -99,7 +99,7 @@ def test_whatever_the_platforms_calls_do_the_reply_arrives_once(
         assert keys == sorted(set(keys), key=int)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bridge.turns.insist.FIRST_PAUSE", 0.001)
+        patch.setattr("bridge.turns.retry.FIRST_PAUSE", 0.001)
         asyncio.run(main())
 
 
@@ -168,7 +168,7 @@ async def test_an_answer_that_only_grew_at_the_end_is_not_rewritten() -> None:
 async def test_notices_and_files_are_posted_once_over_a_lost_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.turns.insist.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("bridge.turns.retry.FIRST_PAUSE", 0.001)
     platform, journal = MemoryPlatform(faults=["unheard", "unheard"]), MemoryJournal()
     path = tmp_path / "a.txt"
     path.write_text("content")

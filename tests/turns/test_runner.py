@@ -13,7 +13,7 @@ from adapters.base import (
     AuthenticationFailed,
     Done,
     File,
-    Question,
+    InputRequest,
     Rejected,
     Status,
     Table,
@@ -21,7 +21,7 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
-from bridge.inbound import RemoteFile, Said
+from bridge.inbound import ContextMessage, RemoteFile
 from bridge.store.database import Database, create_engine, database_url
 from bridge.store.queue import Queue
 from bridge.turns.turn import STOPPED
@@ -255,7 +255,7 @@ async def test_a_shutdown_waits_for_a_turn_that_ends_within_the_grace(
 async def test_a_question_waits_for_the_person_over_a_restart(
     database: Database, platform: MemoryPlatform
 ) -> None:
-    backend = Backend([Text("Sure."), Question("Which colour?", ("blue", "red"))])
+    backend = Backend([Text("Sure."), InputRequest("Which colour?", ("blue", "red"))])
     async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
         await bridge.intake.take(inbound(1, "paint it"))
         await bridge.until_state("waiting")
@@ -381,7 +381,9 @@ async def test_attachments_and_the_threads_earlier_messages_reach_the_agent(
             await super()._post(message)  # type: ignore[arg-type]
 
     backend = Backend()
-    platform.before = [Said("Ann", "the plan is attached", (RemoteFile("F0", "plan.txt", "text/plain", 4, ""),))]
+    platform.before = [
+        ContextMessage("Ann", "the plan is attached", (RemoteFile("F0", "plan.txt", "text/plain", 4, ""),))
+    ]
     platform.contents = {"F0": b"plan", "F1": b"mine", "F2": b"x" * 2000}
     mine = RemoteFile("F1", "../mine.txt", "text/plain", 4, "")
     files = (mine, RemoteFile("F2", "big.txt", "text/plain", 4, ""))

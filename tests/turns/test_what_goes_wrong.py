@@ -15,8 +15,8 @@ from adapters.base import (
     Done,
     Event,
     File,
+    InputRequest,
     Message,
-    Question,
     Rejected,
     Table,
     Text,
@@ -178,7 +178,7 @@ class AsksBack:
         yield Checkpoint("c", {"asked": message.id})
         if self.hangs:
             await asyncio.Event().wait()
-        yield Question("Which colour?")
+        yield InputRequest("Which colour?")
 
 
 async def test_trying_again_is_not_taken_for_the_answer_to_a_question_that_was_never_shown(

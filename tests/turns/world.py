@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bridge.inbound import Address, Inbound, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
 from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Surface, Throttled, Unreachable, Upload
@@ -37,7 +37,7 @@ class MemoryPlatform:
     style: Style = STYLE
     messages: list[Posted] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
-    before: list[Said] = field(default_factory=list)
+    before: list[ContextMessage] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)  # lost, unheard, throttled, full, gone: one per call
     calls: int = 0
@@ -158,7 +158,7 @@ class MemorySurface:
                 return message.id
         return None
 
-    async def earlier(self, before: str) -> Sequence[Said]:
+    async def earlier(self, before: str) -> Sequence[ContextMessage]:
         self._fault()
         return self._platform.before
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import discord
 
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Address, Inbound, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
 from bridge.render.incoming import from_discord
 
 ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
@@ -62,7 +62,7 @@ def inbound(message: discord.Message, me: discord.ClientUser, address: Address, 
     )
 
 
-def said(message: discord.Message, me: discord.ClientUser) -> Said | None:
+def said(message: discord.Message, me: discord.ClientUser) -> ContextMessage | None:
     """A message as context: None for our own, for Discord's own, and for what says nothing. Other bots' count,
     embeds too, as they are often what the question is about."""
     if message.author.id == me.id or message.type not in ORDINARY:
@@ -71,7 +71,7 @@ def said(message: discord.Message, me: discord.ClientUser) -> Said | None:
     attached = files(message)
     if not words and not attached:
         return None
-    return Said(message.author.display_name, words, attached)
+    return ContextMessage(message.author.display_name, words, attached)
 
 
 def text(message: discord.Message, me: discord.ClientUser) -> str:

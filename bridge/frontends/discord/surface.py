@@ -20,7 +20,7 @@ from bridge.frontends.discord.files import Downloads, as_sdk_files
 from bridge.frontends.discord.places import Place, open_place
 from bridge.frontends.discord.reading import custom_id
 from bridge.frontends.discord.typing_sign import TypingSign
-from bridge.inbound import Address, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, RemoteFile
 from bridge.render.discord import DISCORD
 from bridge.render.measure import utf16
 from bridge.render.style import Style
@@ -161,7 +161,7 @@ class DiscordSurface:
                     return str(message.id)
         return None
 
-    async def earlier(self, before: str) -> Sequence[Said]:
+    async def earlier(self, before: str) -> Sequence[ContextMessage]:
         """At most `EARLIER` messages, with the one that the thread was made from and the one replied to."""
         me = self._me()
         at = int(before)

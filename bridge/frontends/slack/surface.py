@@ -16,7 +16,7 @@ from bridge.frontends.slack.live import FIND_PAGES, START, LivePart, Place
 from bridge.frontends.slack.reading import Payload, attached, mentioned, words
 from bridge.frontends.slack.signs import Signs
 from bridge.frontends.slack.workspace import Workspace, replies
-from bridge.inbound import Address, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, RemoteFile
 from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
@@ -127,7 +127,7 @@ class SlackSurface:
                 unnamed = str(message["ts"]) if bool(message.get("files")) == with_files else None
         return unnamed
 
-    async def earlier(self, before: str) -> Sequence[Said]:
+    async def earlier(self, before: str) -> Sequence[ContextMessage]:
         kept: deque[Payload] = deque(maxlen=EARLIER_MESSAGES)
         thread = replies(
             self._workspace, self._address.channel, self._address.thread, pages=EARLIER_PAGES, latest=before
@@ -146,10 +146,10 @@ class SlackSurface:
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
         await transfers.fetch(self._workspace, file, to, max_bytes)
 
-    def _said(self, message: Payload, text: str, names: Mapping[str, str]) -> Said:
+    def _said(self, message: Payload, text: str, names: Mapping[str, str]) -> ContextMessage:
         bot = message.get("username") or (message.get("bot_profile") or {}).get("name") or "a bot"
         author = names[message["user"]] if message.get("user") else str(bot)
-        return Said(author, from_slack(text, names.get), attached(message))
+        return ContextMessage(author, from_slack(text, names.get), attached(message))
 
     def _while_running(self, buttons: Sequence[Button]) -> Sequence[Button]:
         return () if self._signs.stoppable else buttons

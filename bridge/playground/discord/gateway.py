@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from adapters.testing.serving import hang_up
 from bridge.playground.discord import payloads
 from bridge.playground.discord.compression import choose_encoder
 from bridge.playground.discord.model import Json
@@ -27,7 +28,6 @@ from bridge.playground.discord.sessions import (
     Session,
 )
 from bridge.playground.discord.state import State
-from bridge.playground.serving import hang_up
 
 VERSIONS = ("9", "10")
 MAX_WAITING = 10_000  # frames kept for a client that doesn't read; then its connection is closed

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message as AsgiMessage
 
+from adapters.testing.serving import hang_up
 from bridge.playground.discord.errors import (
     ApiError,
     bad_json,
@@ -30,7 +31,6 @@ from bridge.playground.discord.files import MAX_REQUEST
 from bridge.playground.discord.limits import Bucket, too_many_requests
 from bridge.playground.discord.model import Call, Json, Upload
 from bridge.playground.discord.state import State
-from bridge.playground.serving import hang_up
 
 MAX_BODY = MAX_REQUEST + 2 * 1024 * 1024  # bytes: the files and what is around them
 MAX_FIELD = 1024 * 1024  # bytes of `payload_json`

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
-from bridge.playground.backends.base import Backend
-from bridge.playground.backends.faults import EVERY, Fault, cut, drop, refuse
+from adapters.testing.backends.base import Backend
+from adapters.testing.backends.faults import EVERY, Fault, cut, drop, refuse
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.page.views import CantDo
 from bridge.playground.slack import SlackWorld

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import httpx
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from bridge.playground.serving import hang_up
+from adapters.testing.serving import hang_up
 from bridge.playground.slack.errors import NotAnswered
 from bridge.playground.slack.values import Json
 

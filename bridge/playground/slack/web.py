@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from bridge.playground.serving import hang_up
+from adapters.testing.serving import hang_up
 from bridge.playground.slack.errors import SlackError, TooManyRequests
 from bridge.playground.slack.faults import DOWNLOAD, UPLOAD, Fault
 from bridge.playground.slack.limits import COMMERCIAL

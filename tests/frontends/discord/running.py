@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from adapters.testing.serving import serve
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.inbound import Address, Inbound
 from bridge.playground.discord import DiscordWorld, create_app
-from bridge.playground.serving import serve
 from bridge.turns.surface import Action
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ import pytest
 from discord.backoff import ExponentialBackoff
 from structlog.testing import capture_logs
 
+from adapters.testing.serving import serve
 from bridge.frontends.discord import app
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.playground.discord import DiscordWorld, Times, create_app
-from bridge.playground.serving import serve
 from bridge.turns.surface import ConfigurationError
 from tests.frontends.discord.running import (
     PATIENCE,

@@ -15,7 +15,7 @@ from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.reading import custom_id
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.discord.surface import MAX_TEXT, DiscordSurface
-from bridge.inbound import Address, RemoteFile, Said
+from bridge.inbound import Address, ContextMessage, RemoteFile
 from bridge.playground.discord import DiscordWorld, MessageFlag, Permission
 from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Throttled, Unreachable, Upload
 from tests.frontends.discord.running import MemoryInbox, connected, eventually
@@ -435,7 +435,9 @@ class TestContext:
         thread = await world.open_thread("ada", "general", "alone")
         await world.say("ada", thread, "hello")
         question = await world.say("ada", thread, f"{world.mention} why?")
-        assert await Asked(world, front, thread).surface.earlier(str(question)) == [Said("Ada Lovelace", "hello")]
+        assert await Asked(world, front, thread).surface.earlier(str(question)) == [
+            ContextMessage("Ada Lovelace", "hello")
+        ]
 
     async def test_a_question_in_a_channel_has_nothing_before_it(self, world: DiscordWorld, asked: Asked) -> None:
         assert await asked.surface.earlier(str(asked.message)) == []

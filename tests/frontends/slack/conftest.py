@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from pydantic import SecretStr
 
+from adapters.testing.serving import serve
 from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address
-from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld, create_app
 from bridge.turns.surface import PartKey
 from tests.frontends.slack.memory import MemoryInbox

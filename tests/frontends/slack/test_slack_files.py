@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
+from adapters.testing.serving import serve
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, RemoteFile
-from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld
 from bridge.turns.surface import PartKey, Refused, Throttled, Unreachable, Upload
 

@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from adapters.testing.serving import serve
 from bridge.frontends.slack import app as app_module
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
-from bridge.playground.serving import serve
 from bridge.playground.slack import SlackWorld, create_app
 from bridge.turns.surface import Button, ConfigurationError, PartKey
 from tests.frontends.slack.memory import MemoryInbox

@@ -30,7 +30,7 @@ STREAM_REFUSALS = (
 T = TypeVar("T")
 
 
-async def insist(call: Callable[[], Awaitable[T]]) -> T:
+async def retry(call: Callable[[], Awaitable[T]]) -> T:
     for _ in range(TRIES):
         try:
             return await call()
@@ -90,12 +90,12 @@ class Storm:
                 raise
 
         self._arm()
-        message_id, shown = await insist(attempt)
+        message_id, shown = await retry(attempt)
         self._known.add(message_id)
         return message_id, shown
 
     async def _edit(self, key: PartKey, message_id: str, text: str, shown: str | None, last: bool) -> None:
-        await insist(lambda: self._surface.edit(key, message_id, text, shown=shown, last=last))
+        await retry(lambda: self._surface.edit(key, message_id, text, shown=shown, last=last))
 
     def _arm(self) -> None:
         faults, dice = self._world.faults, self._dice

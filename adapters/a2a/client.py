@@ -1,0 +1,93 @@
+"""The official A2A client on top of the shared HTTP client, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import httpx
+from a2a.client import A2AClientError, ClientConfig
+from a2a.client.base_client import BaseClient
+from a2a.client.transports.base import ClientTransport
+from a2a.client.transports.jsonrpc import JsonRpcTransport
+from a2a.client.transports.rest import RestTransport
+from a2a.client.transports.tenant_decorator import TenantTransportDecorator
+from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
+from a2a.compat.v0_3.rest_transport import CompatRestTransport
+from a2a.types import AgentCard, AgentInterface
+from a2a.utils.errors import A2AError, ContentTypeNotSupportedError, TaskNotFoundError
+from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
+
+from adapters.base import NotFound, ProtocolError, Rejected
+from adapters.http.library import Reason, Refusal
+from adapters.http.wire import message_in
+from adapters.sentences import WRONG_TYPE
+
+JSONRPC, REST = "JSONRPC", "HTTP+JSON"
+_BINDINGS = (JSONRPC, REST)
+
+
+def interface_of(card: AgentCard) -> AgentInterface:
+    """Where and how the agent is spoken to: its first choice of the newest version. Raises `ProtocolError`."""
+    known = [interface for interface in card.supported_interfaces if interface.protocol_binding in _BINDINGS]
+    if not known:
+        offered = ", ".join(sorted({interface.protocol_binding for interface in card.supported_interfaces}))
+        raise ProtocolError(
+            f"a2a: the agent offers {offered or 'no interface'}, and none of {', '.join(_BINDINGS)}"
+        )
+    chosen: AgentInterface = min(known, key=is_old)
+    return chosen
+
+
+def connect(card: AgentCard, interface: AgentInterface, client: httpx.AsyncClient) -> BaseClient:
+    """A client for the agent. The library's own factory would set a header on the shared client for all adapters,
+    hence by hand."""
+    transport = _transport(card, interface, client)
+    if interface.tenant:
+        transport = TenantTransportDecorator(transport, interface.tenant)
+    return BaseClient(card, ClientConfig(polling=True), transport, [])
+
+
+def _transport(card: AgentCard, interface: AgentInterface, client: httpx.AsyncClient) -> ClientTransport:
+    if interface.protocol_binding == JSONRPC:
+        if is_old(interface):
+            return CompatJsonRpcTransport(client, card, interface.url, is_shared_httpx=True)
+        return JsonRpcTransport(client, card, interface.url, is_shared_httpx=True)
+    if is_old(interface):
+        return CompatRestTransport(client, card, interface.url, is_shared_httpx=True)
+    return RestTransport(client, card, interface.url, is_shared_httpx=True)
+
+
+def is_old(interface: AgentInterface) -> bool:
+    """Whether it speaks protocol 0.3."""
+    return interface.protocol_version.startswith("0.")
+
+
+def reason(error: Exception) -> Reason | None:
+    """What an exception of the library means."""
+    for cause in _causes(error):
+        if isinstance(cause, httpx.HTTPStatusError):
+            return Refusal(cause.response.status_code, cause.response.headers, _message(cause.response))
+        if isinstance(cause, httpx.HTTPError):
+            return cause
+    if isinstance(error, TaskNotFoundError):
+        return NotFound(str(error))
+    if isinstance(error, ContentTypeNotSupportedError):
+        return Rejected(str(error), sentence=WRONG_TYPE)
+    if isinstance(error, A2AClientError | ParseError | ValueError | KeyError | TypeError):
+        return ProtocolError(f"an answer that can't be read: {type(error).__name__} {error}")
+    if isinstance(error, A2AError):
+        return Rejected(f"{type(error).__name__} {error}")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return message_in(response.content)
+    except httpx.ResponseNotRead:
+        return ""

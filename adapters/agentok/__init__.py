@@ -1,0 +1,5 @@
+"""Agentok Studio."""
+
+from adapters.agentok.agent import Agentok
+
+__all__ = ["Agentok"]

@@ -1,0 +1,105 @@
+"""What both ways of the package share: settings, the official client, its errors, files in a request."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Literal, Self, cast
+
+import httpx
+import openai
+from pydantic import Field, SecretStr, model_validator
+
+from adapters.base import AgentSettings, Attachment, NotFound, ProtocolError, Rejected
+from adapters.http import service as http
+from adapters.http.library import Library, Reason, Refusal
+from adapters.http.outgoing import inline
+from adapters.http.sse import EventDecoder
+from adapters.text import safe_name
+
+MAX_EVENT = 32 * 2**20  # characters; the event that ends a response holds the images it made
+_TEXTUAL = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
+_GONE = {"previous_response_not_found", "conversation_not_found"}
+_LACKS = {404, 405, 501}  # how servers refuse a path of the API that they don't have
+
+
+class OpenAISettings(AgentSettings):
+    base_url: str = "https://api.openai.com/v1"
+    api_key: SecretStr  # any text for a local server that wants none
+    model: str
+    api: Literal["responses", "chat"] = "responses"
+    instructions: str | None = None
+    # Responses only: what the server runs by itself
+    tools: tuple[Literal["web_search", "code_interpreter", "image_generation"], ...] = ()
+    # Responses only: the answer goes on while nobody listens; off for a server that refuses it
+    background: bool = True
+    # Chat only: earlier exchanges that go along with a question
+    remembers: int = Field(default=50, ge=0, le=1_000)
+
+    @model_validator(mode="after")
+    def _tools_need_responses(self) -> Self:
+        if self.tools and self.api == "chat":
+            raise ValueError('tools need api = "responses"')
+        return self
+
+
+def create(settings: OpenAISettings, client: httpx.AsyncClient) -> tuple[openai.AsyncOpenAI, Library]:
+    """The official client on top of the shared one, without repeats of its own, and what repeats instead."""
+    api = openai.AsyncOpenAI(
+        api_key=settings.api_key.get_secret_value().strip(),
+        base_url=settings.base_url,
+        max_retries=0,
+        timeout=cast(Any, httpx.Timeout(http.READ_TIMEOUT, connect=http.CONNECT_TIMEOUT, pool=http.POOL_TIMEOUT)),
+        http_client=cast(Any, client),  # typed for httpx2, which it prefers; it takes httpx as well
+    )
+    return api, Library("openai", settings.api_key, reason)
+
+
+async def open_stream(
+    stack: AsyncExitStack,
+    library: Library,
+    what: str,
+    send: Callable[[], AbstractAsyncContextManager[Any]],
+    *,
+    once: bool,
+) -> http.Stream:
+    """The events of an answer. The library's own reader knows no bound and takes any content type for events."""
+    response = await library.call(what, lambda: stack.enter_async_context(send()), once=once)
+    return http.Stream(response.http_response, f"openai {what}", EventDecoder(max_event=MAX_EVENT), once=once)
+
+
+def reason(error: Exception) -> Reason | None:
+    """What an exception of the library means."""
+    if isinstance(error, openai.APIStatusError):
+        if error.code in _GONE or error.status_code in _LACKS:
+            return NotFound(f"{error.status_code} {error.message}")
+        return Refusal(error.status_code, error.response.headers, error.message)
+    if isinstance(error, openai.APIConnectionError) and isinstance(error.__cause__, httpx.HTTPError):
+        return error.__cause__
+    if isinstance(error, openai.APIError):  # an error inside a stream
+        return Rejected(f"{error.code} {error.message}")
+    if isinstance(error, ValueError):  # not JSON, or of another shape
+        return ProtocolError(f"an answer that can't be read: {error}")
+    return None
+
+
+def is_text(attachment: Attachment) -> bool:
+    return attachment.media_type.startswith("text/") or attachment.media_type in _TEXTUAL
+
+
+def is_image(attachment: Attachment) -> bool:
+    return attachment.media_type.startswith("image/")
+
+
+def as_text(attachment: Attachment) -> str:
+    """A text file as a fenced block of the question."""
+    text = inline(attachment).decode(errors="replace").removeprefix("\ufeff")
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"File `{safe_name(attachment.name)}`:\n{fence}\n{text}\n{fence}"
+
+
+def as_data_url(attachment: Attachment) -> str:
+    return f"data:{attachment.media_type};base64,{base64.b64encode(inline(attachment)).decode()}"

@@ -1,0 +1,214 @@
+"""A simulated Agentok Studio: chats, runs that may ask a person, message rows in no order.
+
+`form` says which server it is. "doc" is that of the guide: no prefix, chats of flows, and plain rows. "seen" is
+the one that was observed: everything under /v1, chats of projects or templates, control rows, an echo, tool rows
+and a summary, and no DELETE. Both hold the POST that asks until the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from adapters.testing.backends.base import Backend, Run
+from adapters.testing.backends.brain import Plan
+
+Form = Literal["doc", "seen"]
+
+SOURCE = 12  # the flow's, the project's and the template's id
+LOOK = 0.005  # seconds between two looks of a held request at its run
+FAILURE = "openai.AuthenticationError: Traceback (most recent call last)"
+WAITING = "wait_for_human_input"
+
+
+@dataclass
+class Chat:
+    id: int
+    made: dict[str, Any]
+    status: str | None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    run: Run | None = None
+    ended: bool = True  # the end of the run is written down
+
+    @property
+    def live(self) -> bool:
+        """Whether a run is at work or waits."""
+        return self.run is not None and not self.ended
+
+
+class AgentokBackend(Backend):
+    """`may_start`: while it is clear, a question is written down and its run doesn't begin. `crashes`: it never
+    will, the POST fails. `answers`: what runs got by /input."""
+
+    def __init__(self, *, form: Form = "seen", **options: Any) -> None:
+        self.form: Form = form
+        super().__init__(**options)
+        self.may_start = asyncio.Event()
+        self.may_start.set()
+        self.crashes = False
+        self.answers: list[str] = []
+        self._chats: dict[int, Chat] = {}
+        self._ids = itertools.count(1)
+
+    def routes(self) -> list[Route]:
+        chats = "/v1/chats" if self.form == "seen" else "/chats"
+        chat = f"{chats}/{{id:int}}"
+        routes = [
+            self.operation("create", chats, self._create, "POST"),
+            self.operation("list", chats, self._list),
+            self.operation("status", chat, self._status),
+            self.operation("messages", f"{chat}/messages", self._messages),
+            self.operation("question", f"{chat}/messages", self._question, "POST"),
+            self.operation("input", f"{chat}/input", self._input, "POST"),
+            self.operation("abort", f"{chat}/abort", self._abort, "POST"),
+        ]
+        return routes if self.form == "seen" else [*routes, self.operation("delete", chat, self._delete, "DELETE")]
+
+    def authorized(self, request: Request) -> bool:
+        if "authorization" in request.headers and "x-api-key" not in request.headers:
+            raise HTTPException(500, "Internal Server Error")
+        return request.headers.get("x-api-key") == self.key
+
+    def refusal(self, status: int, message: str) -> Response:
+        if status == 500:
+            return PlainTextResponse(message, 500)
+        return JSONResponse({"detail": message}, status)
+
+    def forget_runs(self) -> None:
+        """What a restart of the server does: the runs are gone, their chats keep their status."""
+        for chat in self._chats.values():
+            chat.run, chat.ended = None, True
+
+    async def _create(self, request: Request) -> Response:
+        body = await self.body(request)
+        kinds = ("project", "template") if self.form == "seen" else ("flow",)
+        kind = body.get("from_type")
+        if kind not in kinds or not isinstance(body.get("name"), str):
+            raise HTTPException(422, f"from_type must be one of {kinds}, name a string")
+        source = body.get(f"from_{kind}")
+        if self.form == "seen" and not (isinstance(source, int) and isinstance(body.get("user_id"), str)):
+            raise HTTPException(422, "the source must be an integer, user_id a string")
+        if str(source) != str(SOURCE):
+            raise HTTPException(400, "Failed to create chat")
+        made = {"name": body["name"], "from_type": kind, f"from_{kind}": source}
+        chat = Chat(next(self._ids), made, None if self.form == "seen" else "ready")
+        self._chats[chat.id] = chat
+        return JSONResponse(self._shown(chat))
+
+    async def _list(self, _: Request) -> Response:
+        return JSONResponse([self._shown(chat) for chat in self._chats.values()])
+
+    async def _status(self, request: Request) -> Response:
+        return JSONResponse(self._shown(self._chat(request)))
+
+    async def _messages(self, request: Request) -> Response:
+        chat = self._chat(request)
+        self._settle(chat)
+        return JSONResponse([*chat.rows[1::2], *chat.rows[::2]])
+
+    async def _question(self, request: Request) -> Response:
+        chat = self._chat(request)
+        text = await self._text(request)
+        if chat.status == WAITING and chat.live:
+            self.violations.append(f"{chat.id}: asked {text!r} while a person's answer was awaited")
+        if chat.live:
+            self._end(chat, "aborted", "TERMINATED")
+        self._write(chat, "user", text)
+        if self.crashes:
+            raise HTTPException(500, "Internal Server Error")
+        await self.may_start.wait()
+        chat.run = run = self.begin(str(chat.id), text, [], list(chat.questions))
+        chat.questions.append(text)
+        chat.ended, chat.status = False, "running"
+        self._control(chat, "RUNNING")
+        if self.form == "seen":
+            self._write(chat, "assistant", f'"{text}"', sender="User", receiver="Assistant")
+            call = {"tool_info": {"type": "suggested_tool_call", "tool": "calendar"}}
+            self._write(chat, "assistant", "calendar.today()", metadata=call)
+        if run.plan.asks:
+            self._write(chat, "assistant", f"__STATUS_WAIT_FOR_HUMAN_INPUT__ {run.plan.asks}")
+            chat.status = WAITING
+        number = len(chat.questions)
+        while chat.live and len(chat.questions) == number:
+            await asyncio.sleep(LOOK)
+            self._settle(chat)
+        return JSONResponse(None)
+
+    async def _input(self, request: Request) -> Response:
+        chat = self._chat(request)
+        text = await self._text(request)
+        self._write(chat, "user", text)
+        if not chat.live or chat.run is None:
+            return JSONResponse({"error": f"No assistant found with that chat ID. {chat.id}"})
+        if chat.status != WAITING:
+            self.violations.append(f"{chat.id}: input {text!r} that nobody waited for")
+        self.answers.append(text)
+        self._control(chat, "RECEIVED_HUMAN_INPUT")
+        plan = Plan(f"{chat.run.plan.text}\n\nYou said: “{text}”.", fails=chat.run.plan.fails)
+        chat.run = self._runs[str(chat.id)] = Run(plan, self.pace, held=self.hold)
+        chat.status = "running"
+        return JSONResponse({"detail": "Input sent to assistant."})
+
+    async def _abort(self, request: Request) -> Response:
+        chat = self._chat(request)
+        self._settle(chat)
+        if not chat.live:
+            return JSONResponse({"error": f"No assistant found with that chat ID. {chat.id}"})
+        self._end(chat, "aborted", "TERMINATED")
+        return JSONResponse({"detail": f"Assistant for chat {chat.id} terminated gracefully."})
+
+    async def _delete(self, request: Request) -> Response:
+        del self._chats[self._chat(request).id]
+        return JSONResponse({"message": "Chat deleted"})
+
+    async def _text(self, request: Request) -> str:
+        body = await self.body(request)
+        wanted = body.get("content" if self.form == "seen" else "message")
+        if not isinstance(wanted, str) or (self.form == "seen" and body.get("type") not in {"user", "assistant"}):
+            raise HTTPException(422, "Field required")
+        return wanted
+
+    def _chat(self, request: Request) -> Chat:
+        chat = self._chats.get(request.path_params["id"])
+        if chat is None:
+            raise HTTPException(404, "Chat not found")
+        return chat
+
+    def _shown(self, chat: Chat) -> dict[str, Any]:
+        self._settle(chat)
+        made_at = f"2026-11-20T12:00:00.{chat.id:06}Z"
+        return {"id": chat.id, **chat.made, "status": chat.status, "created_at": made_at, "updated_at": made_at}
+
+    def _settle(self, chat: Chat) -> None:
+        """Write down the end of a run that is over."""
+        run = chat.run
+        if run is None or chat.ended or chat.status == WAITING or not run.over:
+            return
+        if run.plan.fails:
+            self._end(chat, "failed" if self.form == "seen" else "error", f"1: {FAILURE}")
+            return
+        self._write(chat, "assistant", run.plan.text, sender="Assistant", receiver="User")
+        if self.form == "seen":
+            self._write(chat, "summary", run.plan.text)
+        self._end(chat, "completed", "DONE")
+
+    def _end(self, chat: Chat, status: str, word: str) -> None:
+        if chat.run is not None:
+            chat.run.aborted = True
+        chat.ended, chat.status = True, status
+        self._control(chat, "COMPLETED", word)
+
+    def _control(self, chat: Chat, word: str, rest: str = "") -> None:
+        if self.form == "seen":
+            self._write(chat, "assistant", f"__STATUS_{word}__ {rest}".rstrip())
+
+    def _write(self, chat: Chat, kind: str, content: str, **more: Any) -> None:
+        chat.rows.append({"id": next(self._ids), "chat_id": chat.id, "type": kind, "content": content, **more})
