@@ -144,11 +144,13 @@ class Done:
     """The answer is complete; the last event.
 
     `text` is the whole answer, where the backend's final word may differ from the deltas that were streamed;
-    None where the deltas are the answer.
+    None where the deltas are the answer. `note` is a sentence for people that is shown below the answer and is no
+    part of it, e.g. that the answer was cut off.
     """
 
     text: str | None = None
     usage: Usage | None = None
+    note: str = ""
 
 
 Event = Checkpoint | Text | Status | File | Table | InputRequest | Done
@@ -317,6 +319,15 @@ class Stateless(Protocol):
     """The backend keeps nothing: `Message.history` must carry the earlier exchanges, at most `remembers`."""
 
     remembers: int
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """Whether the settings can work can be found out without asking anything."""
+
+    async def check(self) -> str:
+        """One line on what was confirmed, for `doctor`. Raises an `AgentError` whose detail says what is wrong."""
+        ...
 
 
 @runtime_checkable
