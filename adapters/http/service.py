@@ -18,10 +18,13 @@ import httpx
 from httpx_sse import ServerSentEvent
 from pydantic import SecretStr
 
-from adapters.base import Attachment, AuthenticationFailed, ProtocolError, Rejected
+from adapters.base import Attachment, AuthenticationFailed, ProtocolError, Rejected, Unavailable
+from adapters.http.addresses import led, origin
+from adapters.http.bounds import BOUND, CODINGS
 from adapters.http.failures import Failed, broken, refused, tries, unanswered
 from adapters.http.outgoing import opened
 from adapters.http.sse import EventDecoder, EventTooLong
+from adapters.http.transport import Client
 from adapters.http.wire import message_in
 from adapters.sentences import FILE_TOO_LARGE
 from adapters.text import one_line, safe_name, scrub
@@ -49,7 +52,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 def create_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """The client that all adapters share: it keeps connections alive, follows no redirect by itself and takes no
     cookies, so that two agents on one host stay strangers. Close it when the last adapter is done."""
-    return httpx.AsyncClient(
+    return Client(
         timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT),
         limits=httpx.Limits(
             max_connections=MAX_CONNECTIONS,
@@ -57,7 +60,7 @@ def create_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx
             keepalive_expiry=KEEP_ALIVE,
         ),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        headers={"User-Agent": "threadbridge"},
+        headers={"User-Agent": "threadbridge", "Accept-Encoding": CODINGS},
         follow_redirects=False,
         transport=transport,
     )
@@ -139,7 +142,8 @@ class Stream:
 class Service:
     """A backend at its address. `path` begins with a slash; ids in it go through `segment`.
 
-    `secret` is what must never stand in a detail: the key that `headers` carry.
+    `secret` is what must never stand in a detail: the key that `headers` carry. `file_origins`: where a download
+    may be redirected to although it is no public address.
     """
 
     def __init__(
@@ -150,8 +154,10 @@ class Service:
         name: str,
         headers: Mapping[str, str],
         secret: SecretStr | None = None,
+        file_origins: Collection[str] = (),
     ) -> None:
         self.name = name
+        self._file_origins = file_origins
         self._client = client
         self._base = base_url.rstrip("/")
         self._headers = dict(headers)
@@ -318,14 +324,17 @@ class Service:
                 data=data,
                 headers={**own, **(headers or {}), **self._headers},
                 timeout=limits,
+                extensions={BOUND: None},  # whoever reads it counts
             )
         except httpx.InvalidURL as error:
             raise Failed(ProtocolError(f"{call.name}: not a valid address")) from error
         response = await self._send(stack, call, request)
+        place = request.url
         for _ in range(MAX_REDIRECTS):
             if response.status_code not in _REDIRECTS or call.method != "GET":
                 break
-            request = self._redirected(call, request, response, elsewhere)
+            place = self._target(call, place, response)
+            request = await self._redirected(call, request, place, elsewhere)
             await response.aclose()
             response = await self._send(stack, call, request)
         if response.is_success or response.status_code in call.accept:
@@ -346,15 +355,17 @@ class Service:
         stack.push_async_callback(response.aclose)
         return response
 
-    def _redirected(
-        self, call: _Call, request: httpx.Request, response: httpx.Response, elsewhere: bool
-    ) -> httpx.Request:
+    def _target(self, call: _Call, place: httpx.URL, response: httpx.Response) -> httpx.URL:
         try:
-            target = request.url.join(response.headers.get("location", ""))
+            return place.join(response.headers.get("location", ""))
         except httpx.InvalidURL as error:
             raise Failed(ProtocolError(f"{call.name}: a redirect to no valid address")) from error
+
+    async def _redirected(
+        self, call: _Call, request: httpx.Request, target: httpx.URL, elsewhere: bool
+    ) -> httpx.Request:
         home = httpx.URL(self._base)
-        if _origin(target) == _origin(home):
+        if origin(target) == origin(home):
             return self._client.build_request(
                 "GET",
                 target,
@@ -365,7 +376,13 @@ class Service:
         place = one_line(f"{target.scheme}://{target.netloc.decode('ascii', 'replace').rpartition('@')[2]}", 100)
         if not elsewhere or target.scheme not in {"https", home.scheme}:
             raise Failed(ProtocolError(f"{call.name}: a redirect to {place}, which isn't followed"))
-        return self._client.build_request("GET", target, extensions=request.extensions)
+        try:
+            way, headers, extensions = await led(target, self._file_origins)
+        except (ProtocolError, Unavailable) as error:
+            raise Failed(type(error)(f"{call.name}: a redirect to {place}: {error}")) from error
+        return self._client.build_request(
+            "GET", way, headers=headers, extensions={**request.extensions, **extensions}
+        )
 
     def _unanswered(self, call: _Call, error: httpx.HTTPError) -> Failed:
         return unanswered(error, self._clean(f"{call.name}: {type(error).__name__} {error}"), once=call.once)
@@ -405,10 +422,6 @@ def _part(stack: AsyncExitStack, attachment: Attachment) -> tuple[str, IO[bytes]
 
 def _media_type(response: httpx.Response) -> str:
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _without_host(request: httpx.Request) -> list[tuple[str, str]]:
