@@ -37,10 +37,10 @@ from adapters.base import (
     Uncertain,
     Usage,
 )
-from adapters.http.failures import NOT_TAKEN
+from adapters.http.failures import NOT_TAKEN, ServerFailed
 from adapters.http.service import ANSWER_TIMEOUT, Service, segment
 from adapters.http.wire import retry_after
-from adapters.sentences import FAILED, LOST, NO_FILES, SILENT
+from adapters.sentences import LOST, MISCONFIGURED, NO_FILES, SILENT
 from adapters.text import ThinkFilter, one_line
 
 PATIENCE = 20.0  # seconds to wait for the hour's budget of requests to be renewed; more is said to the caller
@@ -82,13 +82,11 @@ def failure(error: Any, secret: str = "") -> AgentError:
     name = str(told.get("name") or "")
     detail = one_line(f"fifthelement: {name} {told.get('message') or ''}")
     detail = detail.replace(secret, "***") if secret else detail
-    for word, kind in _KINDS.items():
-        if word in name.lower().replace("_", "").replace(" ", ""):
-            return kind(detail)
-    failed = "internal" in name.lower()
-    return Rejected(detail, sentence=FAILED if failed else None)
+    plain = name.lower().replace("_", "").replace(" ", "")
+    return next((kind(detail) for word, kind in _KINDS.items() if word in plain), ServerFailed(detail))
 
 
+# What the words in a name mean. Of any other failure nobody can tell what became of the question.
 _KINDS: dict[str, type[AgentError]] = {
     "auth": AuthenticationFailed,
     "forbidden": AuthenticationFailed,
@@ -96,6 +94,9 @@ _KINDS: dict[str, type[AgentError]] = {
     "ratelimit": RateLimited,
     "toomany": RateLimited,
     "unavailable": Unavailable,
+    "badrequest": Rejected,
+    "invalid": Rejected,
+    "validation": Rejected,
 }
 
 
@@ -252,6 +253,10 @@ class FifthElement:
                 self._budget.spent(error.retry_after)
             if not answer.text:
                 yield Checkpoint(conversation, {"step": "begin"})
+            raise
+        except NotFound as error:
+            if conversation is None:  # so it is the agent that there is not
+                raise NotFound(str(error), sentence=MISCONFIGURED) from error
             raise
         if not answer.text.strip():
             raise ProtocolError("fifthelement: an empty answer", sentence=SILENT)

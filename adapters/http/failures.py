@@ -42,6 +42,8 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 class ServerFailed(Uncertain):
     """500 for a request that starts work: the backend had it and failed on it, and may have kept it."""
 
+    sentence = "The agent ran into an error, and may or may not have worked on your message."
+
 
 class Failed(Exception):
     """One try failed. `again`: whether another may follow, or after how many seconds."""
