@@ -9,6 +9,8 @@ MAX_NAME = 120  # characters of a file name; both platforms and all file systems
 MAX_DETAIL = 300  # characters of a backend's own words in a log line
 
 _OPEN, _CLOSE = "<think>", "</think>"
+_LETTERS = (_OPEN, _CLOSE)  # what is looked for outside of thoughts, and within
+_TAGS = tuple(re.compile(tag, re.IGNORECASE | re.ASCII) for tag in _LETTERS)
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
@@ -27,25 +29,23 @@ class ThinkFilter:
         self._trim = False
 
     def feed(self, delta: str) -> str:
-        self._held += delta
+        if not (self._held or self._thinking or "<" in delta):
+            return self._show(delta)
+        text, at = self._held + delta, 0
         shown: list[str] = []
-        while True:
-            tag = _CLOSE if self._thinking else _OPEN
-            at = self._held.lower().find(tag)
-            if at < 0:
-                break
-            before, self._held = self._held[:at], self._held[at + len(tag) :]
+        while found := _TAGS[self._thinking].search(text, at):
+            before, at = text[at : found.start()], found.end()
             if self._thinking:
                 self._thinking, self._trim = False, not self._last
             elif (before or self._last).endswith("`"):
-                shown.append(self._show(before + tag))
+                shown.append(self._show(before + found[0]))
             else:
                 shown.append(self._show(before))
                 self._thinking = True
-        keep = _overlap(self._held.lower(), _CLOSE if self._thinking else _OPEN)
-        ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        ready = max(at, len(text) - _overlap(text[at:][-len(_CLOSE) :].lower(), _LETTERS[self._thinking]))
+        self._held = text[ready:]
         if not self._thinking:
-            shown.append(self._show(ready))
+            shown.append(self._show(text[at:ready]))
         return "".join(shown)
 
     def end(self) -> str:

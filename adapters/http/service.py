@@ -6,9 +6,11 @@ may be repeated, and when nobody can tell what became of a request, is in `adapt
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import IO, Any
@@ -45,6 +47,7 @@ MAX_ERROR = 64 * 2**10  # bytes read of an error's body
 MAX_DOWNLOAD = 2**30  # bytes; Slack takes 1 GB, Discord less
 CHUNK = 64 * 2**10  # bytes
 MAX_REDIRECTS = 5
+LINGER = 0.03  # seconds that a stream gets to end after its last event
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -108,7 +111,7 @@ class Stream:
         self._decoder = decoder
         self._once = once
         self._chunks = response.aiter_bytes()
-        self._ready: list[ServerSentEvent] = []
+        self._ready: deque[ServerSentEvent] = deque()
         self._ended = False
 
     async def json(self) -> Any:
@@ -119,6 +122,15 @@ class Stream:
             raise unanswered(error, f"{self._called}: {type(error).__name__}", once=self._once).error from error
         return Reply(self._response.status_code, self.headers, content, self._called).json()
 
+    async def finish(self) -> None:
+        """Read what little may follow the last event that matters, so that the connection can be used again."""
+        if self.is_json or self._ended:
+            return
+        with suppress(httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(LINGER):
+                async for _ in self._chunks:
+                    pass
+
     def __aiter__(self) -> Stream:
         return self
 
@@ -126,17 +138,17 @@ class Stream:
         try:
             while not self._ready and not self._ended:
                 try:
-                    self._ready = self._decoder.feed(await anext(self._chunks))
+                    self._ready.extend(self._decoder.feed(await anext(self._chunks)))
                 except StopAsyncIteration:
                     self._ended = True
-                    self._ready = self._decoder.end()
+                    self._ready.extend(self._decoder.end())
         except EventTooLong as error:
             raise ProtocolError(f"{self._called}: {error}") from error
         except httpx.HTTPError as error:
             raise broken(error, self._called) from error
         if not self._ready:
             raise StopAsyncIteration
-        return self._ready.pop(0)
+        return self._ready.popleft()
 
 
 class Service:
@@ -258,7 +270,9 @@ class Service:
             kind = _media_type(response)
             if kind not in {"text/event-stream", "application/json"} and not kind.endswith("+json"):
                 raise ProtocolError(f"{call.name}: {kind or 'no content type'} instead of events")
-            yield Stream(response, call.name, EventDecoder(unseparated=unseparated), once=once)
+            stream = Stream(response, call.name, EventDecoder(unseparated=unseparated), once=once)
+            yield stream
+            await stream.finish()
 
     async def _whole(
         self,

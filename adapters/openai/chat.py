@@ -84,6 +84,7 @@ class ChatCompletions:
                     async with aclosing(_streamed(stream)) as events:
                         async for event in events:
                             yield event
+                    await stream.finish()
             except (Unavailable, TimedOut) as error:
                 raise Uncertain(str(error), sentence=LOST) from error
 

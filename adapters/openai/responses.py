@@ -253,11 +253,12 @@ class Responses:
                     return
                 async for sent in stream:
                     if sent.data.strip() == "[DONE]":
-                        return
+                        break
                     for event in reader.feed(parse(sent.data)):
                         yield event
                     if reader.final:
-                        return
+                        break
+                await stream.finish()
 
     async def _followed(self, reader: Reader) -> AsyncGenerator[Event]:
         """What is still to come of an answer, until it is over: from new streams, else by polling."""

@@ -30,6 +30,17 @@ def test_thoughts_are_not_shown(text: str, shown: str) -> None:
     assert "".join(letters.feed(c) for c in text) + letters.end() == shown
 
 
+@pytest.mark.parametrize("piece", ["<think>a</think>", "`<think>", "<think>", "<", "İ<think>x</think>"])
+def test_many_tags_cost_no_more_than_their_letters(piece: str) -> None:
+    """Were the rest looked through at each of them, this would take minutes."""
+    shown = without_thoughts(piece * 300_000)
+    assert len(shown) in {0, 300_000 * len(piece), 300_000}
+
+
+def test_letters_that_change_their_length_move_no_tag() -> None:
+    assert without_thoughts("İİİ<think>İ</think>b") == "İİİb"
+
+
 def test_only_the_beginning_of_a_tag_is_held_back() -> None:
     thoughts = ThinkFilter()
     assert thoughts.feed("a <th") == "a "

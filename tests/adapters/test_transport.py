@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
-from adapters.http.service import create_client, segment
+from adapters.http.service import Service, create_client, segment
 from adapters.http.transport import Transport
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -257,3 +257,31 @@ async def test_the_environments_proxies_are_used(monkeypatch: pytest.MonkeyPatch
             with pytest.raises(httpx.RemoteProtocolError):
                 await http.get(direct)
     assert lines == ["GET http://agents.example/x HTTP/1.1"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_stream_whose_last_event_came_gives_its_connection_back_if_it_ends(ends: bool) -> None:
+    connections = 0
+    events = b"data: a\n\ndata: [DONE]\n\n"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            await head(reader)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            writer.write(f"{len(events):x}\r\n".encode() + events + b"\r\n")
+            await writer.drain()
+            if ends:
+                await asyncio.sleep(0)
+                writer.write(b"0\r\n\r\n")
+
+    async with served(talk) as url, client() as http:
+        service = Service(http, url, name="test", headers={})
+        for _ in range(3):
+            async with service.stream("/s", method="GET") as stream:
+                assert (await anext(stream)).data == "a"
+                assert (await anext(stream)).data == "[DONE]"
+    assert connections == (1 if ends else 3)
