@@ -56,6 +56,7 @@ from adapters.http.failures import NOT_TAKEN
 from adapters.http.library import Library
 from adapters.http.outgoing import inline
 from adapters.http.polling import poll
+from adapters.http.secret import Headers
 from adapters.sentences import MISCONFIGURED
 from adapters.text import one_line, safe_name, scrub
 
@@ -93,7 +94,7 @@ class A2A:
         self._library = Library("a2a", settings.api_key, reason)
         self._connecting = asyncio.Lock()
         self._connected: tuple[BaseClient, AgentCard] | None = None
-        self._headers: dict[str, str] = {}  # of every request to the agent
+        self._headers = Headers()  # of every request to the agent
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -362,7 +363,7 @@ class A2A:
                 elif self._settings.api_key and origin(interface.url) != origin(self._settings.base_url):
                     raise ProtocolError("a2a: the agent card leads to another origin; `endpoint` would allow it")
                 version = {} if is_old(interface) else {"A2A-Version": _VERSION}  # older clients add their own
-                self._headers = {**self._credentials(), **version}
+                self._headers = Headers({**self._credentials(), **version})
                 self._connected = connect(card, interface, self._http), card
             return self._connected
 

@@ -25,6 +25,7 @@ from adapters.http.addresses import led, origin
 from adapters.http.bounds import BOUND, CODINGS
 from adapters.http.failures import Failed, broken, refused, tries, unanswered
 from adapters.http.outgoing import opened
+from adapters.http.secret import Headers, without
 from adapters.http.sse import EventDecoder, EventTooLong
 from adapters.http.transport import Client
 from adapters.http.wire import message_in
@@ -172,8 +173,8 @@ class Service:
         self._file_origins = file_origins
         self._client = client
         self._base = base_url.rstrip("/")
-        self._headers = dict(headers)
-        self._secret = secret.get_secret_value().strip() if secret else ""
+        self._headers = Headers(headers)
+        self._secret = secret
 
     async def get_json(self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None) -> Any:
         reply = await self.request("GET", path, params=params, json=json)
@@ -402,7 +403,7 @@ class Service:
         return unanswered(error, self._clean(f"{call.name}: {type(error).__name__} {error}"), once=call.once)
 
     def _clean(self, text: str) -> str:
-        return one_line(text.replace(self._secret, "***") if self._secret else text)
+        return one_line(without(text, self._secret))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from httpx_sse import ServerSentEvent
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from adapters.base import (
     AgentError,
@@ -178,7 +179,7 @@ def test_the_error_of_an_envelope(error: object, kind: type[AgentError]) -> None
 def test_an_error_does_not_quote_the_key() -> None:
     body = {"data": None, "error": {"name": "UnauthorizedError", "message": "The key sk_secret is wrong"}}
     with pytest.raises(AuthenticationFailed, match="is wrong") as caught:
-        AnswerReader(secret="sk_secret").whole(body)
+        AnswerReader(secret=SecretStr("sk_secret")).whole(body)
     assert "sk_secret" not in f"{caught.value!r} {caught.value.sentence}"
 
 
