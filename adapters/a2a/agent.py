@@ -270,6 +270,9 @@ class A2A:
                     raise broken from error
                 for event in reader.feed(update):
                     yield event
+            with suppress(Exception):  # what little may follow, so that the connection can be used again
+                async with asyncio.timeout(http.LINGER):
+                    await anext(updates)
 
     async def _begun(self, what: str, begin: Callable[[], Awaitable[T]], *, once: bool) -> T:
         if once:

@@ -8,7 +8,6 @@ import httpx
 from a2a.client import A2AClientError, ClientConfig
 from a2a.client.base_client import BaseClient
 from a2a.client.transports.base import ClientTransport
-from a2a.client.transports.jsonrpc import JsonRpcTransport
 from a2a.client.transports.rest import RestTransport
 from a2a.client.transports.tenant_decorator import TenantTransportDecorator
 from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
@@ -17,6 +16,7 @@ from a2a.types import AgentCard, AgentInterface
 from a2a.utils.errors import A2AError, ContentTypeNotSupportedError, InternalError, TaskNotFoundError
 from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 
+from adapters.a2a.streaming import StreamedJsonRpc
 from adapters.base import NotFound, ProtocolError, Rejected
 from adapters.http.library import Reason, Refusal
 from adapters.http.wire import message_in
@@ -55,7 +55,7 @@ def _transport(card: AgentCard, interface: AgentInterface, client: httpx.AsyncCl
     if interface.protocol_binding == JSONRPC:
         if is_old(interface):
             return CompatJsonRpcTransport(client, card, interface.url, is_shared_httpx=True)
-        return JsonRpcTransport(client, card, interface.url, is_shared_httpx=True)
+        return StreamedJsonRpc(client, card, interface.url, is_shared_httpx=True)
     if is_old(interface):
         return CompatRestTransport(client, card, interface.url, is_shared_httpx=True)
     return RestTransport(client, card, interface.url, is_shared_httpx=True)

@@ -106,7 +106,7 @@ class Stream:
 
     def __init__(self, response: httpx.Response, called: str, decoder: EventDecoder, *, once: bool) -> None:
         self.headers = response.headers
-        self.is_json = _media_type(response) != "text/event-stream"
+        self.is_json = media_type(response) != "text/event-stream"
         self._response = response
         self._called = called
         self._decoder = decoder
@@ -268,7 +268,7 @@ class Service:
                 return await self._open(stack, call, json=json, headers=headers, timeout=timeout)
 
             response = await tries(send)
-            kind = _media_type(response)
+            kind = media_type(response)
             if kind not in {"text/event-stream", "application/json"} and not kind.endswith("+json"):
                 raise ProtocolError(f"{call.name}: {kind or 'no content type'} instead of events")
             stream = Stream(response, call.name, EventDecoder(unseparated=unseparated), once=once)
@@ -435,7 +435,8 @@ def _part(stack: AsyncExitStack, attachment: Attachment) -> tuple[str, IO[bytes]
     return safe_name(attachment.name), file, attachment.media_type or "application/octet-stream"
 
 
-def _media_type(response: httpx.Response) -> str:
+def media_type(response: httpx.Response) -> str:
+    """Without its parameters; empty if there is none."""
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from a2a.types import StreamResponse
+from a2a.utils.proto_utils import parse_lenient
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
 from adapters.a2a.agent import A2A, A2ASettings
 from adapters.a2a.reader import Reader
+from adapters.a2a.streaming import text_update
 from adapters.base import (
     AuthenticationFailed,
     Checkpoint,
@@ -457,6 +459,48 @@ async def test_a_task_that_waits_asks(state: str) -> None:
     waiting: dict[str, Scalar] = {"step": "waiting", "task": "t1", "seen": 1, "before": 0, "asked": ""}
     last = heard.checkpoints[-1]
     assert last == Checkpoint("c1", {**waiting, "question": last.data["question"]})
+
+
+UPDATE: dict[str, Any] = {"taskId": "t", "contextId": "c", "append": True, "lastChunk": True}
+
+
+@pytest.mark.parametrize(
+    ("artifact", "more", "quick"),
+    [
+        ({"artifactId": "a", "name": "n", "parts": [{"text": "x"}, {"text": ""}]}, {}, True),
+        ({"artifactId": "a", "parts": []}, {}, True),
+        ({"artifactId": "a", "parts": [{"text": "x"}]}, {"append": None}, True),
+        ({"artifactId": "a", "parts": [{"data": {"b": 1}}]}, {}, False),
+        ({"artifactId": "a", "parts": [{"text": "x", "metadata": {"b": 1}}]}, {}, False),
+        ({"artifactId": "a", "parts": [{"text": "x"}], "description": "d"}, {}, False),
+        ({"artifactId": "a", "parts": [{"text": "x"}]}, {"metadata": {"b": 1}}, False),
+        ({"artifactId": "a", "parts": [{"text": "x"}]}, {"future": 1}, False),
+    ],
+)
+def test_the_short_way_to_read_an_update_reads_the_same(
+    artifact: dict[str, Any], more: dict[str, Any], quick: bool
+) -> None:
+    result = {"artifactUpdate": {**UPDATE, "artifact": artifact, **more}}
+    read = text_update(result)
+    assert (read is not None) == quick
+    assert read is None or read == parse_lenient(result, StreamResponse())
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        [],
+        {"task": {}},
+        {"artifactUpdate": None},
+        {"artifactUpdate": {"artifact": 3}},
+        {"artifactUpdate": {"artifact": {"parts": "x"}}},
+        {"artifactUpdate": {"artifact": {"parts": [{"text": 3}]}}},
+        {"artifactUpdate": {"taskId": 3, "artifact": {"parts": []}}},
+    ],
+)
+def test_what_is_odd_is_left_to_the_library(result: object) -> None:
+    assert text_update(result) is None
 
 
 def test_what_stood_before_the_answer_counts_once_nothing_else_comes() -> None:

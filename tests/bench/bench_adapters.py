@@ -37,6 +37,7 @@ PAUSE = 0.0005  # seconds between two chunks
 STREAMS = 15  # of each contender in a round
 ROUNDS = 3  # the best counts
 AT_ONCE = 100
+EXCHANGES = 200
 WORD = "word number {} "
 FLOOR = "httpx + httpx-sse"
 
@@ -115,6 +116,9 @@ def server() -> None:
                     body = json.dumps({"id": "conv_1"} if "conversations" in path else card(port)).encode()
                     begun = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
                     writer.write(begun.encode() + b"\r\n\r\n" + body)
+                    if "connection: close" in head.lower():
+                        writer.close()
+                        return
                     continue
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -193,6 +197,19 @@ async def at_once(stream: Stream) -> tuple[float, float]:
     return (time.process_time() - cpu) / AT_ONCE, time.perf_counter() - began
 
 
+async def connection(client: httpx.AsyncClient, url: str) -> dict[str, float]:
+    """CPU of a small exchange, with a new connection each time and with one that is used again."""
+
+    async def exchange(**headers: str) -> float:
+        began = time.process_time()
+        for _ in range(EXCHANGES):
+            (await client.get(url, headers=headers)).raise_for_status()
+        return round((time.process_time() - began) / EXCHANGES * 1000, 2)
+
+    await exchange()
+    return {"cpu_ms_kept": await exchange(), "cpu_ms_new": await exchange(Connection="close")}
+
+
 async def measure(base: str, only: str) -> dict[str, dict[str, float]]:
     chat_url = f"{base}/v1/chat/completions"
     async with httpx.AsyncClient() as bare, aiohttp.ClientSession() as session, create_client() as client:
@@ -225,8 +242,12 @@ async def measure(base: str, only: str) -> dict[str, dict[str, float]]:
         for name in {FLOOR, "shared streams", "openai chat"} & contenders.keys():
             cpu, seconds = await at_once(contenders[name])
             found[name] |= {"cpu_ms_at_once": round(cpu * 1000, 2), "seconds_at_once": round(seconds, 2)}
+        if not only:
+            found["exchange, httpx"] = await connection(bare, f"{base}/card")
+            found["exchange, our client"] = await connection(client, f"{base}/card")
         if FLOOR in found:
-            for values in found.values():
+            for name in contenders:
+                values = found[name]
                 values["ratio"] = round(values["cpu_ms"] / found[FLOOR]["cpu_ms"], 2)
         return found
 
