@@ -320,6 +320,15 @@ class Stateless(Protocol):
 
 
 @runtime_checkable
+class Checks(Protocol):
+    """Whether the settings can work can be found out without asking anything."""
+
+    async def check(self) -> str:
+        """One line on what was confirmed, for `doctor`. Raises an `AgentError` whose detail says what is wrong."""
+        ...
+
+
+@runtime_checkable
 class Closes(Protocol):
     """The agent opened something of its own; the shared client is its owner's to close."""
 
