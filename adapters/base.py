@@ -182,9 +182,15 @@ class NotFound(AgentError):
 
 
 class Rejected(AgentError):
-    """The backend understood and refused: bad input, a file type, a locked conversation, a failed run."""
+    """The backend understood and refused: bad input, a file type, a locked conversation."""
 
     sentence = "The agent couldn't work with that message."
+
+
+class RunFailed(Rejected):
+    """The backend took the question and failed on it. Nothing is left to take up: trying again asks it anew."""
+
+    sentence = "The agent ran into an error while working on that."
 
 
 class RateLimited(AgentError):

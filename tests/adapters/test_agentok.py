@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import ClassVar, Literal
 
 import httpx
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.agentok import agent as agentok
+from adapters.agentok import posting
 from adapters.agentok.agent import Agentok
-from adapters.agentok.run import UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
+from adapters.agentok.run import MAX_LINE, UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
 from adapters.base import (
     Checkpoint,
     Event,
@@ -20,6 +22,7 @@ from adapters.base import (
     NotFound,
     ProtocolError,
     Rejected,
+    RunFailed,
     Text,
     Uncertain,
 )
@@ -36,7 +39,7 @@ from adapters.testing import (
     hear,
 )
 from adapters.testing.backends import faults
-from adapters.testing.backends.agentok import FAILURE, SOURCE, AgentokBackend, Form
+from adapters.testing.backends.agentok import FAILURE, FIRST_WORDS, SOURCE, AgentokBackend, Server
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
@@ -44,14 +47,14 @@ OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
 AgentokWorld = BackendWorld[Agentok]
 
 
-async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
-    backend = AgentokBackend(form=form, pace=PACE)
-    source = {"from_type": "flow", "from_flow": SOURCE}
-    if form == "seen":
-        source = {"from_type": "project", "from_project": SOURCE}
+SOURCES = {kind: {"from_type": kind, f"from_{kind}": SOURCE} for kind in ("flow", "project", "template")}
+
+
+async def worlds(server: Server, prefix: str, kind: str) -> AsyncIterator[AgentokWorld]:
+    backend = AgentokBackend(server=server, prefix=prefix, pace=PACE)
 
     def make(url: str, client: httpx.AsyncClient) -> Agentok:
-        settings = {"base_url": url, "api_key": backend.key, **source}
+        settings = {"base_url": url, "api_key": backend.key, **SOURCES[kind]}
         return Agentok(Agentok.Settings.model_validate(settings), client)
 
     async with world_of(backend, make, OPERATIONS) as world:
@@ -60,7 +63,7 @@ async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agentok, "ARRIVAL", 0.15)
+    monkeypatch.setattr(posting, "ARRIVAL", 0.15)
 
 
 class AgentokContract(
@@ -72,32 +75,48 @@ class AgentokContract(
     CancelsContract,
     InputRequestContract,
 ):
-    pass
+    variant: ClassVar[tuple[Server, str, str]]
 
-
-class TestServerAsSeen(AgentokContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[AgentokWorld]:
-        async for world in worlds("seen"):
+        async for world in worlds(*self.variant):
             yield world
 
 
-class TestServerOfTheGuide(AgentokContract):
-    @pytest.fixture
-    async def world(self) -> AsyncIterator[AgentokWorld]:
-        async for world in worlds("doc"):
-            yield world
+class TestFlowOfTheGuide(AgentokContract):
+    variant = ("guide", "", "flow")
 
 
-@pytest.fixture(params=["seen", "doc"])
+class TestFlowUnderV1(AgentokContract):
+    variant = ("guide", "/v1", "flow")
+
+
+class TestProjectOn2024(AgentokContract):
+    variant = ("2024", "/v1", "project")
+
+
+class TestTemplateOn2024(AgentokContract):
+    variant = ("2024", "", "template")
+
+
+class TestProjectOn2026(AgentokContract):
+    variant = ("2026-07", "/v1", "project")
+
+
+class TestTemplateOn2026(AgentokContract):
+    variant = ("2026-07", "", "template")
+
+
+@pytest.fixture(params=["guide", "2024", "2026-07"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
-    async for world in worlds(request.param):
+    guided = request.param == "guide"
+    async for world in worlds(request.param, "" if guided else "/v1", "flow" if guided else "project"):
         yield world
 
 
-@pytest.fixture
-async def seen() -> AsyncIterator[AgentokWorld]:
-    async for world in worlds("seen"):
+@pytest.fixture(params=["2024", "2026-07"])
+async def seen(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
+    async for world in worlds(request.param, "/v1", "project"):
         yield world
 
 
@@ -309,7 +328,7 @@ async def test_the_prefix_is_found_once_and_kept(world: AgentokWorld, ending: st
         agent = agent_of(world, client, base_url=world.url + ending)
         await agent.conversations()
         await agent.conversations()
-    known = "/v1/chats" if backend_of(world).form == "seen" else "/chats"
+    known = f"{backend_of(world).prefix}/chats"
     assert asked in ([known, known], ["/v1/chats", known, known])
 
 
@@ -363,7 +382,10 @@ async def test_an_old_status_does_not_end_a_run_that_has_not_begun(world: Agento
     assert world.asked() == 2
 
 
-async def test_a_question_waits_for_the_run_before_it(world: AgentokWorld) -> None:
+async def test_a_question_waits_for_the_run_before_it(
+    world: AgentokWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agentok, "QUIET", 1_000)
     backend = backend_of(world)
     world.hold()
     conversation = await left_running(world)
@@ -380,6 +402,7 @@ async def test_a_run_that_never_ends_lets_no_question_through(
     world: AgentokWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agentok, "BUSY", 0.1)
+    monkeypatch.setattr(agentok, "QUIET", 1_000)
     world.hold()
     conversation = await left_running(world)
     with pytest.raises(Rejected) as caught:
@@ -388,10 +411,52 @@ async def test_a_run_that_never_ends_lets_no_question_through(
     assert world.asked() == 1
 
 
-async def test_a_run_that_crashes_before_it_begins_is_rejected(world: AgentokWorld) -> None:
-    backend_of(world).crashes = True
-    with pytest.raises(Rejected, match="never begun"):
-        await hear(world.agent().ask(None, QUESTION))
+@pytest.mark.parametrize("dies", ["unbegun", "begun"])
+async def test_a_run_that_dies_in_the_server_fails_the_turn_and_not_the_next_one(
+    world: AgentokWorld, dies: Literal["unbegun", "begun"]
+) -> None:
+    backend = backend_of(world)
+    backend.dies = dies
+    agent = world.agent()
+    kept: list[Event] = []
+    with pytest.raises(RunFailed) as caught:
+        await keep(agent.ask(None, QUESTION), kept)
+    assert "ran into an error" in caught.value.sentence
+    assert [event.delta for event in kept if isinstance(event, Text)] == ([FIRST_WORDS] if dies == "begun" else [])
+    backend.dies = ""
+    [conversation] = await agent.conversations()
+    heard = await hear(agent.ask(conversation, Message("turn-2", "And then?")))
+    assert "And then?" in heard.text
+    assert FIRST_WORDS not in heard.text
+
+
+async def test_a_run_that_dies_while_it_asks_asks_nobody(world: AgentokWorld) -> None:
+    backend_of(world).dies = "begun"
+    kept: list[Event] = []
+    with pytest.raises(RunFailed):
+        await keep(world.agent().ask(None, ASKING), kept)
+    assert not any(isinstance(event, InputRequest) for event in kept)
+
+
+async def test_a_status_that_stays_running_after_the_run_does_not_hold_the_turn(world: AgentokWorld) -> None:
+    def stuck(row: dict[str, object]) -> dict[str, object]:
+        return {**row, "status": "running"} if row["status"] != "ready" else row
+
+    backend = backend_of(world)
+    shown = backend._shown
+    backend._shown = lambda chat: stuck(shown(chat))  # type: ignore[method-assign]
+    backend._control = lambda chat, word, rest="": None  # type: ignore[method-assign]
+    assert QUESTION.text in (await hear(world.agent().ask(None, QUESTION))).text
+
+
+async def test_a_running_without_new_rows_does_not_lock_the_chat(world: AgentokWorld) -> None:
+    world.hold()
+    conversation = await left_running(world)
+    world.release()
+    backend_of(world).forget_runs()
+    heard = await hear(world.agent().ask(conversation, Message("turn-2", "And then?")))
+    assert "And then?" in heard.text
+    assert world.asked() == 2
 
 
 async def test_a_post_that_breaks_off_leaves_the_run_to_the_polls(world: AgentokWorld) -> None:
@@ -494,12 +559,34 @@ async def test_a_new_message_is_asked_where_the_waiting_run_died(world: AgentokW
     assert world.asked() == 2
 
 
+async def test_an_answer_of_several_lines_answers_one_question(world: AgentokWorld) -> None:
+    backend_of(world).asks_more = ["Which month?"]
+    asked = await hear(world.agent().ask(None, ASKING))
+    several = Message("turn-2", "The year 2024,\n\n  or so.\r\nMaybe.\u2028Yes.")
+    again = await hear(world.agent().ask(asked.conversation, several, resume=asked.checkpoints[-1]))
+    assert backend_of(world).answers == ["The year 2024, or so. Maybe. Yes."]
+    assert again.events[-1] == InputRequest("Which month?")
+    assert "2024" not in again.text, "its echo isn't the agent's words"
+    third = Message("turn-3", "May")
+    heard = await hear(world.agent().ask(asked.conversation, third, resume=again.checkpoints[-1]))
+    assert "“May”" in heard.text
+    assert world.violations() == []
+
+
+async def test_an_answer_that_is_too_long_for_a_line_is_not_given(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    endless = Message("turn-2", "x" * MAX_LINE + "\ny")
+    with pytest.raises(Rejected) as caught:
+        await hear(world.agent().ask(asked.conversation, endless, resume=asked.checkpoints[-1]))
+    assert "shorten" in caught.value.sentence
+    assert backend_of(world).answers == []
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------
 
 
 def agent_of(world: AgentokWorld, client: httpx.AsyncClient, **more: object) -> Agentok:
-    form = backend_of(world).form
-    source = {"from_type": "project", "from_project": SOURCE} if form == "seen" else {"from_flow": SOURCE}
+    source = SOURCES[backend_of(world).kinds[0]]
     settings = {"base_url": world.url, "api_key": world.key, **source, **more}
     return Agentok(Agentok.Settings.model_validate(settings), client)
 
