@@ -24,7 +24,8 @@ def _none_if_odd(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _records(value: Any) -> list[Any]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+    known = value if isinstance(value, list | tuple) else ()
+    return [entry for entry in known if isinstance(entry, dict | Wire)]
 
 
 Maybe = Annotated[T | None, WrapValidator(_none_if_odd)]
