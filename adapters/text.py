@@ -34,6 +34,9 @@ class ThinkFilter:
         self._trim = False
 
     def feed(self, delta: str) -> str:
+        if "<" not in delta and not (self._held or self._thinking or self._trim):  # most of what ever comes
+            self._last = delta[-1:] or self._last
+            return delta
         self._held += delta
         shown: list[str] = []
         while True:

@@ -194,7 +194,7 @@ class Agentok:
         """The address and the key. Whether what chats are made from exists shows with the first of them."""
         made = len(await self.conversations())
         kind = self._source["from_type"]
-        return f"key accepted; {made} chats of {kind} {self._source[f'from_{kind}']} so far"
+        return f"key accepted; chats of {kind} {self._source[f'from_{kind}']} so far: {made}"
 
     async def _follow(self, turn: _Turn, run: Run, posting: Posting) -> AsyncGenerator[Event, None]:
         """Watch the run to its end, or to its question."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import structlog
+from httpx_sse import ServerSentEvent
 
 from adapters.base import (
     AgentError,
@@ -36,7 +37,7 @@ from adapters.base import (
 from adapters.http.failures import NOT_TAKEN, ServerFailed
 from adapters.http.outgoing import words
 from adapters.http.polling import poll, settling
-from adapters.http.service import ANSWER_TIMEOUT, Service, Stream
+from adapters.http.service import ANSWER_TIMEOUT, Service
 from adapters.sema4ai.client import Before, Client, Made, Thread, both
 from adapters.sema4ai.text import Deltas
 from adapters.sema4ai.wire import Item, answer_in
@@ -160,22 +161,28 @@ class Sema4ai:
 
     # --- the question
 
-    async def _ask(self, thread: Thread, text: str, before: Before, shown: _Shown) -> AsyncGenerator[Event, None]:
+    async def _ask(
+        self, thread: Thread, question: str, before: Before, shown: _Shown
+    ) -> AsyncGenerator[Event, None]:
         """Send the question and show what is streamed. Ends also where the stream broke off: the messages have the
         rest. Raises only what means that the question was not taken, or that nobody can tell."""
         asked = Checkpoint(thread.id, replace(before, asked=True).data())
         try:
             if self._stream:
-                async with self._service.stream(f"{thread.path}/stream", {"content": text}) as stream:
+                async with self._service.stream(f"{thread.path}/stream", {"content": question}) as stream:
                     yield asked
                     if stream.is_json:
                         shown.answer = answer_in(await stream.json())
                     else:
-                        async for delta in self._streamed(stream, shown):
-                            yield delta
+                        shown.opened = True
+                        async for event in stream:
+                            if text := shown.read(event):
+                                yield Text(text)
+                        if text := shown.rest():
+                            yield Text(text)
             else:
                 path = f"{thread.path}/messages"
-                whole = await self._service.post_json(path, {"content": text}, timeout=ANSWER_TIMEOUT)
+                whole = await self._service.post_json(path, {"content": question}, timeout=ANSWER_TIMEOUT)
                 shown.answer = answer_in(whole)
                 yield asked
             shown.ended = True
@@ -192,22 +199,6 @@ class Sema4ai:
                 yield Checkpoint(thread.id)
                 raise
             _log.warning("answer taken from the messages", reason=str(error))
-
-    async def _streamed(self, stream: Stream, shown: _Shown) -> AsyncIterator[Text]:
-        shown.opened = True
-        deltas, thoughts = Deltas(), ThinkFilter()
-        async for event in stream:
-            if event.event == "error":
-                shown.failed = True
-                continue
-            text = thoughts.feed(deltas.feed(event.data))
-            if text:
-                shown.said.append(text)
-                yield Text(text)
-        rest = thoughts.end()
-        if rest:
-            shown.said.append(rest)
-            yield Text(rest)
 
     async def _found(self, thread: Thread, before: Before) -> bool:
         """`_arrived`, where it is no matter why that can't be told."""
@@ -330,6 +321,25 @@ class _Shown:
     opened: bool = False  # the stream began, so the question arrived
     ended: bool = False  # the stream ended as it should
     failed: bool = False  # the stream told of an error
+    _deltas: Deltas = field(default_factory=Deltas)
+    _thoughts: ThinkFilter = field(default_factory=ThinkFilter)
+
+    def read(self, event: ServerSentEvent) -> str:
+        """What an event of the stream adds."""
+        if event.event == "error":
+            self.failed = True
+            return ""
+        text = self._thoughts.feed(self._deltas.feed(event.data))
+        if text:
+            self.said.append(text)
+        return text
+
+    def rest(self) -> str:
+        """What the end of the stream adds."""
+        text = self._thoughts.end()
+        if text:
+            self.said.append(text)
+        return text
 
     @property
     def text(self) -> str:

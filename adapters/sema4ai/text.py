@@ -11,6 +11,7 @@ from typing import Any
 
 _KEYS = ("delta", "content", "text", "chunk")  # of an object, where its text may be
 _APPENDING = ("add", "append", "concat_string")  # operations that put text at the end of a place
+_JSON = frozenset('"{[')  # what JSON that matters here begins with
 _SHOWN = "text"  # the kind of a part that people see; the others are thoughts and tools
 
 
@@ -81,10 +82,11 @@ class Deltas:
 
 def _decoded(data: str) -> Any:
     """JSON strings and objects as such; anything else is plain text."""
+    first = data.lstrip()[:1] if data[:1].isspace() else data[:1]
+    if first not in _JSON:
+        return data
     if data.strip() == "[DONE]":
         return None
-    if data.lstrip()[:1] not in {'"', "{", "["}:
-        return data
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

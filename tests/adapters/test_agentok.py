@@ -1,32 +1,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import ClassVar, Literal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
+import respx
+import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.agentok import agent as agentok
 from adapters.agentok import posting
-from adapters.agentok.agent import Agentok
+from adapters.agentok.agent import OVER, QUIET, Agentok
 from adapters.agentok.run import MAX_LINE, UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
 from adapters.base import (
+    AgentError,
+    AuthenticationFailed,
     Checkpoint,
+    Checks,
     Event,
     InputRequest,
     Message,
     NotFound,
     ProtocolError,
+    RateLimited,
     Rejected,
     RunFailed,
     Text,
+    Unavailable,
     Uncertain,
 )
 from adapters.http import polling
+from adapters.http.failures import ATTEMPTS
 from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
@@ -36,11 +44,13 @@ from adapters.testing import (
     InputRequestContract,
     ListsContract,
     PolledContract,
+    close,
     hear,
 )
 from adapters.testing.backends import faults
 from adapters.testing.backends.agentok import FAILURE, FIRST_WORDS, SOURCE, AgentokBackend, Server
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
+from tests.adapters.odd import ODD_ANSWERS
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
 
@@ -121,9 +131,11 @@ async def seen(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
 
 
 @pytest.fixture(autouse=True)
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(polling, "FIRST", 0.01)
     monkeypatch.setattr(polling, "LONGEST", 0.05)
+    with stamina.set_testing(True, attempts=ATTEMPTS):
+        yield
 
 
 def backend_of(world: AgentokWorld) -> AgentokBackend:
@@ -580,6 +592,160 @@ async def test_an_answer_that_is_too_long_for_a_line_is_not_given(world: Agentok
         await hear(world.agent().ask(asked.conversation, endless, resume=asked.checkpoints[-1]))
     assert "shorten" in caught.value.sentence
     assert backend_of(world).answers == []
+
+
+# --- each request -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def alone() -> AsyncIterator[tuple[respx.MockRouter, Agentok]]:
+    """An agent whose requests are answered one by one."""
+    router = respx.MockRouter(base_url="http://agentok.example", assert_all_called=False)
+    async with create_client(transport=httpx.MockTransport(router.async_handler)) as client:
+        settings = {"base_url": "http://agentok.example", "api_key": "k", **SOURCES["project"]}
+        yield router, Agentok(Agentok.Settings.model_validate(settings), client)
+
+
+CHAT, MESSAGES = "/v1/chats/4", "/v1/chats/4/messages"
+ASKED = [{"id": 7, "type": "user", "content": QUESTION.text}]
+ANSWERED: list[Any] = [
+    *ASKED,
+    None,
+    {"id": None, "content": "lost"},
+    {"id": 9, "type": "assistant", "content": "Nothing."},
+    {"id": 10, "type": "assistant", "content": "__STATUS_COMPLETED__ DONE"},
+    [],
+]
+
+
+@pytest.mark.parametrize("step", ["begin", "wait"])
+@pytest.mark.parametrize("place", [CHAT, MESSAGES])
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+async def test_a_poll_survives_an_odd_answer(
+    alone: tuple[respx.MockRouter, Agentok], odd: bytes, place: str, step: str
+) -> None:
+    router, agent = alone
+    replies = {CHAT: {"id": 4, "status": "completed"}, MESSAGES: ANSWERED if step == "wait" else []}
+    asked = asyncio.Event()
+
+    async def post(_: httpx.Request) -> httpx.Response:
+        asked.set()
+        return httpx.Response(200, json=None)
+
+    def look(path: str) -> Callable[[httpx.Request], httpx.Response]:
+        odd_once = [odd] if path == place else []
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            if odd_once:
+                return httpx.Response(200, content=odd_once.pop())
+            return httpx.Response(200, json=ANSWERED if asked.is_set() and path == MESSAGES else replies[path])
+
+        return answer
+
+    router.post(MESSAGES).mock(side_effect=post)
+    for path in (CHAT, MESSAGES):
+        router.get(path).mock(side_effect=look(path))
+    checkpoint = Checkpoint("4", {"step": step, "mark": 0})
+    heard = await hear(agent.ask("4", QUESTION, resume=checkpoint))
+    assert heard.text == "Nothing."
+    assert asked.is_set() == (step == "begin")
+
+
+@pytest.mark.parametrize("status", [502, 503, 429])
+async def test_before_the_question_an_outage_is_the_callers(
+    alone: tuple[respx.MockRouter, Agentok], status: int
+) -> None:
+    router, agent = alone
+    looks = router.get(CHAT).respond(status)
+    with pytest.raises((Unavailable, RateLimited)):
+        await hear(agent.ask("4", QUESTION))
+    assert looks.call_count <= ATTEMPTS
+
+
+async def test_a_chat_is_given_up_on_after_looks_without_a_new_row(
+    alone: tuple[respx.MockRouter, Agentok], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "LONGEST", 0.01)
+    router, agent = alone
+    talk = [{"id": number, "type": "assistant", "content": "Hm."} for number in range(1, 6)]
+    rows = [talk[:1]] * QUIET + [talk] * (QUIET + 1)  # one more look would have been too many
+    looks = router.get(MESSAGES).mock(side_effect=[httpx.Response(200, json=found) for found in rows])
+    router.get(CHAT).respond(json={"id": 4, "status": "running"})
+    events = agent.ask("4", QUESTION)
+    checkpoints = [await anext(events), await anext(events)]
+    assert checkpoints[1] == Checkpoint("4", {"step": "ask", "mark": 5, "stale": True})
+    assert looks.call_count == len(rows)
+    await close(events)
+
+
+async def test_a_run_that_died_is_waited_for_while_rows_come(alone: tuple[respx.MockRouter, Agentok]) -> None:
+    router, agent = alone
+    router.get(CHAT).respond(json={"id": 4, "status": "running"})
+    router.post("/v1/chats").respond(json={"id": 4, "status": None})
+    router.post(MESSAGES).respond(500)
+    talk = [{"id": number, "type": "assistant", "content": f"{number}."} for number in range(8, 12)]
+    rows = [[*ASKED, *talk[:1]], *[[*ASKED, *talk[:2]]] * OVER, *[[*ASKED, *talk]] * (OVER + 1)]
+    looks = router.get(MESSAGES).mock(side_effect=[httpx.Response(200, json=found) for found in rows])
+    kept: list[Event] = []
+    with pytest.raises(RunFailed, match="500"):
+        await keep(agent.ask(None, QUESTION), kept)
+    assert looks.call_count == len(rows)
+    assert "".join(event.delta for event in kept if isinstance(event, Text)).split() == ["8.", "9.", "10.", "11."]
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_turn_sends_no_request_that_it_can_do_without(world: AgentokWorld, later: bool) -> None:
+    backend = backend_of(world)
+    backend.pace = 0
+    agent = world.agent()
+    await agent.conversations()  # the prefix is found once
+    first = await hear(agent.ask(None, QUESTION)) if later else None
+    backend.calls.clear()
+    await hear(agent.ask(first.conversation if first else None, Message("turn-2", "And then?")))
+    before = ["status", "messages"] if later else ["create"]
+    assert backend.calls[: len(before) + 1] == [*before, "question"]
+    assert set(backend.calls[len(before) + 1 :]) == {"status", "messages"}
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_source_that_is_not_there_is_a_wrong_setting_and_says_so(world: AgentokWorld) -> None:
+    kind = backend_of(world).kinds[0]
+    async with create_client() as client:
+        with pytest.raises(Rejected) as caught:
+            await hear(agent_of(world, client, **{f"from_{kind}": 99}).ask(None, QUESTION))
+    assert "isn't set up correctly" in caught.value.sentence
+
+
+async def test_settings_that_can_work_are_confirmed_without_a_trace(world: AgentokWorld) -> None:
+    agent = world.agent()
+    assert isinstance(agent, Checks)
+    kind = backend_of(world).kinds[0]
+    assert await agent.check() == f"key accepted; chats of {kind} {SOURCE} so far: 0"
+    await hear(agent.ask(None, QUESTION))
+    assert await agent.check() == f"key accepted; chats of {kind} {SOURCE} so far: 1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, "", AuthenticationFailed),
+        (403, "", AuthenticationFailed),
+        (404, '{"detail": "Not Found"}', NotFound),
+        (404, "<html>", NotFound),
+        (200, "<html>", ProtocolError),
+        (500, "Internal Server Error", Unavailable),
+        (418, "", Rejected),
+    ],
+)
+async def test_what_speaks_against_the_settings_is_told(
+    alone: tuple[respx.MockRouter, Agentok], status: int, body: str, error: type[AgentError]
+) -> None:
+    router, agent = alone
+    router.get(path__in=("/v1/chats", "/chats")).respond(status, text=body)
+    with pytest.raises(error):
+        await agent.check()
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------
