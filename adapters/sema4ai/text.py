@@ -7,6 +7,7 @@ a JSON string, an object that holds the text, and an object that says which plac
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import Any
 
 _KEYS = ("delta", "content", "text", "chunk")  # of an object, where its text may be
@@ -42,7 +43,7 @@ class Deltas:
 
     def __init__(self) -> None:
         self._hidden: set[str] = set()  # places whose text isn't for people
-        self._places: dict[str, str] = {}  # what each place holds, for operations that replace it
+        self._places: defaultdict[str, list[str]] = defaultdict(list)  # what each holds, for what replaces it
 
     def feed(self, data: str) -> str:
         value = _decoded(data)
@@ -69,13 +70,13 @@ class Deltas:
             return ""
         text = content_text(value)
         if op == "replace":
-            held = self._places.get(path, "")
+            held = "".join(self._places[path])
             if not text.startswith(held):
                 return ""  # what was shown stays; the message itself has the last word
-            self._places[path] = text
+            self._places[path] = [text]
             return text[len(held) :]
         if op in _APPENDING:
-            self._places[path] = self._places.get(path, "") + text
+            self._places[path].append(text)
             return text
         return ""
 

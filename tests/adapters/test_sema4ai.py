@@ -552,6 +552,34 @@ def streaming(router: respx.MockRouter, answer: str) -> None:
     router.post(f"{ONE}/stream").respond(content=data, content_type="text/event-stream")
 
 
+async def test_a_chunk_costs_neither_a_task_nor_a_timer(
+    alone: tuple[respx.MockRouter, Sema4ai], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router, agent = alone
+    loop = asyncio.get_running_loop()
+    made: list[str] = []
+
+    def counted(called: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*given: Any, **named: Any) -> Any:
+            made.append(called.__name__)
+            return called(*given, **named)
+
+        return counting
+
+    for name in ("create_task", "call_at"):
+        monkeypatch.setattr(loop, name, counted(getattr(loop, name)))
+    counts: list[int] = []
+    for chunks in (20, 200):
+        answer = "word " * chunks
+        streaming(router, answer)
+        router.get(f"{ONE}/messages").respond(json=[PLAN, agent_says(answer.replace(" ", ""))])
+        made.clear()
+        heard = await hear(agent.ask(None, say("plan")))
+        assert len([event for event in heard.events if isinstance(event, Text)]) == chunks
+        counts.append(len(made))
+    assert counts[0] == counts[1]
+
+
 async def test_the_last_words_do_not_wait_for_look_ups_that_go_side_by_side(
     alone: tuple[respx.MockRouter, Sema4ai],
 ) -> None:
