@@ -6,7 +6,6 @@ question arrived: the person's row carries the id that the request got. A first 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -44,7 +43,6 @@ from adapters.text import safe_name, without_thoughts
 
 AGENT = "Toqan"  # the author of the agent's rows
 BODY_REFUSED = frozenset({400, 403, 411, 413, *range(500, 600)})  # by a proxy that takes no GET with a body
-MAX_KNOWN = 1_000  # conversations whose latest question this process knows
 NOWHERE = "00000000-0000-0000-0000-000000000000"  # no conversation: only asked after by `check`
 MAX_UPLOAD = 100_000_000  # bytes; the service refuses above "about 100 MB"
 _TOO_LARGE = "That file is too large: the agent takes up to 100 MB."
@@ -67,7 +65,6 @@ class Toqan:
             client, settings.base_url, name="toqan", headers={"X-Api-Key": key}, secret=settings.api_key
         )
         self._bodies: bool | None = None  # whether a GET may have a body, once an answer told
-        self._latest: OrderedDict[str, str] = OrderedDict()  # the row of the latest question, by conversation
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -84,7 +81,8 @@ class Toqan:
         if not conversation or not request:
             yield Checkpoint(conversation)
             files = [await self._upload(message, n) for n in range(len(message.attachments))]
-            after = await self._last_row(conversation) if conversation else ""
+            rows = await self._rows(conversation) if conversation else []
+            after = rows[-1].id if rows else ""
             yield Checkpoint(conversation, {"after": after})
             try:
                 taken = await self._send(conversation, words(message), files, after)
@@ -94,9 +92,6 @@ class Toqan:
             conversation, request = taken.conversation_id, taken.request_id
         yield Checkpoint(conversation, {"request": request})
         answer = await self._answer(conversation, request)
-        self._latest[conversation] = request  # its row has the same id
-        while len(self._latest) > MAX_KNOWN:
-            self._latest.popitem(last=False)
         text, made = without_thoughts(answer.text), _files(answer.attachments)
         if not text and not made:
             raise ProtocolError("toqan: a run that finished without an answer", sentence=SILENT)
@@ -220,14 +215,6 @@ class Toqan:
         except TimedOut:
             pass
         return answer
-
-    async def _last_row(self, conversation: str) -> str:
-        """The id of the last row that is known to be older than the question."""
-        known = self._latest.pop(conversation, None)
-        if known:
-            return known
-        rows = await self._rows(conversation)
-        return rows[-1].id if rows else ""
 
     async def _final_row(self, conversation: str, request: str) -> _Answer | None:
         """The answer as the history has it: the agent's last row of that turn."""

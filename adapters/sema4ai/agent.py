@@ -76,7 +76,7 @@ class Sema4ai:
         )
         self._client = Client(self._service, settings.agent_id.strip())
         self._stream = settings.stream
-        self._known: OrderedDict[str, _Known] = OrderedDict()  # after the latest turn of each conversation
+        self._known: OrderedDict[str, Before] = OrderedDict()  # after the latest turn of each conversation
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -288,27 +288,22 @@ class Sema4ai:
     # --- what a conversation holds before a question
 
     async def _before(self, thread: Thread) -> Before:
-        """Looked up, unless this process did so after the turn before it."""
+        """Looked up. What was made is known where no message has come since this process last looked; another one
+        may have served a turn."""
         known = self._known.pop(thread.id, None)
         if known is None:
             messages, made = await both(self._client.messages(thread), self._client.made(thread))
             return Before(len(messages), made.marks)
-        if known.messages is None:
-            return Before(len(await self._client.messages(thread)), known.marks)
-        return Before(known.messages, known.marks)
+        messages = await self._client.messages(thread)
+        if len(messages) == known.messages:
+            return known
+        return Before(len(messages), (await self._client.made(thread)).marks)
 
     def _remember(self, thread: Thread, made: Made | None, shown: _Shown) -> None:
-        self._known[thread.id] = _Known(made.marks if made else None, shown.messages)
+        if made and shown.messages is not None:
+            self._known[thread.id] = Before(shown.messages, made.marks)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What a conversation holds, as `Before` has it. `messages` None: they weren't looked at."""
-
-    marks: frozenset[str] | None
-    messages: int | None
 
 
 @dataclass(slots=True)

@@ -258,6 +258,28 @@ def test_a_status_counts_once_the_run_began(status: str | None, state: str) -> N
     assert run.state == state
 
 
+@pytest.mark.parametrize(
+    ("looks", "begun", "state"),
+    [
+        ([("running", [])], False, "unknown"),  # the status of the dead run, the question is nowhere
+        ([("running", [PERSON])], False, "unknown"),
+        ([("running", [("control", "TERMINATED", "COMPLETED")])], False, "unknown"),
+        ([("aborted", [PERSON])], False, "unknown"),  # the dead run's end, late
+        ([("running", [PERSON, RUNNING])], True, "working"),
+        ([("running", [PERSON, ("agent", "Nothing.")])], True, "working"),
+        ([("completed", [PERSON])] * 2, True, "finished"),
+        ([("running", [PERSON, RUNNING])] * 2 + [("failed", [PERSON, RUNNING])], True, "failed"),
+    ],
+)
+def test_a_status_that_a_dead_run_left_says_nothing_of_the_next(
+    looks: list[tuple[str, list[tuple[Kind, str]]]], begun: bool, state: str
+) -> None:
+    run = Run(10, "What is new?", stale=True)
+    for status, own in looks:
+        run.look(status, rows(*own))
+    assert (run.begun, run.state) == (begun, state)
+
+
 def test_a_run_that_waits_asks_what_its_row_says() -> None:
     run = Run(10, "What is new?")
     waits = rows(PERSON, RUNNING, ("control", "Which year?", "WAIT_FOR_HUMAN_INPUT"))

@@ -689,7 +689,8 @@ async def test_a_turn_sends_no_request_that_it_can_do_without(backend: Sema4aiBa
         second = await hear(agent.ask(first.conversation, say("plan")))
         assert not second.files
         assert not second.tables
-        assert sorted(backend.calls) == sorted(["messages", *asking, "files", "frames"])
+        before = ["messages"] if stream else ["messages", "files", "frames"]
+        assert sorted(backend.calls) == sorted([*before, *asking, *looking, "files", "frames"])
 
 
 async def test_a_tenant_without_data_frames_is_not_asked_for_them_again(
@@ -702,7 +703,22 @@ async def test_a_tenant_without_data_frames_is_not_asked_for_them_again(
     assert backend.times()["frames"] == 1
 
 
-async def test_what_another_process_made_since_is_not_shown_as_new_after_an_upload(
+async def test_a_turn_that_another_process_served_is_not_taken_for_this_one(
+    backend: Sema4aiBackend, world: BackendWorld[Sema4ai]
+) -> None:
+    agent = world.agent()
+    first = await hear(agent.ask(None, say("plan")))
+    assert (await hear(world.agent().ask(first.conversation, say("a report and a table")))).files
+    backend.faults.add("stream", drop())
+    with pytest.raises(Uncertain):
+        await hear(agent.ask(first.conversation, say("plan")))
+    heard = await hear(agent.ask(first.conversation, say("plan")))
+    assert "question 3" in heard.text
+    assert not heard.files
+    assert not heard.tables
+
+
+async def test_a_file_that_a_person_sends_later_is_not_shown_as_the_agents(
     backend: Sema4aiBackend, world: BackendWorld[Sema4ai], tmp_path: Path
 ) -> None:
     agent = world.agent()
