@@ -38,7 +38,7 @@ from adapters.http.outgoing import words
 from adapters.http.polling import poll, settling
 from adapters.http.service import Service
 from adapters.http.wire import Wire, message_in, parsed
-from adapters.sentences import NO_FILE, SILENT
+from adapters.sentences import MISCONFIGURED, NO_FILE, SILENT
 from adapters.text import safe_name, without_thoughts
 
 AGENT = "Toqan"  # the author of the agent's rows
@@ -158,7 +158,11 @@ class Toqan:
         if files:
             body["private_user_files"] = files
         if not conversation:
-            return parsed(_Taken, await self._service.post_json("/create_conversation", body), "toqan create")
+            try:
+                taken = await self._service.post_json("/create_conversation", body)
+            except NotFound as error:  # there is no conversation yet, so it is the address
+                raise NotFound(str(error), sentence=MISCONFIGURED) from error
+            return parsed(_Taken, taken, "toqan create")
         body["conversation_id"] = conversation
         try:
             taken = await self._service.post_json("/continue_conversation", body)

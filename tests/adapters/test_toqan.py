@@ -375,6 +375,16 @@ async def test_what_speaks_against_the_settings_is_told(
         await agent.check()
 
 
+async def test_a_404_of_the_first_question_is_a_wrong_setting_and_says_so(
+    alone: tuple[respx.MockRouter, Toqan],
+) -> None:
+    router, agent = alone
+    router.post("/create_conversation").respond(404)
+    with pytest.raises(NotFound) as caught:
+        await hear(agent.ask(None, say("plan")))
+    assert "isn't set up correctly" in caught.value.sentence
+
+
 async def test_words_of_an_unfinished_answer_are_not_shown(
     backend: ToqanBackend, world: BackendWorld[Toqan]
 ) -> None:
