@@ -9,6 +9,7 @@ MAX_NAME = 120  # characters of a file name; both platforms and all file systems
 MAX_DETAIL = 300  # characters of a backend's own words in a log line
 
 _OPEN, _CLOSE = "<think>", "</think>"
+_TAGS = [re.compile(tag, re.IGNORECASE | re.ASCII) for tag in (_OPEN, _CLOSE)]  # outside of thoughts, and in them
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
@@ -27,23 +28,19 @@ class ThinkFilter:
         self._trim = False
 
     def feed(self, delta: str) -> str:
-        self._held += delta
+        held, at = self._held + delta, 0
         shown: list[str] = []
-        while True:
-            tag = _CLOSE if self._thinking else _OPEN
-            at = self._held.lower().find(tag)
-            if at < 0:
-                break
-            before, self._held = self._held[:at], self._held[at + len(tag) :]
+        while (tag := _TAGS[self._thinking].search(held, at)) is not None:
+            before, at = held[at : tag.start()], tag.end()
             if self._thinking:
                 self._thinking, self._trim = False, not self._last
             elif (before or self._last).endswith("`"):
-                shown.append(self._show(before + tag))
+                shown.append(self._show(before + tag[0]))
             else:
                 shown.append(self._show(before))
                 self._thinking = True
-        keep = _overlap(self._held.lower(), _CLOSE if self._thinking else _OPEN)
-        ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        keep = _overlap(held[-len(_CLOSE) :].lower(), _CLOSE if self._thinking else _OPEN)
+        ready, self._held = held[at : len(held) - keep], held[len(held) - keep :]
         if not self._thinking:
             shown.append(self._show(ready))
         return "".join(shown)

@@ -14,6 +14,15 @@ _LONGEST_CLUSTER = 64  # characters; beyond that it is decoration, and cut
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
+# Controls, the marks that turn the direction of what follows, the byte order mark, annotations.
+_NEVER = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]+")
+# Soft hyphen, joiners, direction marks, invisible operators, variation selectors and tags.
+_SHOWS_NOTHING = (
+    "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufe00-\ufe0f\U000e0000-\U000e0fff"
+)
+_AFTER_ASCII = re.compile(f"(?<![^\0-\x7f])(?!(?<=[0-9#*])\ufe0f)[{_SHOWS_NOTHING}]+")  # U+FE0F: keycaps
+
 # Scripts written without spaces, and Korean, where a particle follows a word directly.
 CJK = (
     "\u1100-\u11ff\u2e80-\u303f\u3040-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f"
@@ -23,7 +32,7 @@ _CJK = re.compile(f"[{CJK}]")
 
 
 def is_cjk(character: str) -> bool:
-    return _CJK.match(character) is not None
+    return character >= "\u1100" and _CJK.match(character) is not None
 
 
 def is_punctuation(character: str) -> bool:
@@ -101,10 +110,21 @@ def width(text: str) -> int:
     return columns
 
 
-def repair(text: str) -> str:
-    """Make every line end in a newline, join surrogate pairs that came as two characters, and put U+FFFD for
-    NUL and for what UTF-8 has no way to write."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-    if _SURROGATE.search(text) is None:
+def repair(text: str, before: str = "") -> str:
+    """Text as a platform may get it: every line ends in a newline, surrogate pairs that came as two characters are
+    joined, U+FFFD stands for NUL and for what UTF-8 has no way to write, and control characters and those that
+    change the direction of writing are gone. Of the characters that show nothing, those stay that scripts and
+    emoji need: none that follows an ASCII character, where it can only hide a mention or a marker.
+
+    `before` is the last character of the repaired text that this one goes on from.
+    """
+    if text.isascii() and text.isprintable():
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = text.replace("\r\n", "\n").replace("\0", "\ufffd").translate(_LINE_ENDS)
+    if _SURROGATE.search(text) is not None:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = _NEVER.sub("", text)
+    if text.isascii():
+        return text
+    before = before if before.isascii() else "é"
+    return _AFTER_ASCII.sub("", before + text)[len(before) :]

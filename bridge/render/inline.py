@@ -1,7 +1,8 @@
 """Markdown within a line, as far as it is certain: text, emphasis, code, links, mentions.
 
 What has to be held back until more is known is never longer than `HELD` characters. Beyond that a `[` or a
-backtick that still waits for its partner is just itself.
+backtick that still waits for its partner is just itself. Each search looks no further than that, and patterns
+don't go back over what they have matched, so that the work grows as the text does.
 """
 
 from __future__ import annotations
@@ -11,27 +12,26 @@ import re
 from collections.abc import Callable
 
 from bridge.render.characters import CJK, is_cjk, is_punctuation
-from bridge.render.style import ZERO_WIDTH, Dialect
+from bridge.render.links import names_another
+from bridge.render.style import MENTION_HELD, ZERO_WIDTH, Dialect
 
 HELD = 1_000  # characters; a signed link has some hundreds
 LOOK_BEHIND = 8  # characters before the place to scan from that must still be there
 _UNDERSCORES_HELD = 120  # characters that `_` waits for its partner
-_MENTION_HELD = 10  # characters; "@everyone" has nine
+_MARKERS_OPEN = 100  # emphasis in one block whose end is waited for
 _ENTITY_HELD = 33  # characters of the longest name in HTML, with its `&`
 
-_PLAIN = re.compile(r"[^\\`*_~\[!<@&:]+")
+_PLAIN = re.compile(r"(?:[^\\`*_~\[!<@&:]++|:(?=[^/])|!(?=[^\[]))+")
 _SCHEME = re.compile(r"https?$", re.IGNORECASE)
 _ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!everyone|here|channel)){{0,{HELD}}}+", re.IGNORECASE)
-_ADDRESS_LIKE = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
 _BACKTICKS = re.compile(r"`+")
-_BLOCK_END = re.compile(r"`(?=``)")
 _UNDERSCORES = re.compile(rf"(?<![\s_\\])_+(?:(?!\w)|(?=[{CJK}]))")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-_ENTITY_BEGUN = re.compile(r"&(?:#[0-9]{0,7}|#[xX][0-9a-fA-F]{0,6}|[a-zA-Z][a-zA-Z0-9]{0,31})?")
-_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.)*+)\]\([^()]*+\)")
-_TARGET = re.compile(r"""\s*(<[^<>]*>|\S*)(?:\s+(?:"[^"]*"|'[^']*'))?\s*""")
-_DATA_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.){0,200}+)\]\(\s*data:[\w/+.-]{0,100}(?:;[\w=-]{0,50}){0,4},")
-_DATA = re.compile(r"[\w+/=%.~-]*")
+_ENTITY_BEGUN = re.compile(r"&(?:#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{0,6})?|[a-zA-Z][a-zA-Z0-9]{0,31})?")
+_IMAGE = re.compile(r"!\[((?:[^\[\]\\]++|\\.)*+)\]\([^()]*+\)")
+_TARGET = re.compile(r"""\s*+(<[^<>]*+>|\S*+)(?:\s++(?:"[^"]*+"|'[^']*+'))?+\s*+""")
+_DATA_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.){0,200}+)\]\(\s*+data:[\w/+.-]{0,100}+(?:;[\w=-]{0,50}+){0,4}+,")
+_DATA = re.compile(r"[\w+/=%.~-]*+")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 _PUNCTUATION = frozenset(r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~""")
@@ -45,9 +45,9 @@ class _Brackets:
     """Finds the partner of an opening bracket; one more level of brackets may lie between."""
 
     def __init__(self, opening: str, closing: str) -> None:
-        within = rf"(?:[^{opening}{closing}\\]|\\.)*+"
+        within = rf"(?:[^{opening}{closing}\\]++|\\.)*+"
         self._closing = closing[-1]
-        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\]|\\.|{opening}{within}{closing})*+")
+        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\]++|\\.|{opening}{within}{closing})*+")
         self._unfinished = re.compile(rf"(?:{opening}{within})?+\\?")
 
     def end(self, text: str, at: int, limit: int) -> int:
@@ -73,11 +73,6 @@ def _run_end(text: str, at: int, stop: int) -> int:
     return end
 
 
-def code_safe(text: str) -> str:
-    """Take three backticks apart, which would end a code block, or begin one."""
-    return _BLOCK_END.sub(f"`{ZERO_WIDTH}", text)
-
-
 def _code(content: str) -> str:
     """Inline code by one or two backticks."""
     if "`" not in content:
@@ -91,9 +86,10 @@ class Inline:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._open: list[str] = []
+        self._open: list[str] = []  # emphasis
         self._in_data = False  # in an image that is written out in the text
         self._bold = False  # all of it is bold already
+        self._within: Inline | None = None  # renders labels
         self._scanners: dict[str, Callable[[str, int, int, bool], tuple[str, int]]] = {
             "\\": self._escape,
             "`": self._backticks,
@@ -162,8 +158,8 @@ class Inline:
             if closing.end() - closing.start() == end - at and (closing.end() < stop or ended):
                 content = text[end : closing.start()]
                 if end - at > 2:
-                    return _code(content.strip()), closing.end()
-                return f"{text[at:end]}{code_safe(content)}{text[at:end]}", closing.end()
+                    return _code(self._dialect.code(content.strip())), closing.end()
+                return f"{text[at:end]}{self._dialect.code(content)}{text[at:end]}", closing.end()
         if not certain:
             return "", at
         return "\\`" * (end - at), end  # else one of them and a later one would make code of what is none
@@ -185,19 +181,22 @@ class Inline:
     def _helped(self, marker: str, before: str, after: str) -> str:
         """An emphasis marker. CommonMark doesn't take it for one between a bracket or quotation mark inside and
         a letter outside, which is common where no spaces are written: a zero-width character inside helps."""
-        if marker in self._open and not before.isspace():
+        if not before.isspace() and marker in self._open:
             while self._open.pop() != marker:
                 pass
             inside, outside = before, after
             helped = f"{ZERO_WIDTH}{marker}"
         elif not after.isspace():
-            self._open.append(marker)
+            if len(self._open) < _MARKERS_OPEN:
+                self._open.append(marker)
             inside, outside = after, before
             helped = f"{marker}{ZERO_WIDTH}"
         else:
             return marker
+        if not (is_cjk(inside) or is_cjk(outside)):
+            return marker
         stuck = is_punctuation(inside) and not outside.isspace() and not is_punctuation(outside)
-        return helped if stuck and (is_cjk(inside) or is_cjk(outside)) else marker
+        return helped if stuck else marker
 
     def _underscores(self, text: str, at: int, stop: int, ended: bool) -> tuple[str, int]:
         """Emphasis by underscores becomes emphasis by asterisks: Discord underlines `__this__`, and of the two
@@ -210,21 +209,23 @@ class Inline:
         opens = end < stop and not text[end].isspace() and not before.isalnum()
         if not opens or end - at > 3:
             return text[at:end], end
-        for closing in _UNDERSCORES.finditer(text, end, stop):
+        # A run of more than three closes nothing, so it needn't be seen whole.
+        for closing in _UNDERSCORES.finditer(text, end, min(stop, limit + 5)):
             if closing.start() >= limit:
                 break
-            if closing.end() == stop and not ended and stop < limit + HELD:
+            size = closing.end() - closing.start()
+            if closing.end() == stop and not ended and size <= 3:
                 return "", at
-            if closing.end() - closing.start() == end - at:
+            if size == end - at:
                 inner = text[end : closing.start()]
                 if "*" in inner or "`" in inner:
                     return text[at:end], end
-                stars = "*" * (end - at)
+                stars = "*" * size
                 opening = self._marker(stars, before, text[end])
                 body, _ = self.scan(text, end, closing.start(), True)
                 after = text[closing.end()] if closing.end() < stop else "\n"
                 return f"{opening}{body}{self._marker(stars, text[closing.start() - 1], after)}", closing.end()
-        return (text[at:end], end) if ended or stop >= limit else ("", at)
+        return (text[at:end], end) if ended or stop >= limit + 5 else ("", at)
 
     def _link(self, text: str, at: int, stop: int, ended: bool) -> tuple[str, int]:
         return self._linked("[", text, at, at, stop, ended)
@@ -244,7 +245,7 @@ class Inline:
                 return self._anchor(text[opening + 1 : middle - 1], target[1], mark == "!"), end
         if end == NOT_YET and not ended and stop - at < HELD:
             return "", at
-        data = _DATA_IMAGE.match(text, at, limit)
+        data = _DATA_IMAGE.match(text, at, limit) if mark == "!" else None
         if data is not None:
             self._in_data = True
             return data[1], data.end()
@@ -257,22 +258,24 @@ class Inline:
         return end + 1 if end < stop and text[end] == ")" else end
 
     def _anchor(self, label: str, target: str, image: bool) -> str:
+        if self._within is None:
+            self._within = Inline(self._dialect)
         target = _ESCAPED.sub(r"\1", target.removeprefix("<").removesuffix(">")).strip()
-        label = Inline(self._dialect).whole(_IMAGE.sub(r"\1", label)).strip()
+        label = self._within.whole(_IMAGE.sub(r"\1", label)).strip()
         scheme = target.partition(":")[0].lower()
-        if scheme in self._dialect.schemes and not _ADDRESS_LIKE.match(label):
+        if scheme in self._dialect.schemes and not names_another(label, target):
             target = "".join(_UNSAFE_IN_TARGET.get(character, character) for character in target)
             target = self._dialect.mentions.sub("%40", target)
             return f"[{label or ('image' if image else target)}]({target})"
         if image and scheme == "data":
             return label
-        plain = Inline(self._dialect).whole(target)
+        plain = self._within.whole(target)
         if not label or label == plain:
             return plain
         return f"{label} ({plain})" if plain else label
 
     def _mention(self, text: str, at: int, stop: int, ended: bool) -> tuple[str, int]:
-        if not ended and stop - at < _MENTION_HELD:
+        if not ended and stop - at < MENTION_HELD:
             return "", at
         return (text[at] + ZERO_WIDTH if self._dialect.mentions.match(text, at, stop) else text[at]), at + 1
 
@@ -306,5 +309,5 @@ class Inline:
             waits = not ended and "://".startswith(text[at:stop])
             return ("", at) if waits else (":", at + 1)
         end = address.end()
-        reach = end + _MENTION_HELD if end - at > HELD else end + 1
+        reach = end + MENTION_HELD if end - at > HELD else end + 1
         return ("", at) if stop < reach and not ended else (address[0], end)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from bridge.render.characters import boundary
 from bridge.render.tables import is_delimiter
-from bridge.render.words import word_end
+from bridge.render.words import WordEnds
 
 SMALLEST_LIMIT = 64
 BLANK_LINE_ZONE = 0.70
@@ -42,6 +42,7 @@ ROWS_HELD = 4_000  # characters of a table's first two lines, or of a row, which
 _CLOSING = "\n```"
 
 _SPACE = re.compile(r"[^\S\n]+")
+_RUN = re.compile(r"[!-Z\]^_a-~][ -Z\]^_a-~]*+")  # of printable ASCII, in which no link, code or escape begins
 _FENCE = re.compile(r"```[^`\n]*")
 _TABLE_RULE = re.compile(r"-{3,}(?:-\|-+)*")
 _TABLE_BEGUN = re.compile(r"[^\n]*(?:\n[\s|:-]*)?")
@@ -82,6 +83,8 @@ class Splitter:
         self._limit = limit
         self._measure = measure
         self._cuts = deque(sorted(cuts))
+        self._calm = int(limit * SENTENCE_ZONE)  # up to here a part ends within no line
+        self._words = WordEnds()
         self._word_held = min(WORD_HELD, limit)
         self._line_held = min(LINE_HELD, limit)
 
@@ -151,7 +154,7 @@ class Splitter:
             elif self._line_begins:
                 read = self._line()
             else:
-                read = self._atom()
+                read = self._run() or self._atom()
             if not read:
                 break
 
@@ -180,7 +183,7 @@ class Splitter:
 
     def _fence_begins(self) -> bool | None:
         text, at = self._text, self._at
-        end = text.find("\n", at)
+        end = text.find("\n", at, at + WORD_HELD)
         if end < 0 and not self._final and len(text) - at < WORD_HELD:
             return False
         stop = end if end >= 0 else len(text)
@@ -193,8 +196,8 @@ class Splitter:
 
     def _table_begins(self) -> bool | None:
         text, at = self._text, self._at
-        stop = text.find("\n", at)
-        end = text.find("\n", stop + 1) if stop >= 0 else -1
+        stop = text.find("\n", at, at + ROWS_HELD)
+        end = text.find("\n", stop + 1, at + ROWS_HELD) if stop >= 0 else -1
         if end < 0 and not self._final and len(text) - at < ROWS_HELD and _TABLE_BEGUN.fullmatch(text, at):
             return False
         end = end if end >= 0 else len(text)
@@ -216,10 +219,10 @@ class Splitter:
 
     def _block_line(self, block: _Block) -> bool:
         text, at = self._text, self._at
-        end = text.find("\n", at)
+        most = self._line_held if block.closing else ROWS_HELD
+        end = text.find("\n", at, at + most + 1)
         stop = end if end >= 0 else len(text)
         ended = end >= 0 or self._final
-        most = self._line_held if block.closing else ROWS_HELD
         if not block.closing and text[at] != "|" and self._line_begins:
             self._end_block(block, self._offset + at)
             return True
@@ -281,7 +284,7 @@ class Splitter:
                 self._close_part()
             self._release(block)
         if block.closing and block.shown:
-            self._append(block.closing, end)
+            self._append(block.closing, end, self._measure(block.closing))
             self._pending = ""
         self._block = None
         self._line_begins = not block.closing
@@ -289,6 +292,27 @@ class Splitter:
         if not block.closing and not block.lines:
             self._place(block.opening, end - len(block.opening))
         self._cut_if_due(self._end)
+
+    def _run(self) -> bool:
+        """Several plain words at once, where the part certainly goes on after them."""
+        text, at = self._text, self._at
+        if self._cuts or self._words.seen:
+            return False
+        plain = _RUN.match(text, at, at + self._calm - self._size)
+        end = plain.end() if plain is not None else at
+        if text[end : end + 1] != "\n" and not (self._final and end == len(text)):
+            end = text.rfind(" ", at, end) + 1
+        words = text[at:end].rstrip(" ")
+        if not words:
+            return False
+        shown = self._lead() + words
+        size = self._measure(shown)
+        if self._size + size >= self._calm:
+            return False
+        self._append(shown, self._offset + at + len(words), size)
+        self._pending = text[at + len(words) : end]
+        self._at = end
+        return True
 
     def _atom(self) -> bool:
         text, at = self._text, self._at
@@ -301,7 +325,7 @@ class Splitter:
             self._at = space.end()
             self._pending += space[0]
             return True
-        end = word_end(text, at, self._word_held, self._final)
+        end = self._words.end(text, at, self._word_held, self._final)
         if end is None:
             return False
         self._at = end
@@ -327,20 +351,22 @@ class Splitter:
                 self._place(text[:before], offset)
                 text, offset = text[before:], offset + before
         closing = self._measure(self._block.closing) if self._block is not None else 0
-        lead = self._lead()
-        size = self._measure(lead) + self._measure(text) + closing
-        if self._pieces and self._size + size > self._limit:
+        shown = self._lead() + text
+        size = self._measure(shown)
+        if self._pieces and self._size + size + closing > self._limit:
             self._close_part()
-            lead = self._lead()
-            size = self._measure(lead) + self._measure(text) + closing
-        while not self._pieces and size > self._limit:
-            fitting = self._fitting(text, self._limit - self._measure(lead) - closing)
-            self._append(lead + text[:fitting], offset + fitting)
+            shown = self._lead() + text
+            size = self._measure(shown)
+        while not self._pieces and size + closing > self._limit:
+            lead = len(shown) - len(text)
+            fitting = self._fitting(text, self._limit - self._measure(shown[:lead]) - closing)
+            piece = shown[: lead + fitting]
+            self._append(piece, offset + fitting, self._measure(piece))
             self._close_part()
             text, offset = text[fitting:], offset + fitting
-            lead = self._lead()
-            size = self._measure(lead) + self._measure(text) + closing
-        self._append(lead + text, offset + len(text))
+            shown = self._lead() + text
+            size = self._measure(shown)
+        self._append(shown, offset + len(text), size)
         if self._block is None and text[-1] in _SENTENCE_ENDS and self._size >= self._limit * SENTENCE_ZONE:
             self._close_part()
         if self._cuts:
@@ -354,9 +380,9 @@ class Splitter:
             return "> " if self._quote else ""
         return self._pending
 
-    def _append(self, text: str, end: int) -> None:
+    def _append(self, text: str, end: int, size: int) -> None:
         self._pieces.append(text)
-        self._size += self._measure(text)
+        self._size += size
         self._end = end
         self._pending = ""
         self._changed = True

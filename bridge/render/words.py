@@ -16,30 +16,49 @@ _CLUSTER = re.compile(rf"[{CJK}](?:[、。，．！？：；」』）】〉》�
 _BACKTICKS = re.compile(r"`+")
 
 
-def word_end(text: str, at: int, most: int, final: bool) -> int | None:
-    """The end of the piece that begins at `at`: a word with the links and the code in it, or one character of a
-    script without spaces. At most about `most` characters. None where more of the text is needed to tell, which
-    `final` says won't come."""
-    limit = min(len(text), at + most)
-    line_end = text.find("\n", at, limit)
-    waits = line_end < 0 and not final and len(text) - at <= most
-    limit = line_end if line_end >= 0 else limit
-    glue = _OPENING_GLUE.match(text, at, limit)
-    end = glue.end() if glue is not None else at
-    cluster = _CLUSTER.match(text, end, limit)
-    if cluster is not None:
-        end = cluster.end()
-    else:
-        while end < limit and not text[end].isspace() and not _CLUSTER.match(text, end, limit):
-            following = _token_end(text, end, limit)
-            if following == NOT_YET and waits:
-                return None
-            end = following if following != NOT_YET else end + 1
-    while end < len(text) and not is_boundary(text, end):
-        end += 1
-    if end >= len(text) and not final and end - at <= most:
-        return None
-    return end if end - at <= most else boundary(text, at + most)
+_DECORATION = 64  # characters of marks that a piece may be longer by, so that they stay at their letter
+
+
+class WordEnds:
+    """Finds the ends of the pieces of a text. While more of the text is needed to tell, it remembers how far it
+    has looked: a long word that comes letter by letter isn't read again for each."""
+
+    def __init__(self) -> None:
+        self.seen = 0  # characters of the piece that was looked at in vain
+
+    def end(self, text: str, at: int, most: int, final: bool) -> int | None:
+        """The end of the piece that begins at `at`: a word with the links and the code in it, or one character of
+        a script without spaces. At most about `most` characters. None where more of the text is needed to tell,
+        which `final` says won't come; then the next call has to be for the same piece."""
+        limit = min(len(text), at + most)
+        end = at + self.seen
+        line_end = text.find("\n", end, limit)
+        waits = line_end < 0 and not final and len(text) - at <= most
+        limit = line_end if line_end >= 0 else limit
+        cluster = None
+        if not self.seen:
+            glue = _OPENING_GLUE.match(text, at, limit)
+            end = glue.end() if glue is not None else at
+            cluster = _CLUSTER.match(text, end, limit)
+        self.seen = 0
+        begun = end
+        if cluster is not None:
+            end = cluster.end()
+        else:
+            while end < limit and not text[end].isspace() and not _CLUSTER.match(text, end, limit):
+                following = _token_end(text, end, limit)
+                if following == NOT_YET and waits:
+                    self.seen = end - at
+                    return None
+                end = following if following != NOT_YET else end + 1
+        seen = end - at if cluster is None and (end > begun or begun > at) else 0
+        reach = min(len(text), end + _DECORATION)
+        while end < reach and not is_boundary(text, end):
+            end += 1
+        if end >= len(text) and not final and end - at <= most:
+            self.seen = seen
+            return None
+        return end if end - at <= most else boundary(text, at + most)
 
 
 def _token_end(text: str, at: int, limit: int) -> int:
@@ -57,6 +76,6 @@ def _token_end(text: str, at: int, limit: int) -> int:
                 return closing.end()
         return NOT_YET
     if first == "\\":
-        return min(at + 2, limit)
+        return at + 2 if at + 2 <= limit else NOT_YET
     plain = _PLAIN.match(text, at, limit)
     return plain.end() if plain is not None else at + 1
