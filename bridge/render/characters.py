@@ -19,9 +19,11 @@ _LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
 _NEVER = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]+")
 # Soft hyphen, joiners, direction marks, invisible operators, variation selectors and tags.
 _SHOWS_NOTHING = (
-    "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufe00-\ufe0f\U000e0000-\U000e0fff"
+    "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufe00-\ufe0e\U000e0000-\U000e0fff"
 )
-_AFTER_ASCII = re.compile(f"(?<![^\0-\x7f])(?!(?<=[0-9#*])\ufe0f)[{_SHOWS_NOTHING}]+")  # U+FE0F: keycaps
+_AFTER_ASCII = re.compile(  # U+FE0F makes a keycap of what may be one
+    f"(?<=[0-9#*])[{_SHOWS_NOTHING}]+|(?<![^\0-\x7f])(?<![0-9#*])[{_SHOWS_NOTHING}\ufe0f]+"
+)
 
 # Scripts written without spaces, and Korean, where a particle follows a word directly.
 CJK = (

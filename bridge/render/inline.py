@@ -21,9 +21,10 @@ _UNDERSCORES_HELD = 120  # characters that `_` waits for its partner
 _MARKERS_OPEN = 100  # emphasis in one block whose end is waited for
 _ENTITY_HELD = 33  # characters of the longest name in HTML, with its `&`
 
-_PLAIN = re.compile(r"(?:[^\\`*_~\[!<@&:]++|:(?=[^/])|!(?=[^\[]))+")
+_PLAIN = re.compile(r"(?:[^\\`*_~\[!<@&:]++|:(?=[^/])|!(?=[^\[]))++")
 _SCHEME = re.compile(r"https?$", re.IGNORECASE)
-_ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!everyone|here|channel)){{0,{HELD}}}+", re.IGNORECASE)
+# No IGNORECASE for all of it: to that, an s is one of the characters beyond ASCII, as the long s is.
+_ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!(?i:everyone|here|channel))){{0,{HELD}}}+")
 _BACKTICKS = re.compile(r"`+")
 _UNDERSCORES = re.compile(rf"(?<![\s_\\])_+(?:(?!\w)|(?=[{CJK}]))")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
@@ -42,12 +43,12 @@ NEVER, NOT_YET = 0, -1
 
 
 class _Brackets:
-    """Finds the partner of an opening bracket; one more level of brackets may lie between."""
+    """Finds the partner of an opening bracket in its line; one more level of brackets may lie between."""
 
     def __init__(self, opening: str, closing: str) -> None:
-        within = rf"(?:[^{opening}{closing}\\]++|\\.)*+"
+        within = rf"(?:[^{opening}{closing}\\\n]++|\\.)*+"
         self._closing = closing[-1]
-        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\]++|\\.|{opening}{within}{closing})*+")
+        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\\n]++|\\.|{opening}{within}{closing})*+")
         self._unfinished = re.compile(rf"(?:{opening}{within})?+\\?")
 
     def end(self, text: str, at: int, limit: int) -> int:
@@ -87,7 +88,7 @@ class Inline:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._open: list[str] = []  # emphasis
-        self._in_data = False  # in an image that is written out in the text
+        self.in_data = False  # in an image that is written out in the text
         self._bold = False  # all of it is bold already
         self._within: Inline | None = None  # renders labels
         self._scanners: dict[str, Callable[[str, int, int, bool], tuple[str, int]]] = {
@@ -123,7 +124,7 @@ class Inline:
         """
         pieces = []
         while at < stop:
-            if self._in_data:
+            if self.in_data:
                 at = self._skip_data(text, at, stop)
                 continue
             plain = _PLAIN.match(text, at, stop)
@@ -137,7 +138,7 @@ class Inline:
             pieces.append(piece)
             at = end
         if ended:
-            self._in_data = False
+            self.in_data = False
         return "".join(pieces), at
 
     # Each scanner renders what begins at `at`. It returns `at` as the end where that is not certain yet.
@@ -247,14 +248,14 @@ class Inline:
             return "", at
         data = _DATA_IMAGE.match(text, at, limit) if mark == "!" else None
         if data is not None:
-            self._in_data = True
+            self.in_data = True
             return data[1], data.end()
         return mark, at + 1
 
     def _skip_data(self, text: str, at: int, stop: int) -> int:
         data = _DATA.match(text, at, stop)
         end = data.end() if data is not None else at
-        self._in_data = end == stop
+        self.in_data = end == stop
         return end + 1 if end < stop and text[end] == ")" else end
 
     def _anchor(self, label: str, target: str, image: bool) -> str:

@@ -6,16 +6,18 @@ import re
 from unicodedata import category, normalize
 from urllib.parse import urlsplit
 
-_MARKUP = re.compile(r"[\\`*_~\s]")
+_MARKUP = re.compile(r"[\\`*_~]|\.(?=[:/?#]|\Z)")
 _WRITTEN_OUT = re.compile(r"https?:/|www\.")
-_HOST = re.compile(r"(?:[^\s@/?#]*+@)?((?:[\w-]++\.)++([^\W\d_]{2,24}+))\.?(?=[:/?#]|\Z)")
+_HOST = re.compile(r"(?:[^\s@/?#]*+@)?((?:[\w-]++\.)++([^\W\d_]{2,24}+))(?=[:/?#]|\Z)")
 # The only names of hosts that are found within a sentence: most words with a dot are something else.
 _KNOWN_HOST = re.compile(r"(?<![\w.-])((?:[\w-]++\.)++(?:com|org|net|gov|edu|mil|int|io|co|bank))(?![\w-])")
 _DOTS = str.maketrans("。．｡․", "....")
 # What a file's name may end in: the first are no host's, the second may be.
 _FILES = frozenset(
-    ["csv", "docx", "gif", "html", "ipynb", "jpeg", "jpg", "js", "json", "log", "parquet", "pdf", "png", "pptx"]
-    + ["sql", "svg", "toml", "ts", "txt", "xlsx", "xml", "yaml", "yml"]
+    [
+        *["csv", "docx", "gif", "html", "ipynb", "jpeg", "jpg", "js", "json", "log", "parquet", "pdf", "png"],
+        *["pptx", "sql", "svg", "toml", "ts", "txt", "xlsx", "xml", "yaml", "yml"],
+    ]
 )
 _FILES_OR_HOSTS = frozenset(["md", "pl", "ps", "py", "rs", "sh", "zip"])
 
@@ -29,7 +31,7 @@ def names_another(label: str, target: str) -> bool:
         return False
     if _WRITTEN_OUT.search(words):
         return True
-    address = _MARKUP.sub("", words)
+    address = _MARKUP.sub("", words.strip())
     named = _HOST.match(address)
     if named is not None and named[2] not in _FILES:
         its_file = named[2] in _FILES_OR_HOSTS and _path(target).endswith(f"/{address}")

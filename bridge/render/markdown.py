@@ -36,10 +36,11 @@ _FENCE = re.compile(r"([ \t]*+)(`{3,}+(?=[^`]*+$)|~{3,}+)[ \t]*+([^\s{}]*+).*")
 _FENCE_BEGUN = re.compile(r"[ \t]*(?:`{3,}[^`]*|~{3}.*)")
 _LANGUAGE = re.compile(r"[a-z0-9+#._-]+", re.IGNORECASE)
 _ROW_BEGUN = re.compile(r"[ \t]*\|(?!\|)")
-_ROW = re.compile(r"[ \t]*\|.*")
-_ROW_MAYBE = re.compile(r"[ \t>]*(?:\|.*)?")
+_ROW = re.compile(r"[ \t]*+\|")
+_ROW_MAYBE = re.compile(r"[ \t>]*+(?:\||\Z)")
 _DELIMITER_BEGUN = re.compile(r"[\s>|:-]*")
 _HALF = re.compile("[\r\ud800-\udbff]")
+_PLAIN = re.compile(r"[ \"#-%'-)+-9;=>?A-Z\]^a-z{-}]+")  # means itself within a line, whatever is before or after
 
 
 @dataclass(slots=True)
@@ -86,6 +87,11 @@ class Renderer:
 
     def feed(self, delta: str) -> str:
         """Take more of the input; return what is now certain, to be appended to what was returned before."""
+        if self._goes_on and self._at == len(self._text) and _PLAIN.fullmatch(delta):
+            self._text = (self._text + delta)[-LOOK_BEHIND:]
+            self._at = len(self._text)
+            self._out.append(delta)
+            return self._release(final=False)
         if self._half or not delta.isascii() or not delta.isprintable():
             delta = self._half + delta
             self._half = delta[-1:] if _HALF.match(delta[-1:]) else ""
@@ -93,6 +99,11 @@ class Renderer:
         self._text += delta
         self._advance()
         return self._release(final=False)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the line was shown as far as it was read, and what comes is text."""
+        return self._in_line and not (self._half or self._newlines or self._least_newlines or self._inline.in_data)
 
     def finish(self) -> str:
         """The input is complete; return the rest of the output."""
@@ -298,9 +309,9 @@ class Renderer:
         text, at = self._text, self._at
         quote = _QUOTE.match(text, at, stop) if table.quoted else None
         at = quote.end() if quote is not None else at
-        if not ended and stop - at <= _ROW_HELD and _ROW_MAYBE.fullmatch(text, at, stop):
+        if not ended and stop - at <= _ROW_HELD and _ROW_MAYBE.match(text, at, stop):
             return False
-        if stop - at > _ROW_HELD or (table.quoted and quote is None) or not _ROW.fullmatch(text, at, stop):
+        if stop - at > _ROW_HELD or (table.quoted and quote is None) or not _ROW.match(text, at, stop):
             self._close_table(table)
             return True
         size = stop - at
@@ -360,5 +371,6 @@ def _whole_marks(piece: str) -> str:
     """A piece of a line of code, without the end where a run of backticks or a ping may be cut in two."""
     length = len(piece)
     begun = max(piece.rfind("<", length - MENTION_HELD), piece.rfind("@", length - MENTION_HELD))
+    begun -= piece[begun - 1 : begun] == "<"
     piece = piece[: begun if begun > 0 else length]
     return piece.rstrip("`") or piece

@@ -298,18 +298,17 @@ class Splitter:
         text, at = self._text, self._at
         if self._cuts or self._words.seen:
             return False
-        plain = _RUN.match(text, at, at + self._calm - self._size)
+        lead = self._lead()
+        room = self._calm - self._size - self._measure(lead) - 1
+        plain = _RUN.match(text, at, at + room) if room > 0 else None
         end = plain.end() if plain is not None else at
         if text[end : end + 1] != "\n" and not (self._final and end == len(text)):
             end = text.rfind(" ", at, end) + 1
         words = text[at:end].rstrip(" ")
         if not words:
             return False
-        shown = self._lead() + words
-        size = self._measure(shown)
-        if self._size + size >= self._calm:
-            return False
-        self._append(shown, self._offset + at + len(words), size)
+        shown = lead + words
+        self._append(shown, self._offset + at + len(words), self._measure(shown))
         self._pending = text[at + len(words) : end]
         self._at = end
         return True

@@ -12,8 +12,9 @@ _GLUE = rf"[*_~|\\{ZERO_WIDTH}]"
 _OPENING_GLUE = re.compile(rf"{_GLUE}+")
 _PLAIN = re.compile(rf"[^\s\[`\\{CJK}]+")
 # A line doesn't begin with these.
-_CLUSTER = re.compile(rf"[{CJK}](?:[、。，．！？：；」』）】〉》〕”’…ー々]|{_GLUE})*")
+_CLUSTER = re.compile(rf"[{CJK}](?:[、。，．！？：；」』）】〉》〕”’…ー々]|{_GLUE})*+")
 _BACKTICKS = re.compile(r"`+")
+_BACKTICKS_OR_LINE_END = re.compile(r"`+|\n")
 
 
 _DECORATION = 64  # characters of marks that a piece may be longer by, so that they stay at their letter
@@ -32,9 +33,7 @@ class WordEnds:
         which `final` says won't come; then the next call has to be for the same piece."""
         limit = min(len(text), at + most)
         end = at + self.seen
-        line_end = text.find("\n", end, limit)
-        waits = line_end < 0 and not final and len(text) - at <= most
-        limit = line_end if line_end >= 0 else limit
+        waits = not final and len(text) - at <= most
         cluster = None
         if not self.seen:
             glue = _OPENING_GLUE.match(text, at, limit)
@@ -71,11 +70,13 @@ def _token_end(text: str, at: int, limit: int) -> int:
     if first == "`":
         run = _BACKTICKS.match(text, at, limit)
         opened = run.end() if run is not None else at + 1
-        for closing in _BACKTICKS.finditer(text, opened, limit):
+        for closing in _BACKTICKS_OR_LINE_END.finditer(text, opened, limit):
+            if closing[0] == "\n":
+                return at + 1
             if closing.end() - closing.start() == opened - at:
                 return closing.end()
         return NOT_YET
     if first == "\\":
-        return at + 2 if at + 2 <= limit else NOT_YET
+        return (at + 1 if text[at + 1] == "\n" else at + 2) if at + 1 < limit else NOT_YET
     plain = _PLAIN.match(text, at, limit)
     return plain.end() if plain is not None else at + 1

@@ -68,6 +68,7 @@ BOTH = [
     ("a link named as itself", "[https://a.b/c](https://a.b/c)", "https://a.b/c"),
     ("no links", "[1] [a] [b](c d) [unfinished", "[1] [a] [b](c d) [unfinished"),
     ("addresses", "https://a.b/__x__/*y*?c=1&d=2 x", "https://a.b/__x__/*y*?c=1&d=2 x"),
+    ("markers after an s or a k in an address", "https://a.s/k__x__", "https://a.s/k__x__"),
     ("an address in brackets", "<https://a.b/_c_>", "<https://a.b/_c_>"),
     ("escapes", r"\*no\* \# \[x\](y) a\b", r"\*no\* \# \[x\](y) a\b"),
     ("entities", "&copy; &nbsp;x &#42;y&#42; &nosuch; &x AT&T", "© \xa0x \\*y\\* &nosuch; &x AT&T"),
