@@ -11,6 +11,8 @@ from unicodedata import category, combining, east_asian_width
 _JOINER = "\u200d"
 _VIRAMA = 9  # canonical combining class; the consonant after one belongs to the same cluster
 _LONGEST_CLUSTER = 64  # characters; beyond that it is decoration, and cut
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_FLAGS_SEEN = 5_000  # characters before a cut, in which the first letter of a row of flags is looked for
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -57,7 +59,7 @@ def _extends(character: str) -> bool:
 
 
 def _is_flag_letter(character: str) -> bool:
-    return "\U0001f1e6" <= character <= "\U0001f1ff"
+    return character in _FLAG_LETTERS
 
 
 def is_boundary(text: str, at: int) -> bool:
@@ -78,10 +80,8 @@ def is_boundary(text: str, at: int) -> bool:
     if "\u1100" <= before <= "\u115f" and ("\u1100" <= after <= "\u115f" or "\uac00" <= after <= "\ud7a3"):
         return False
     if _is_flag_letter(before) and _is_flag_letter(after):
-        start = at - 1
-        while start > 0 and at - start < _LONGEST_CLUSTER and _is_flag_letter(text[start - 1]):
-            start -= 1
-        return (at - start) % 2 == 0
+        behind = text[max(0, at - _FLAGS_SEEN) : at]
+        return (len(behind) - len(behind.rstrip(_FLAG_LETTERS))) % 2 == 0
     return True
 
 

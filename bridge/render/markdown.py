@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from bridge.render.characters import boundary, is_cjk, repair
+from bridge.render.characters import boundary, is_boundary, is_cjk, repair
 from bridge.render.inline import LOOK_BEHIND, Inline
 from bridge.render.style import MENTION_HELD, Dialect
 from bridge.render.tables import Alignment, alignments, is_delimiter, layout, split_row
@@ -363,7 +363,8 @@ def _last_word(text: str) -> int:
         return len(text) - 1
     for at in range(len(tail), 0, -1):
         if tail[at - 1].isspace() or (at < len(tail) and (is_cjk(tail[at - 1]) or is_cjk(tail[at]))):
-            return boundary(text, least + at)
+            cut = boundary(text, least + at)
+            return cut if least or is_boundary(text, cut) else 0
     return boundary(text, len(text) - 1) if least else 0
 
 
