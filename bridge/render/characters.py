@@ -23,6 +23,10 @@ _NEVER = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\
 _SHOWS_NOTHING = (
     "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufe00-\ufe0e\U000e0000-\U000e0fff"
 )
+_ODD = re.compile(
+    "[^\t\n -~\u00a0-\ud7ff\ue000-\U0010ffff]"
+    f"|[\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufe0f{_SHOWS_NOTHING}]"
+)
 _AFTER_ASCII = re.compile(  # U+FE0F makes a keycap of what may be one
     f"(?<=[0-9#*])[{_SHOWS_NOTHING}]+|(?<![^\0-\x7f])(?<![0-9#*])[{_SHOWS_NOTHING}\ufe0f]+"
 )
@@ -120,7 +124,7 @@ def repair(text: str, before: str = "") -> str:
 
     `before` is the last character of the repaired text that this one goes on from.
     """
-    if text.isascii() and text.isprintable():
+    if _ODD.search(text) is None:
         return text
     text = text.replace("\r\n", "\n").replace("\0", "\ufffd").translate(_LINE_ENDS)
     if _SURROGATE.search(text) is not None:

@@ -25,6 +25,8 @@ _FILES_OR_HOSTS = frozenset(["md", "pl", "ps", "py", "rs", "sh", "zip"])
 def names_another(label: str, target: str) -> bool:
     """Whether a link's label is an address itself, or names a host that isn't the target's. The two are then best
     shown side by side."""
+    if label.isascii() and "." not in label and ":" not in label:
+        return False
     words = normalize("NFKC", label.translate(_DOTS)).casefold()
     words = "".join(character for character in words if category(character) != "Cf")
     if "." not in words and ":" not in words:

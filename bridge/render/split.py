@@ -25,8 +25,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bridge.render.characters import boundary
+from bridge.render.measure import fitting
 from bridge.render.tables import is_delimiter
-from bridge.render.words import WordEnds
+from bridge.render.words import WordEnds, run_end
 
 SMALLEST_LIMIT = 64
 BLANK_LINE_ZONE = 0.70
@@ -36,13 +37,10 @@ BLOCK_ZONE = 0.50  # of the limit; a code block that starts before it goes on in
 BLOCK_HELD = 600  # characters of a code block that waits to see whether it fits
 WORD_HELD = 1_024  # characters; a longer word may be cut
 LINE_HELD = 2_000  # characters; a longer line of code may be cut
-
 ROWS_HELD = 4_000  # characters of a table's first two lines, or of a row, which a Renderer gives whole
 
 _CLOSING = "\n```"
-
 _SPACE = re.compile(r"[^\S\n]+")
-_RUN = re.compile(r"[!-Z\]^_a-~][ -Z\]^_a-~]*+")  # of printable ASCII, in which no link, code or escape begins
 _FENCE = re.compile(r"```[^`\n]*")
 _TABLE_RULE = re.compile(r"-{3,}(?:-\|-+)*")
 _TABLE_BEGUN = re.compile(r"[^\n]*(?:\n[\s|:-]*)?")
@@ -74,8 +72,8 @@ class _Block:
 
 
 class Splitter:
-    """`limit` is in what `measure` counts, which must add up: see `bridge.render.measure`. `cuts` are the ends
-    of parts that were closed in a former process, so that the same text gives the same parts again."""
+    """`limit` is in what `measure` counts; see `bridge.render.measure`. `cuts` are the ends of parts that were
+    closed in a former process, so that the same text gives the same parts again."""
 
     def __init__(self, limit: int, measure: Callable[[str], int] = len, cuts: Iterable[int] = ()) -> None:
         if limit < SMALLEST_LIMIT:
@@ -85,6 +83,7 @@ class Splitter:
         self._cuts = deque(sorted(cuts))
         self._calm = int(limit * SENTENCE_ZONE)  # up to here a part ends within no line
         self._words = WordEnds()
+        self._no_run_before = 0  # offset
         self._word_held = min(WORD_HELD, limit)
         self._line_held = min(LINE_HELD, limit)
 
@@ -115,12 +114,10 @@ class Splitter:
         """The parts so far, the last of which may be open. The same sequence each time, so don't keep it."""
         if self._changed:
             self._changed = False
-            del self._parts[self._closed :]
-            if self._pieces:
-                text = "".join(self._pieces)
-                self._pieces = [text]
-                closing = self._block.closing if self._block is not None and self._block.shown else ""
-                self._parts.append(Part(self._closed, text, closing, self._start, self._end, closed=False))
+            text = "".join(self._pieces)
+            self._pieces = [text]
+            closing = self._block.closing if self._block is not None and self._block.shown else ""
+            self._parts[self._closed :] = [Part(self._closed, text, closing, self._start, self._end, closed=False)]
         return self._parts
 
     def feed(self, text: str) -> None:
@@ -296,16 +293,13 @@ class Splitter:
     def _run(self) -> bool:
         """Several plain words at once, where the part certainly goes on after them."""
         text, at = self._text, self._at
-        if self._cuts or self._words.seen:
+        if self._cuts or self._words.seen or self._offset + at < self._no_run_before:
             return False
         lead = self._lead()
-        room = self._calm - self._size - self._measure(lead) - 1
-        plain = _RUN.match(text, at, at + room) if room > 0 else None
-        end = plain.end() if plain is not None else at
-        if text[end : end + 1] != "\n" and not (self._final and end == len(text)):
-            end = text.rfind(" ", at, end) + 1
+        end, seen = run_end(text, at, self._calm - self._size - self._measure(lead) - 1, self._final)
         words = text[at:end].rstrip(" ")
         if not words:
+            self._no_run_before = self._offset + seen
             return False
         shown = lead + words
         self._append(shown, self._offset + at + len(words), self._measure(shown))
@@ -352,17 +346,13 @@ class Splitter:
         closing = self._measure(self._block.closing) if self._block is not None else 0
         shown = self._lead() + text
         size = self._measure(shown)
-        if self._pieces and self._size + size + closing > self._limit:
+        while self._size + size + closing > self._limit:
+            if not self._pieces:
+                lead = shown.removesuffix(text)
+                count = fitting(text, self._limit - self._measure(lead) - closing, self._measure)
+                piece, text, offset = lead + text[:count], text[count:], offset + count
+                self._append(piece, offset, self._measure(piece))
             self._close_part()
-            shown = self._lead() + text
-            size = self._measure(shown)
-        while not self._pieces and size + closing > self._limit:
-            lead = len(shown) - len(text)
-            fitting = self._fitting(text, self._limit - self._measure(shown[:lead]) - closing)
-            piece = shown[: lead + fitting]
-            self._append(piece, offset + fitting, self._measure(piece))
-            self._close_part()
-            text, offset = text[fitting:], offset + fitting
             shown = self._lead() + text
             size = self._measure(shown)
         self._append(shown, offset + len(text), size)
@@ -388,13 +378,6 @@ class Splitter:
         if self._block is not None:
             self._block.shown = True
 
-    def _fitting(self, text: str, room: int) -> int:
-        """How many characters of text, cut between what people see as characters, fit into the room."""
-        count = len(text)
-        while (size := self._measure(text[:count])) > room:
-            count = min(count - 1, count * room // size)
-        return max(boundary(text, count), 1)
-
     def _close_part(self) -> None:
         if not self._pieces:
             return
@@ -402,9 +385,8 @@ class Splitter:
         if self._block is not None and self._block.shown:
             closing = self._block.closing
             self._block.shown = False
-        del self._parts[self._closed :]
         text = "".join(self._pieces) + closing
-        self._parts.append(Part(self._closed, text, "", self._start, self._end, closed=True))
+        self._parts[self._closed :] = [Part(self._closed, text, "", self._start, self._end, closed=True)]
         self._closed += 1
         self._changed = False
         self._pieces = []

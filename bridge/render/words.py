@@ -6,13 +6,18 @@ import re
 
 from bridge.render.characters import CJK, boundary, is_boundary
 from bridge.render.inline import LABEL, NOT_YET, PARENTHESES
+from bridge.render.measure import MOST_UNITS
 from bridge.render.style import ZERO_WIDTH
 
 _GLUE = rf"[*_~|\\{ZERO_WIDTH}]"
 _OPENING_GLUE = re.compile(rf"{_GLUE}+")
 _PLAIN = re.compile(rf"[^\s\[`\\{CJK}]+")
 # A line doesn't begin with these.
-_CLUSTER = re.compile(rf"[{CJK}](?:[、。，．！？：；」』）】〉》〕”’…ー々]|{_GLUE})*+")
+_CLOSING = "、。，．！？：；」』）】〉》〕”’…ー々"
+_CLUSTER = re.compile(rf"[{CJK}](?:[{_CLOSING}]|{_GLUE})*+")
+_SEAM = re.compile(rf"(?<=[{CJK}])(?![{_CLOSING}])[{CJK}]")
+_SEAM_SOUGHT = 16  # characters
+_RUN = re.compile(r"[^\s\[`\\](?:[^\s\[`\\]++| )*+")  # in which no link, code or escape begins
 _BACKTICKS = re.compile(r"`+")
 _BACKTICKS_OR_LINE_END = re.compile(r"`+|\n")
 
@@ -58,6 +63,26 @@ class WordEnds:
             self.seen = seen
             return None
         return end if end - at <= most else boundary(text, at + most)
+
+
+def run_end(text: str, at: int, room: int, final: bool) -> tuple[int, int]:
+    """The end of the last of several plain pieces, with the spaces after it, that begin at `at` and count for no
+    more than `room`; `at` if there is none. And how far was looked: no run that begins before that ends there."""
+    plain = _RUN.match(text, at, at + room) if room > 0 else None
+    if plain is None:
+        return at, at
+    end = plain.end() if plain[0].isascii() else min(plain.end(), at + room // MOST_UNITS)
+    if text[end : end + 1] == "\n" or (final and end == len(text)):
+        return end, end
+    return text.rfind(" ", at, end) + 1 or _last_seam(text, at, end), end
+
+
+def _last_seam(text: str, at: int, end: int) -> int:
+    """A place shortly before `end` where a piece certainly ends, in a script without spaces."""
+    for seam in range(end - 1, max(at, end - _SEAM_SOUGHT), -1):
+        if _SEAM.match(text, seam) is not None and is_boundary(text, seam):
+            return seam
+    return at
 
 
 def _token_end(text: str, at: int, limit: int) -> int:

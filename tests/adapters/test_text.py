@@ -20,6 +20,7 @@ from adapters.text import MAX_NAME, ThinkFilter, one_line, safe_name, scrub, wit
         ("a < b and <thin", "a < b and <thin"),
         ("<think>a</thin", ""),
         ("use `<think>` to think", "use `<think>` to think"),
+        ("İİİ<think>a</think>b", "İİİb"),  # two characters each in lower case
         ("  indented stays", "  indented stays"),
         ("", ""),
     ],

@@ -30,7 +30,7 @@ def rendered(pieces: list[str], dialect: Dialect) -> str:
     return "".join([*map(renderer.feed, pieces), renderer.finish()])
 
 
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=120)
 @given(st.one_of(lines, documents), dialects)
 def test_letter_by_letter(text: str, dialect: Dialect) -> None:
     assert rendered(list(text), dialect) == rendered([text], dialect)
@@ -53,7 +53,7 @@ def test_an_entity_cut_in_two(entity: str) -> None:
         assert rendered([f"a{entity[:at]}", f"{entity[at:]}b"], DISCORD) == rendered([f"a{entity}b"], DISCORD)
 
 
-@settings(quick, max_examples=100)
+@settings(quick, max_examples=50)
 @given(st.lists(documents, max_size=6).map("\n\n".join), st.sampled_from(STYLES), st.integers(1, 60))
 def test_parts_of_a_whole_text_are_those_of_a_streamed_one(text: str, style: Style, step: int) -> None:
     renderer, splitter = Renderer(style.dialect), Splitter(style.limit, style.measure)
@@ -64,6 +64,7 @@ def test_parts_of_a_whole_text_are_those_of_a_streamed_one(text: str, style: Sty
     assert render_whole(text, style) == splitter.parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES[:2], ids=["discord", "slack"])
 def test_bad_texts_too(style: Style) -> None:
     for name, text in texts(2_500):

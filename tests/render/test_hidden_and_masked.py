@@ -178,7 +178,7 @@ def test_nothing_invisible_hides_a_mention(dialect: Dialect, form: str) -> None:
                 assert PINGS[dialect.name].search(code) is None
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.sampled_from([*FORMS["slack"], *FORMS["discord"], *INVISIBLE, *"<>@!#&/:`*_\\ \n"])).map("".join),
     st.sampled_from(DIALECTS),
@@ -226,7 +226,7 @@ def test_what_is_taken_out_of_a_text(dialect: Dialect, text: str, left: str) -> 
     assert rendered(text, dialect, 1) == rendered(text, dialect, 1_000) == rendered(left, dialect)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.sampled_from([*INVISIBLE, "a", "1", "#", "é", "한", "👩", "\n", "\r", "\ud83d", "\ude00"])).map(
         "".join

@@ -113,6 +113,7 @@ def test_what_else_reads_text(run: Callable[[str], object], most: int, monkeypat
         assert steps.total <= most * len(text), (name, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", [DISCORD, SLACK], ids=lambda dialect: dialect.name)
 def test_a_preview_costs_the_same_however_large_the_table_is(
     dialect: Dialect, monkeypatch: pytest.MonkeyPatch
