@@ -26,6 +26,7 @@ _SCHEME = re.compile(r"https?$", re.IGNORECASE)
 # No IGNORECASE for all of it: to that, an s is one of the characters beyond ASCII, as the long s is.
 _ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!(?i:everyone|here|channel))){{0,{HELD}}}+")
 _BACKTICKS = re.compile(r"`+")
+_TWO_BACKTICKS = re.compile(r"`(?=`)")
 _UNDERSCORES = re.compile(rf"(?<![\s_\\])_+(?:(?!\w)|(?=[{CJK}]))")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _ENTITY_BEGUN = re.compile(r"&(?:#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{0,6})?|[a-zA-Z][a-zA-Z0-9]{0,31})?")
@@ -75,11 +76,10 @@ def _run_end(text: str, at: int, stop: int) -> int:
 
 
 def _code(content: str) -> str:
-    """Inline code by one or two backticks."""
+    """Inline code by one or two backticks, which nothing within ends."""
     if "`" not in content:
         return f"`{content}`"
-    content = content.replace("``", f"`{ZERO_WIDTH}`")
-    return f"`` {content} ``"
+    return f"`` {_TWO_BACKTICKS.sub(f'`{ZERO_WIDTH}', content)} ``"
 
 
 class Inline:
@@ -157,10 +157,10 @@ class Inline:
         end = _run_end(text, at, limit)
         for closing in _BACKTICKS.finditer(text, end, limit):
             if closing.end() - closing.start() == end - at and (closing.end() < stop or ended):
-                content = text[end : closing.start()]
-                if end - at > 2:
-                    return _code(self._dialect.code(content.strip())), closing.end()
-                return f"{text[at:end]}{self._dialect.code(content)}{text[at:end]}", closing.end()
+                content = self._dialect.code(text[end : closing.start()])
+                if end - at > 2 or ZERO_WIDTH in content:
+                    return _code(content.strip() or " "), closing.end()
+                return f"{text[at:end]}{content}{text[at:end]}", closing.end()
         if not certain:
             return "", at
         return "\\`" * (end - at), end  # else one of them and a later one would make code of what is none
