@@ -38,7 +38,7 @@ _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 _PUNCTUATION = frozenset(r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~""")
 _MARKUP = frozenset(r"\`*_~[]|#")
-_UNSAFE_IN_TARGET = {"(": "%28", ")": "%29", "<": "%3C", ">": "%3E", " ": "%20"}
+_UNSAFE_IN_TARGET = str.maketrans({"(": "%28", ")": "%29", "<": "%3C", ">": "%3E", " ": "%20"})
 
 NEVER, NOT_YET = 0, -1
 
@@ -265,8 +265,7 @@ class Inline:
         label = self._within.whole(_IMAGE.sub(r"\1", label)).strip()
         scheme = target.partition(":")[0].lower()
         if scheme in self._dialect.schemes and not names_another(label, target):
-            target = "".join(_UNSAFE_IN_TARGET.get(character, character) for character in target)
-            target = self._dialect.mentions.sub("%40", target)
+            target = self._dialect.mentions.sub("%40", target.translate(_UNSAFE_IN_TARGET))
             return f"[{label or ('image' if image else target)}]({target})"
         if image and scheme == "data":
             return label

@@ -6,7 +6,7 @@ from bridge.render.markdown import Renderer
 from bridge.render.split import Part, Splitter
 from bridge.render.style import Style
 
-# Characters of Markdown. A longer text takes an event loop's time for tens of milliseconds: render it in a thread.
+# Characters of Markdown. A longer text holds an event loop up for more than 15 ms: render it in a thread.
 LEAVES_THE_LOOP = 20_000
 
 
