@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-parts clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
@@ -21,7 +21,10 @@ format: .venv/dev        ## let ruff write the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev         ## measurements, each as a ratio to a floor in the same run
+bench: .venv/dev         ## the bridge beside the least program, in one run; ARGS="--quick --json FILE"
+	$(BIN)/python -m tests.bench.compare $(ARGS)
+
+bench-parts: .venv/dev   ## rendering, turns and adapters by themselves, each as a ratio to a floor in the same run
 	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
 clean:
