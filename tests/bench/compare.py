@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import platform
-import pstats
 import sys
 import tempfile
 import time
@@ -26,7 +25,6 @@ from typing import Any
 
 from tests.bench import table
 from tests.bench.contenders import (
-    PROFILED,
     Command,
     Contender,
     bridge_command,
@@ -73,7 +71,7 @@ async def measure(work: Workload, contender: str, profile: Path | None) -> dict[
             command = _command(contender, place, port, folder, profile)
             async with contending(command, folder) as process:
                 await place.connect(port)
-                return await _measure(work, place, process)
+                return await _measure(work, place, process, profiled=profile is not None)
 
 
 def _command(contender: str, place: Place, port: int, folder: Path, profile: Path | None) -> Command:
@@ -84,9 +82,11 @@ def _command(contender: str, place: Place, port: int, folder: Path, profile: Pat
     return bridge_command(config, port, profile)
 
 
-async def _measure(work: Workload, place: Place, process: Contender) -> dict[str, float]:
+async def _measure(work: Workload, place: Place, process: Contender, *, profiled: bool) -> dict[str, float]:
     await put_load(place.asker, range(WARM_UP), min(work.at_once, WARM_UP), work.words)
     await process.settle()
+    if profiled:
+        process.begin_profile()
     spent, own, at = process.cpu(), own_cpu(), time.monotonic()
     seen = await put_load(place.asker, range(WARM_UP, WARM_UP + work.threads), work.at_once, work.words)
     busy = (own_cpu() - own) / (time.monotonic() - at)
@@ -126,7 +126,9 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pause", type=float, help="milliseconds from word to word")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer threads, one round")
     parser.add_argument("--bridge-only", action="store_true", help="without the floor")
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="the bridge's top functions by cProfile")
+    parser.add_argument(
+        "--profile", type=lambda path: Path(path).absolute(), metavar="FILE", help="the bridge alone, sampled"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", default=LATEST)
     arguments = parser.parse_args(given)
     known = [work.name for work in WORKLOADS]
@@ -150,22 +152,11 @@ def workloads(arguments: argparse.Namespace) -> list[Workload]:
     return [replace(work, **changes) for work in chosen]
 
 
-def top_functions(profile: Path, to: Path) -> None:
-    with to.open("w", encoding="utf-8") as out:
-        stats = pstats.Stats(str(profile), stream=out)
-        for order in ("tottime", "cumulative"):
-            stats.sort_stats(order).print_stats(PROFILED)
-
-
 def main() -> None:
     arguments = read_arguments()
     contenders = CONTENDERS[:1] if arguments.bridge_only or arguments.profile else CONTENDERS
     rounds = 1 if arguments.quick or arguments.profile else arguments.rounds
-    with tempfile.TemporaryDirectory() as folder:
-        profile = Path(folder) / "profile" if arguments.profile else None
-        results = asyncio.run(run(workloads(arguments), rounds, contenders, profile))
-        if profile is not None:
-            top_functions(profile, arguments.profile)
+    results = asyncio.run(run(workloads(arguments), rounds, contenders, arguments.profile))
     report = {
         "at": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),

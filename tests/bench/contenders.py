@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,6 @@ IDLE = 0.02  # of a core: below it a contender has nothing left to do
 IDLE_FOR = 0.5  # seconds
 SETTLES_WITHIN = 30.0
 LOG_SHOWN = 4_000  # characters
-PROFILED = 60  # functions listed of a profile
 
 
 def free_port() -> int:
@@ -45,8 +45,8 @@ class Command:
 
 
 def bridge_command(config: Path, port: int, profile: Path | None = None) -> Command:
-    profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
-    arguments = [*profiler, "-m", "bridge", "run", "--config", str(config)]
+    program = ["tests.bench.sampled", str(profile)] if profile else ["bridge"]
+    arguments = ["-m", *program, "run", "--config", str(config)]
     return Command("bridge", arguments, f"http://127.0.0.1:{port}/readyz")
 
 
@@ -75,6 +75,10 @@ class Contender:
     def check(self) -> None:
         if self._process.poll() is not None:
             raise RuntimeError(f"a contender ended with {self._process.returncode}:\n{self.log()}")
+
+    def begin_profile(self) -> None:
+        """Of a bridge that was started with one."""
+        self._process.send_signal(signal.SIGUSR1)
 
     async def settle(self) -> None:
         """Return once it has nothing left to do."""
