@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check format bench bench-parts clean
+.PHONY: demo test check format bench bench-parts chaos clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
@@ -26,6 +26,9 @@ bench: .venv/dev         ## the bridge beside the least program, in one run; ARG
 
 bench-parts: .venv/dev   ## rendering, turns and adapters by themselves, each as a ratio to a floor in the same run
 	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+chaos: .venv/dev         ## everything that can go wrong, judged; ARGS="--seed 7 --turns 1000 --database sqlite"
+	$(BIN)/python -m tests.chaos.run $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
