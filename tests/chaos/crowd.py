@@ -23,11 +23,10 @@ LEAVE = "Leave it"
 LEAVES = 0.25  # of those who are asked leave it
 MOST_PRESSES = 5  # of one button that nothing follows
 PRESSED_WITHIN = 5.0  # seconds until a press has an effect
-ECHO = "general"
 
 
 @dataclass(slots=True)
-class _Open:
+class Open:
     """A thread as the crowd knows it."""
 
     key: str
@@ -45,7 +44,7 @@ class Crowd:
     presses: list[Press] = field(default_factory=list)
     held: int = 0  # messages whose delivery was held back
     unwritten: int = 0  # messages that nobody wrote, as their thread never came to be
-    _threads: dict[str, _Open] = field(default_factory=dict)
+    _threads: dict[str, Open] = field(default_factory=dict)
     _events: dict[str, list[Envelope]] = field(default_factory=dict)
     _tried: dict[str, int] = field(default_factory=dict)  # presses by message of the bot
 
@@ -53,7 +52,7 @@ class Crowd:
 
     async def talk(self, talk: Talk) -> None:
         await asyncio.sleep(talk.at)
-        opened: _Open | None = None
+        opened: Open | None = None
         for index, saying in enumerate(talk.sayings):
             if saying.waits:
                 await self._until(partial(self._has_ended, token_of(talk.number, index - 1)))
@@ -61,23 +60,22 @@ class Crowd:
             if opened is not None and not await self._until(partial(self._is_there, opened)):
                 self.unwritten += len(talk.sayings) - index
                 return
-            opened = await self._say(talk, index, saying, opened)
+            opened = await self.say(talk, index, saying, opened)
 
-    async def _say(self, talk: Talk, index: int, saying: Saying, opened: _Open | None) -> _Open:
+    async def say(self, talk: Talk, index: int, saying: Saying, opened: Open | None) -> Open:
+        """Write one message, into a thread that is open or as the first of a new one."""
         token = token_of(talk.number, index)
-        text = question(token, saying.words, echoed=talk.agent == ECHO)
+        counted = talk.agent in self.world.simulated
+        text = question(token, saying.words, echoed=not counted)
         if talk.platform == "slack":
             opened = await self._say_on_slack(talk, token, text, saying, opened)
         else:
             opened = await self._say_on_discord(talk, text, opened)
         self._threads[opened.key] = opened
-        counted = talk.agent != ECHO
         self.written.append(Written(token, opened.key, late=saying.held > 0, counted=counted))
         return opened
 
-    async def _say_on_slack(
-        self, talk: Talk, token: str, text: str, saying: Saying, opened: _Open | None
-    ) -> _Open:
+    async def _say_on_slack(self, talk: Talk, token: str, text: str, saying: Saying, opened: Open | None) -> Open:
         world = self.world.slack
         channel = world.direct(talk.person).id if talk.direct else world.channel(talk.agent).id
         mention = "" if talk.direct or opened is not None else f"{world.mention} "
@@ -88,9 +86,9 @@ class Crowd:
         ts, self._events[token] = await world.deliver(talk.person, channel, f"{mention}{text}", root)
         if opened is not None:
             return opened
-        return _Open(slack_thread(channel, ts), SlackPeople(world), Thread(channel, ts, ts), talk.person)
+        return Open(slack_thread(channel, ts), SlackPeople(world), Thread(channel, ts, ts), talk.person)
 
-    async def _say_on_discord(self, talk: Talk, text: str, opened: _Open | None) -> _Open:
+    async def _say_on_discord(self, talk: Talk, text: str, opened: Open | None) -> Open:
         people = DiscordPeople(self.world.discord)
         if opened is not None:
             await people.reply(talk.person, opened.thread, text)
@@ -99,9 +97,9 @@ class Crowd:
             thread = await people.direct(talk.person, text)
         else:
             thread = await people.say(talk.person, talk.agent, f"@threadbridge {text}")
-        return _Open(discord_thread(thread.id), people, thread, talk.person)
+        return Open(discord_thread(thread.id), people, thread, talk.person)
 
-    def _is_there(self, opened: _Open) -> bool:
+    def _is_there(self, opened: Open) -> bool:
         """On Discord a thread is there once the bot has opened it."""
         return isinstance(opened.people, SlackPeople) or int(opened.thread.id) in self.world.discord.channels
 
@@ -170,7 +168,7 @@ class Crowd:
             finding.kind in (Kind.LOST, Kind.TORN, Kind.GROWING) for finding in judge(self.observed())
         )
 
-    async def _press(self, opened: _Open, shown: Shown) -> None:
+    async def _press(self, opened: Open, shown: Shown) -> None:
         self._tried[shown.id] = self._tried.get(shown.id, 0) + 1
         chance = random.Random(f"{self.plan.seed} {shown.id}")
         leaves = LEAVE in shown.buttons and chance.random() < LEAVES

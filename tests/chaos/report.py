@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tests.chaos.judge import Finding, Kind
+from tests.chaos.judge import Finding, Kind, Observed, Standing
 from tests.chaos.recovery import Row
+from tests.chaos.words import words_in
 
 NUMBERS = (
     ("presses", "decided by people: again, or leave it"),
@@ -16,17 +17,31 @@ NUMBERS = (
     ("held_back", "delivered after later ones"),
     ("ended", "a replica ended by itself"),
 )
+TEXT = 200  # characters shown of a notice
 SHOWN = 12  # findings of each kind in the table's foot
 
 
-def as_json(facts: Mapping[str, Any], findings: Sequence[Finding], rows: Sequence[Row]) -> dict[str, Any]:
+def as_json(
+    facts: Mapping[str, Any], observed: Observed, findings: Sequence[Finding], rows: Sequence[Row]
+) -> dict[str, Any]:
+    broken = {finding.thread for finding in findings if finding.kind.breaks}
     counted = Counter(finding.kind for finding in findings)
     return {
         **facts,
         "found": {kind.value: counted[kind] for kind in Kind},
         "faults": [asdict(row) for row in rows],
         "findings": [asdict(finding) for finding in findings],
+        "broken": {thread: [_shortly(one) for one in observed.threads.get(thread, ())] for thread in broken},
     }
+
+
+def _shortly(standing: Standing) -> str:
+    """An agent's words by their numbers, anything else as it stands."""
+    words, end = words_in(standing.text), " (growing)" if standing.growing else ""
+    if not words:
+        return f"{standing.text[:TEXT]}{end}"
+    first, last = words[0], words[-1]
+    return f"{len(words)} words, {first.token}x{first.index} to {last.token}x{last.index}{end}"
 
 
 def kept(report: Mapping[str, Any]) -> bool:

@@ -1,112 +1,44 @@
-"""`make chaos`: plays a plan, waits until all is at rest, judges, and says what it came to."""
+"""`make chaos`: the plan of a seed, or one of the modes that measure one thing, as a table and as JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import signal
 import sys
-import time
-from collections import Counter
+from collections.abc import Coroutine
 from typing import Any
 
-from tests.chaos import report
-from tests.chaos.blows import Blows
-from tests.chaos.crowd import Crowd
-from tests.chaos.databases import can_mount
-from tests.chaos.judge import judge
+from tests.chaos import catch_up, report, takeover
 from tests.chaos.options import Options, read_options
-from tests.chaos.plan import Plan, applicable, make_plan
-from tests.chaos.recovery import rows
-from tests.chaos.replicas import command
-from tests.chaos.stage import Stage, staged
-
-LOOK = 2.0  # seconds
-STEADY = 4.0  # seconds for which nothing more happens once all is answered
+from tests.chaos.playing import chaos
 
 
-def plan_of(options: Options) -> Plan:
-    faults = applicable(options.database, disk=options.database == "sqlite" and can_mount())
-    chosen = [fault for fault in faults if not options.only or fault in options.only]
-    return make_plan(
-        options.seed, options.turns, options.replicas, chosen, speed=options.speed, freeze=options.freeze
-    )
-
-
-async def chaos(options: Options) -> dict[str, Any]:
-    """Play the plan to its end, wait until all is at rest, and judge."""
-    plan = plan_of(options)
-    async with staged(options) as stage:
-        world, begun = stage.world, time.monotonic()
-        crowd = Crowd(world, plan, options.waits)
-        blows = Blows(world, stage.replicas, stage.store, crowd.at_work)
-        async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(crowd.press_buttons()), group.create_task(_tell(crowd, plan))]
-            async with asyncio.TaskGroup() as playing:
-                for talk in plan.talks:
-                    playing.create_task(crowd.talk(talk))
-                playing.create_task(blows.strike_all(plan.blows, begun))
-            rested = await rest(crowd, options)
-            for task in beside:
-                task.cancel()
-        facts = {**await facts_of(options, stage, crowd), "seconds": time.monotonic() - begun, "rested": rested}
-    recovered = rows(blows.hits, world.eyes.changes, world.eyes.calls, options.replicas)
-    return report.as_json(facts, judge(crowd.observed()), recovered)
-
-
-async def facts_of(options: Options, stage: Stage, crowd: Crowd) -> dict[str, Any]:
-    return {
-        **{name: getattr(options, name) for name in ("seed", "database", "replicas", "rate")},
-        "turns": len(crowd.written),
-        "threads": len({one.thread for one in crowd.written}),
-        "held_back": crowd.held,
-        "unwritten": crowd.unwritten,
-        "presses": len(crowd.presses),
-        "ended": sum(replica.ended for replica in stage.replicas),
-        "states": counted_states(await command(stage.replicas[0].config, "turns", "--limit", "10000")),
-    }
-
-
-async def rest(crowd: Crowd, options: Options) -> bool:
-    """Wait until every message is answered and nothing more happens, or until nothing new was seen for long."""
-    begun = steady = moved = time.monotonic()
-    seen = -1
-    while time.monotonic() - begun < options.patience:
-        await asyncio.sleep(LOOK)
-        news, now = len(crowd.world.eyes.changes) + len(crowd.presses), time.monotonic()
-        if news != seen:
-            seen, moved = news, now
-        if crowd.unsettled():
-            steady = now
-        if now - steady >= STEADY:
-            return True
-        if now - moved >= options.quiet:
-            return False
-    return False
-
-
-def counted_states(turns: str) -> dict[str, int]:
-    """How many turns ended how, by what `threadbridge turns` prints."""
-    columns = [line.split("\t") for line in turns.splitlines()]
-    return dict(Counter(f"{one[1].strip()}/{one[5]}" for one in columns if len(one) > 5))
-
-
-async def _tell(crowd: Crowd, plan: Plan) -> None:
-    """Say at the terminal how far it is."""
-    while sys.stderr.isatty():
-        ended = sum(one.token in crowd.world.eyes.ended for one in crowd.written)
-        line = f"\r{len(crowd.written)} of {plan.turns} written, {ended} answered "
-        print(line, end="", file=sys.stderr, flush=True)
-        await asyncio.sleep(LOOK)
-
-
-def main() -> None:
-    options = read_options()
-    found = asyncio.run(chaos(options))
-    print(f"\n{report.drawn(found)}")
+def play(options: Options) -> int:
+    """Print what it came to and write the JSON; the exit code."""
+    logging.disable(logging.CRITICAL)  # of the libraries that the simulated backends are made of
+    if options.takeover:
+        found = asyncio.run(_ended_gently(takeover.takeovers(options)))
+        shown, kept = takeover.drawn(found), True
+    elif options.catch_up:
+        found = asyncio.run(_ended_gently(catch_up.catch_up(options)))
+        shown, kept = catch_up.drawn(found), report.kept(found) and not found["too_old_answered"]
+    else:
+        found = asyncio.run(_ended_gently(chaos(options)))
+        shown, kept = report.drawn(found), report.kept(found)
+    print(f"\n{shown}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    sys.exit(0 if report.kept(found) else 1)
+    return 0 if kept else 1
+
+
+async def _ended_gently(run: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """On SIGTERM the processes of the run are ended too."""
+    task = asyncio.ensure_future(run)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(play(read_options()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(options: Options) -> AsyncIterator[Stage]:
+async def staged(options: Options, rooms: Sequence[str] = ()) -> AsyncIterator[Stage]:
     async with contextlib.AsyncExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ async def staged(options: Options) -> AsyncIterator[Stage]:
             store = await stack.enter_async_context(postgres())
         else:
             store = await stack.enter_async_context(sqlite())
-        world = await stack.enter_async_context(make_world(options.replicas, options.rate))
+        world = await stack.enter_async_context(make_world(options.replicas, options.rate, rooms))
         settings = []
         for number in range(options.replicas):
             port = free_port()

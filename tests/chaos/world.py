@@ -3,6 +3,7 @@ bridge a path of its own by which it reaches them, so that each call tells whose
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,16 @@ PACE = 0.01  # seconds from word to word
 RETRY_DELAYS = (0.0, 5.0, 20.0)  # seconds before Slack delivers again; its own are 0, 60 and 300
 
 
+@dataclass(slots=True)
+class Clock:
+    """The platforms' clock, seconds since 1970; `behind` so many."""
+
+    behind: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() - self.behind
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     url: str
@@ -35,6 +46,7 @@ class World:
     simulated: Mapping[str, Simulated]
     eyes: Eyes
     questions: list[str]  # the tokens that backends were asked, in order
+    clock: Clock
 
     def backend(self, agent: str) -> Backend:
         return self.simulated[agent].backend
@@ -47,9 +59,10 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(replicas: int, rate: float | None) -> AsyncIterator[World]:
-    """`rate` scales the platforms' limits; None turns them off."""
-    eyes, questions = Eyes(), list[str]()
+async def make_world(replicas: int, rate: float | None, rooms: Sequence[str] = ()) -> AsyncIterator[World]:
+    """`rate` scales the platforms' limits; None turns them off. `rooms`: channels besides those of the agents."""
+    eyes, questions, clock = Eyes(), list[str](), Clock()
+    channels = (*AGENTS, *rooms)
 
     def take(text: str, uploads: Sequence[Blob], earlier: Sequence[str]) -> Plan:
         questions.extend(asked_in(text))
@@ -59,8 +72,8 @@ async def make_world(replicas: int, rate: float | None) -> AsyncIterator[World]:
     for one in backends.values():
         one.backend.pace = PACE
         one.backend.think = take
-    slack_world = WatchedSlack(people=PEOPLE, channels=AGENTS, rate=rate, retry_delays=RETRY_DELAYS)
-    discord_world = WatchedDiscord(people=PEOPLE, channels=AGENTS, forums=(), rate=rate)
+    slack_world = WatchedSlack(people=PEOPLE, channels=channels, rate=rate, clock=clock, retry_delays=RETRY_DELAYS)
+    discord_world = WatchedDiscord(people=PEOPLE, channels=channels, forums=(), rate=rate, clock=clock)
     slack_world.eyes = discord_world.eyes = eyes
     app = Starlette(
         routes=[
@@ -73,5 +86,5 @@ async def make_world(replicas: int, rate: float | None) -> AsyncIterator[World]:
         routes=[Mount(f"/r{replica}", called_by(replica, app, eyes)) for replica in range(replicas)]
     )
     async with serve(served) as url:
-        yield World(url, slack_world, discord_world, backends, eyes, questions)
+        yield World(url, slack_world, discord_world, backends, eyes, questions, clock)
         await slack_world.aclose()
