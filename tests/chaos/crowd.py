@@ -17,6 +17,7 @@ from tests.chaos.world import World
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.waiting import eventually
 
+ECHOED = 100  # words at most that a person writes for the agent that echoes
 ROUNDS = 1.0  # seconds between two looks at all threads for buttons
 AGAIN = ("Send it again", "Try again")
 LEAVE = "Leave it"
@@ -66,7 +67,8 @@ class Crowd:
         """Write one message, into a thread that is open or as the first of a new one."""
         token = token_of(talk.number, index)
         counted = talk.agent in self.world.simulated
-        text = question(token, saying.words, echoed=not counted)
+        words = saying.words if counted else min(saying.words, ECHOED)
+        text = question(token, words, echoed=not counted)
         if talk.platform == "slack":
             opened = await self._say_on_slack(talk, token, text, saying, opened)
         else:
