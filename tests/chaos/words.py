@@ -14,6 +14,7 @@ from adapters.testing.backends.brain import Blob, Plan
 PARAGRAPH = 40  # words
 _QUESTION = re.compile(r"\b(t\d+m\d+)\b")
 _COUNT = re.compile(r"\bin (\d+) words\b")
+_WRITTEN = re.compile(r"\bt\d+m\d+ in \d+ words please\b")
 _WORD = re.compile(r"\b(t\d+m\d+)x(\d+)(end)?\b")
 
 
@@ -56,3 +57,9 @@ def asked_in(text: str) -> list[str]:
 
 def words_in(text: str) -> list[Word]:
     return [Word(token, int(index), bool(last)) for token, index, last in _WORD.findall(text)]
+
+
+def says_more(text: str) -> bool:
+    """Whether there is anything in a message of the bot besides what its agents said."""
+    rest = _WRITTEN.sub("", _WORD.sub("", text))
+    return any(letter.isalpha() for letter in rest)
