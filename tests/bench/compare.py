@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from tests.bench.contenders import (
     Contender,
     bridge_command,
     contending,
+    ended_gently,
     floor_command,
     free_port,
     own_cpu,
@@ -129,8 +131,12 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--profile", type=lambda path: Path(path).absolute(), metavar="FILE", help="the bridge alone, sampled"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", default=LATEST)
+    parser.add_argument("--json", type=Path, metavar="FILE", help=f"of a whole run {LATEST.name}, else none")
     arguments = parser.parse_args(given)
+    if arguments.profile and len(arguments.only or ()) != 1:
+        parser.error("--profile is of one workload: name it by --only")
+    if arguments.json is None and vars(arguments) == vars(parser.parse_args(["--rounds", str(arguments.rounds)])):
+        arguments.json = LATEST
     known = [work.name for work in WORKLOADS]
     for name in arguments.only or ():
         if name not in known:
@@ -156,13 +162,16 @@ def main() -> None:
     arguments = read_arguments()
     contenders = CONTENDERS[:1] if arguments.bridge_only or arguments.profile else CONTENDERS
     rounds = 1 if arguments.quick or arguments.profile else arguments.rounds
-    results = asyncio.run(run(workloads(arguments), rounds, contenders, arguments.profile))
+    load = os.getloadavg()[0]
+    results = asyncio.run(ended_gently(run(workloads(arguments), rounds, contenders, arguments.profile)))
     report = {
         "at": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": load,
         "results": results,
     }
-    if len(contenders) > 1:
+    if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table.drawn(report))

@@ -10,15 +10,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import psutil  # type: ignore[import-untyped]
 
 from tests.e2e.running import environment
+
+T = TypeVar("T")
 
 STARTS_WITHIN = 60.0  # seconds
 ENDS_WITHIN = 30.0
@@ -127,6 +130,13 @@ async def _until_ready(contender: Contender, url: str) -> None:
             except httpx.TransportError:
                 pass
             await asyncio.sleep(LOOK)
+
+
+async def ended_gently(run: Coroutine[Any, Any, T]) -> T:
+    """Run it; on SIGTERM it is cancelled, so that the processes that it started are ended too."""
+    task = asyncio.ensure_future(run)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def own_cpu() -> float:

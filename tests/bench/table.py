@@ -22,6 +22,7 @@ ROWS = (
     ("seconds", "all done", "s"),
     ("calls", "platform calls a reply", ""),
     ("lost", "replies lost or not whole", ""),
+    ("asked_twice", "questions asked twice", ""),
 )
 
 
@@ -38,7 +39,10 @@ def drawn(report: Mapping[str, Any]) -> str:
     busiest = max(
         run["driver_busy"] for result in report["results"] for runs in result["runs"].values() for run in runs
     )
-    note = f"\nPython {report['python']}, {report['at']}; simulated platforms without limits of rate."
+    note = (
+        f"\nPython {report['python']}, {report['cores']} cores, load {report['load']:.1f} before the run,"
+        f" {report['at']}; simulated platforms without limits of rate."
+    )
     if busiest > BUSY:
         note += f" The load's own process was busy for {busiest:.0%} of one run: there it may be the limit."
     return "\n".join(lines) + "\n" + note

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from tests.bench.compare import WORKLOADS, measure, read_arguments, workloads
+from tests.bench.compare import LATEST, WORKLOADS, measure, read_arguments, workloads
 from tests.bench.load import percentile
 from tests.bench.scripted_backend import (
     AGENT,
@@ -79,8 +79,24 @@ def test_a_quick_run_has_every_workload() -> None:
     assert all(work.threads >= work.at_once for work in quick)
 
 
+def test_only_a_whole_run_is_kept() -> None:
+    assert read_arguments([]).json == read_arguments(["--rounds", "3"]).json == LATEST
+    assert read_arguments(["--quick"]).json is read_arguments(["--only", "talk-openai"]).json is None
+    assert read_arguments(["--quick", "--json", "a.json"]).json == Path("a.json")
+
+
 def report(first: float) -> dict[str, Any]:
-    keys = ("first_p50", "first_p95", "last_p50", "cpu_per_reply", "per_second", "seconds", "calls", "lost")
+    keys = (
+        "first_p50",
+        "first_p95",
+        "last_p50",
+        "cpu_per_reply",
+        "per_second",
+        "seconds",
+        "calls",
+        "lost",
+        "asked_twice",
+    )
     ran = dict.fromkeys(keys, 10.0) | {"driver_busy": 0.2}
     work = {
         "name": "w",
@@ -92,7 +108,8 @@ def report(first: float) -> dict[str, Any]:
         "pause": 0.005,
     }
     runs = {"bridge": [ran | {"first_p50": first}, ran | {"first_p50": first + 2}], "floor": [ran, ran]}
-    return {"at": "2026-01-01", "python": "3.11", "results": [{"workload": work, "runs": runs}]}
+    about = {"at": "2026-01-01", "python": "3.11", "cores": 2, "load": 0.1}
+    return about | {"results": [{"workload": work, "runs": runs}]}
 
 
 def test_the_table_has_medians_and_ratios() -> None:

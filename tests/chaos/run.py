@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
 
+from tests.bench.contenders import ended_gently
 from tests.chaos import catch_up, report, takeover
 from tests.chaos.options import Options, read_options
 from tests.chaos.playing import chaos
@@ -19,25 +17,18 @@ def play(options: Options) -> int:
     """Print what it came to and write the JSON; the exit code."""
     logging.disable(logging.CRITICAL)  # of the libraries that the simulated backends are made of
     if options.takeover:
-        found = asyncio.run(_ended_gently(takeover.takeovers(options)))
+        found = asyncio.run(ended_gently(takeover.takeovers(options)))
         shown, kept = takeover.drawn(found), True
     elif options.catch_up:
-        found = asyncio.run(_ended_gently(catch_up.catch_up(options)))
+        found = asyncio.run(ended_gently(catch_up.catch_up(options)))
         shown, kept = catch_up.drawn(found), report.kept(found) and not found["too_old_answered"]
     else:
-        found = asyncio.run(_ended_gently(chaos(options)))
+        found = asyncio.run(ended_gently(chaos(options)))
         shown, kept = report.drawn(found), report.kept(found)
     print(f"\n{shown}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0 if kept else 1
-
-
-async def _ended_gently(run: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
-    """On SIGTERM the processes of the run are ended too."""
-    task = asyncio.ensure_future(run)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
 
 
 if __name__ == "__main__":
