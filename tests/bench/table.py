@@ -12,6 +12,13 @@ HERE = Path(__file__).parent
 LATEST = HERE / "results" / "latest.json"
 README = HERE.parents[1] / "README.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+ABOUT = """\
+## Measured
+
+The bridge beside the least program that streams an answer into a thread with the platform's own library, keeps
+nothing and repeats nothing. Both in turns, in one run of `make bench`; the ratio counts, the times are those of the
+machine.
+"""
 BUSY = 0.9  # of a core: above it the load itself may have been the limit
 ROWS = (
     ("first_p50", "first words visible, p50", "ms"),
@@ -82,7 +89,7 @@ def rewritten(readme: str, table: str) -> str:
 
 def main() -> None:
     report = json.loads(LATEST.read_text(encoding="utf-8"))
-    README.write_text(rewritten(README.read_text(encoding="utf-8"), drawn(report)), encoding="utf-8")
+    README.write_text(rewritten(README.read_text(encoding="utf-8"), f"{ABOUT}\n{drawn(report)}"), encoding="utf-8")
 
 
 if __name__ == "__main__":

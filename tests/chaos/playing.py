@@ -14,7 +14,7 @@ from tests.chaos.crowd import Crowd
 from tests.chaos.databases import can_mount
 from tests.chaos.judge import judge
 from tests.chaos.options import Options
-from tests.chaos.plan import Plan, applicable, make_plan
+from tests.chaos.plan import Fault, Plan, applicable, counted, make_plan
 from tests.chaos.recovery import rows
 from tests.chaos.replicas import command
 from tests.chaos.stage import Stage, staged
@@ -47,7 +47,12 @@ async def chaos(options: Options) -> dict[str, Any]:
             rested = await rest(crowd, options)
             for task in beside:
                 task.cancel()
-        facts = {**await facts_of(options, stage, crowd), "seconds": time.monotonic() - begun, "rested": rested}
+        facts = {
+            **await facts_of(options, stage, crowd),
+            "seconds": time.monotonic() - begun,
+            "rested": rested,
+            "left_out": sorted(fault.value for fault in set(Fault) - counted(plan).keys()),
+        }
     recovered = rows(blows.hits, world.eyes.changes, world.eyes.calls, options.replicas)
     observed = crowd.observed()
     return report.as_json(facts, observed, judge(observed), recovered)

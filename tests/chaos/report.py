@@ -60,6 +60,8 @@ def drawn(report: Mapping[str, Any]) -> str:
     for row in report["faults"]:
         cells = (row["count"], *(_seconds(row[key]) for key in ("recovery_p50", "recovery_p95", "stall")))
         lines.append(f"| {row['name']} | {' | '.join(map(str, cells))} |")
+    if report.get("left_out"):
+        lines += ["", f"not tried in this run: {'; '.join(report['left_out'])}"]
     lines += ["", "| found | |", "|---|---:|"]
     lines += [f"| {kind.value} | {report['found'][kind.value]} |" for kind in Kind]
     lines += [f"| {title} | {report[name]} |" for name, title in NUMBERS]
