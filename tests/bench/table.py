@@ -16,8 +16,8 @@ ABOUT = """\
 ## Measured
 
 The bridge beside the least program that streams an answer into a thread with the platform's own library, keeps
-nothing and repeats nothing. Both in turns, in one run of `make bench`; the ratio counts, the times are those of the
-machine.
+nothing and repeats nothing. Both in turns, in one run of `make bench`; the ratio counts, the times are those of
+one machine.
 """
 BUSY = 0.9  # of a core: above it the load itself may have been the limit
 ROWS = (

@@ -129,8 +129,10 @@ def test_the_readme_gets_the_table_between_its_marks() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("contender", ["bridge", "floor"])
-@pytest.mark.parametrize("name", [work.name for work in WORKLOADS])
-async def test_every_contender_gets_through_every_workload(name: str, contender: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [work.name for work in WORKLOADS if work.pause])
+async def test_every_contender_answers_on_each_platform_with_each_backend(
+    name: str, contender: str, tmp_path: Path
+) -> None:
     [work] = workloads(read_arguments(["--only", name, "--threads", "3", "--at-once", "3"]))
     seen = await measure(work, contender, None)
     assert (seen["replies"], seen["lost"], seen["asked_twice"]) == (3, 0, 0)

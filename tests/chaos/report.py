@@ -65,6 +65,9 @@ def drawn(report: Mapping[str, Any]) -> str:
     lines += ["", "| found | |", "|---|---:|"]
     lines += [f"| {kind.value} | {report['found'][kind.value]} |" for kind in Kind]
     lines += [f"| {title} | {report[name]} |" for name, title in NUMBERS]
+    lines.append(
+        f"`threadbridge turns`: {', '.join(f'{count} {name}' for name, count in report['states'].items())}"
+    )
     for kind in Kind:
         ones = [one for one in report["findings"] if one["kind"] == kind and kind.breaks]
         lines += [f"  {kind.value}: {one['token']} in {one['thread']}: {one['detail']}" for one in ones[:SHOWN]]

@@ -12,6 +12,7 @@ from tests.chaos.words import answer
 FACTS = {
     "seed": 7, "database": "sqlite", "replicas": 1, "rate": 6.0, "turns": 2, "threads": 1, "seconds": 12.0,
     "presses": 0, "unwritten": 0, "held_back": 0, "ended": 0, "rested": True, "left_out": ["disk full"],
+    "states": {"done/done": 2},
 }  # fmt: skip
 OBSERVED = Observed(
     [], [], {"a": [Standing(answer("t0m0", 9)), Standing("A word about it", growing=True)], "b": []}
@@ -36,5 +37,6 @@ def test_each_fault_has_its_row_and_what_was_left_out_is_named() -> None:
     drawn = report.drawn(report.as_json(FACTS, OBSERVED, [], rows))
     assert "| SIGKILL | 3 | 1.2 s | 2.0 s |  |" in drawn
     assert "| disk | 1 |  |  | 0.3 s |" in drawn
+    assert "`threadbridge turns`: 2 done/done" in drawn
     assert "not tried in this run: disk full" in drawn
     assert drawn.endswith("the promise was kept")
