@@ -19,7 +19,6 @@ from tests.chaos.options import Options
 from tests.chaos.plan import PLATFORMS, Plan, Saying, Talk
 from tests.chaos.playing import facts_of, rest
 from tests.chaos.stage import Stage, staged
-from tests.chaos.watching import Seen
 from tests.chaos.words import words_in
 from tests.e2e.town import AGENTS
 from tests.e2e.waiting import eventually
@@ -33,10 +32,9 @@ WITHIN = 60.0  # seconds
 
 
 async def catch_up(options: Options) -> dict[str, Any]:
-    async with staged(options, ROOMS) as stage:
+    async with staged(options, ROOMS, behind=options.older) as stage:
         world = stage.world
         world.slack.deliveries.retry_delays = ()
-        world.clock.behind = options.older
         writers = Writers(
             Crowd(world, Plan(options.seed, (), (), 0.0), options.waits), random.Random(options.seed)
         )
@@ -70,8 +68,11 @@ class Writers:
                 talk = self._talk(platform, channel)
                 self._threads.append((talk, await self._say(talk, None)))
         self.known = len(self.crowd.written)
-        ended = self.crowd.world.eyes.ended
-        await eventually(lambda: {one.token for one in self.crowd.written} <= ended, WITHIN)
+        ended, written = self.crowd.world.eyes.ended, {one.token for one in self.crowd.written}
+        try:
+            await eventually(lambda: written <= ended, WITHIN)
+        except TimeoutError:
+            raise RuntimeError(f"not answered before it was killed: {sorted(written - ended)}") from None
 
     async def write(self, count: int, *, follow_ups: float) -> None:
         for _ in range(count):
@@ -101,6 +102,7 @@ async def _return(options: Options, stage: Stage, crowd: Crowd, too_old: Set[str
     fresh = replace(observed, written=[one for one in observed.written if one.token not in too_old])
     findings = [finding for finding in judge(fresh) if finding.token not in too_old]
     stale = _answered(observed, too_old)
+    shown = [seen.at - back for seen in world.eyes.changes[before:]]
     facts = {
         **await facts_of(options, stage, crowd),
         "seconds": time.monotonic() - back,
@@ -109,8 +111,8 @@ async def _return(options: Options, stage: Stage, crowd: Crowd, too_old: Set[str
         "down": options.down,
         "too_old": len(too_old),
         "too_old_answered": sorted(stale),
-        "first_after": _first(world.eyes.changes[before:], back),
-        "last_after": world.eyes.changes[-1].at - back,
+        "first_after": shown[0] if shown else None,
+        "last_after": shown[-1] if shown else None,
         "refused_for_rate": _refused_for_rate(stage),
     }
     return report.as_json(facts, fresh, findings, ())
@@ -121,10 +123,6 @@ def _answered(observed: Observed, tokens: Set[str]) -> set[str]:
     return {token for token in tokens if token in said or token in observed.asked}
 
 
-def _first(changes: Sequence[Seen], since: float) -> float | None:
-    return changes[0].at - since if changes else None
-
-
 def _refused_for_rate(stage: Stage) -> int:
     """Calls of the bridge that the platforms answered with 429."""
     slack = sum(call.error == "ratelimited" for call in stage.world.slack.made_calls)
@@ -132,12 +130,13 @@ def _refused_for_rate(stage: Stage) -> int:
 
 
 def drawn(found: Mapping[str, Any]) -> str:
-    first = "" if found["first_after"] is None else f"the first after {found['first_after']:.1f} s, "
+    shown = "nothing was shown"
+    if found["first_after"] is not None:
+        shown = f"the first words after {found['first_after']:.1f} s, the last after {found['last_after']:.1f} s"
     lines = [
         f"{found['messages']} messages in {len(CHANNELS)} channels of each platform while the bridge was away for"
         f" {found['down']:.0f} s",
-        f"answers: {first}the last after {found['last_after']:.1f} s;"
-        f" {found['refused_for_rate']} calls refused for their rate",
+        f"{shown}; {found['refused_for_rate']} calls refused for their rate",
         f"of {found['too_old']} messages that were too old {len(found['too_old_answered'])} were answered",
         report.drawn(found),
     ]

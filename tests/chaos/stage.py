@@ -39,7 +39,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(options: Options, rooms: Sequence[str] = ()) -> AsyncIterator[Stage]:
+async def staged(options: Options, rooms: Sequence[str] = (), behind: float = 0.0) -> AsyncIterator[Stage]:
     async with contextlib.AsyncExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ async def staged(options: Options, rooms: Sequence[str] = ()) -> AsyncIterator[S
             store = await stack.enter_async_context(postgres())
         else:
             store = await stack.enter_async_context(sqlite())
-        world = await stack.enter_async_context(make_world(options.replicas, options.rate, rooms))
+        world = await stack.enter_async_context(make_world(options.replicas, options.rate, rooms, behind))
         settings = []
         for number in range(options.replicas):
             port = free_port()

@@ -59,9 +59,12 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(replicas: int, rate: float | None, rooms: Sequence[str] = ()) -> AsyncIterator[World]:
-    """`rate` scales the platforms' limits; None turns them off. `rooms`: channels besides those of the agents."""
-    eyes, questions, clock = Eyes(), list[str](), Clock()
+async def make_world(
+    replicas: int, rate: float | None, rooms: Sequence[str] = (), behind: float = 0.0
+) -> AsyncIterator[World]:
+    """`rate` scales the platforms' limits; None turns them off. `rooms`: channels besides those of the agents.
+    `behind`: seconds by which the platforms' clock is late."""
+    eyes, questions, clock = Eyes(), list[str](), Clock(behind)
     channels = (*AGENTS, *rooms)
 
     def take(text: str, uploads: Sequence[Blob], earlier: Sequence[str]) -> Plan:
