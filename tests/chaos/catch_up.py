@@ -8,8 +8,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Mapping, Set
 from typing import Any
 
 from tests.chaos import report
@@ -44,11 +43,11 @@ async def catch_up(options: Options) -> dict[str, Any]:
         gone = time.monotonic()
         if options.older:
             await writers.write(len(CHANNELS), follow_ups=1.0)
-        too_old = {one.token for one in writers.crowd.written[writers.known :]}
+        writers.crowd.not_for_it = {one.token for one in writers.crowd.written[writers.known :]}
         world.clock.behind = 0.0
         await writers.write(options.messages, follow_ups=FOLLOW_UPS)
         await asyncio.sleep(max(0.0, options.down - (time.monotonic() - gone)))
-        return await _return(options, stage, writers.crowd, too_old)
+        return await _return(options, stage, writers.crowd)
 
 
 class Writers:
@@ -91,7 +90,7 @@ class Writers:
         return Talk(number, 0.0, platform, channel, "ada", direct=False, sayings=())
 
 
-async def _return(options: Options, stage: Stage, crowd: Crowd, too_old: Set[str]) -> dict[str, Any]:
+async def _return(options: Options, stage: Stage, crowd: Crowd) -> dict[str, Any]:
     """Start the bridge again, wait until all is at rest, and judge."""
     world, back = stage.world, time.monotonic()
     before = len(world.eyes.changes)
@@ -99,9 +98,6 @@ async def _return(options: Options, stage: Stage, crowd: Crowd, too_old: Set[str
         await replica.start()
     rested = await rest(crowd, options)
     observed = crowd.observed()
-    fresh = replace(observed, written=[one for one in observed.written if one.token not in too_old])
-    findings = [finding for finding in judge(fresh) if finding.token not in too_old]
-    stale = _answered(observed, too_old)
     shown = [seen.at - back for seen in world.eyes.changes[before:]]
     facts = {
         **await facts_of(options, stage, crowd),
@@ -109,13 +105,13 @@ async def _return(options: Options, stage: Stage, crowd: Crowd, too_old: Set[str
         "rested": rested,
         "messages": options.messages,
         "down": options.down,
-        "too_old": len(too_old),
-        "too_old_answered": sorted(stale),
+        "too_old": len(crowd.not_for_it),
+        "too_old_answered": sorted(_answered(observed, crowd.not_for_it)),
         "first_after": shown[0] if shown else None,
         "last_after": shown[-1] if shown else None,
         "refused_for_rate": _refused_for_rate(stage),
     }
-    return report.as_json(facts, fresh, findings, ())
+    return report.as_json(facts, observed, judge(observed), ())
 
 
 def _answered(observed: Observed, tokens: Set[str]) -> set[str]:

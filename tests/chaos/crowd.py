@@ -43,6 +43,7 @@ class Crowd:
     patience: float  # seconds that a person waits for a reply, or for a thread, before writing on
     written: list[Written] = field(default_factory=list)
     presses: list[Press] = field(default_factory=list)
+    not_for_it: set[str] = field(default_factory=set)  # messages that the bridge must leave alone
     held: int = 0  # messages whose delivery was held back
     unwritten: int = 0  # messages that nobody wrote, as their thread never came to be
     _threads: dict[str, Open] = field(default_factory=dict)
@@ -133,6 +134,7 @@ class Crowd:
         written = [
             replace(one, late=one.late or any(event.attempts > 1 for event in self._events.get(one.token, ())))
             for one in self.written
+            if one.token not in self.not_for_it
         ]
         return Observed(written, list(self.world.questions), threads, list(self.presses), list(eyes.changed))
 
