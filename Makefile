@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-parts chaos clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
@@ -21,19 +21,28 @@ format: .venv/dev        ## let ruff write the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev         ## measurements, each as a ratio to a floor in the same run
+bench: .venv/dev         ## the bridge beside the least program, in one run; ARGS="--quick --json FILE"
+	$(BIN)/python -m tests.bench.compare $(ARGS)
+
+bench-parts: .venv/dev   ## rendering, turns and adapters by themselves, each as a ratio to a floor in the same run
 	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+chaos: .venv/dev         ## everything that can go wrong, judged; ARGS="--seed 7 --turns 1000 --database sqlite"
+	$(BIN)/python -m tests.chaos.run $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	@echo "Making .venv ..."
+	@$(PYTHON) -m venv .venv
 
 .venv/run: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@echo "Installing into .venv what the playground needs (once, a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo]"
 	touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@echo "Installing into .venv what the tests need (once, a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@ .venv/run

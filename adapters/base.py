@@ -144,11 +144,13 @@ class Done:
     """The answer is complete; the last event.
 
     `text` is the whole answer, where the backend's final word may differ from the deltas that were streamed;
-    None where the deltas are the answer.
+    None where the deltas are the answer. `note` is a sentence for people that is shown below the answer and is no
+    part of it, e.g. that the answer was cut off.
     """
 
     text: str | None = None
     usage: Usage | None = None
+    note: str = ""
 
 
 Event = Checkpoint | Text | Status | File | Table | InputRequest | Done
@@ -182,9 +184,15 @@ class NotFound(AgentError):
 
 
 class Rejected(AgentError):
-    """The backend understood and refused: bad input, a file type, a locked conversation, a failed run."""
+    """The backend understood and refused: bad input, a file type, a locked conversation."""
 
     sentence = "The agent couldn't work with that message."
+
+
+class RunFailed(Rejected):
+    """The backend took the question and failed on it. Nothing is left to take up: trying again asks it anew."""
+
+    sentence = "The agent ran into an error while working on that."
 
 
 class RateLimited(AgentError):
@@ -317,6 +325,15 @@ class Stateless(Protocol):
     """The backend keeps nothing: `Message.history` must carry the earlier exchanges, at most `remembers`."""
 
     remembers: int
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """Whether the settings can work can be found out without asking anything."""
+
+    async def check(self) -> str:
+        """One line on what was confirmed, for `doctor`. Raises an `AgentError` whose detail says what is wrong."""
+        ...
 
 
 @runtime_checkable

@@ -7,8 +7,9 @@ Words in the message make it do what real agents do:
     long N                      answers with a Markdown document of about N characters
     ask                         asks back; what the person then writes is the answer
     slow [N]                    takes N seconds for its answer
-    fail [late] [KIND]          fails: authentication, not_found, rejected, rate_limited, unavailable,
-                                timed_out, protocol or uncertain; with `late` after half of the answer
+    fail [late] [KIND]          fails: authentication, not_found, rejected, run_failed, rate_limited,
+                                unavailable, timed_out, protocol or uncertain; with `late` after half of
+                                the answer
 
 All of it follows from the message alone, so an `ask` that is resumed after a restart gives the same events.
 """
@@ -46,6 +47,7 @@ from adapters.base import (
     RateLimited,
     Rejected,
     Row,
+    RunFailed,
     Status,
     Table,
     Text,
@@ -70,6 +72,7 @@ ERRORS: dict[str, type[AgentError]] = {
     "authentication": AuthenticationFailed,
     "not_found": NotFound,
     "rejected": Rejected,
+    "run_failed": RunFailed,
     "rate_limited": RateLimited,
     "unavailable": Unavailable,
     "timed_out": TimedOut,
@@ -83,7 +86,7 @@ _REPORT = re.compile(r"\breport\b", re.IGNORECASE)
 _TABLE = re.compile(r"\btable\b(?:\s+(\d{1,9}))?", re.IGNORECASE)
 _LONG = re.compile(r"\blong\s+(\d{1,9})\b", re.IGNORECASE)
 _ASK = re.compile(r"\bask\b", re.IGNORECASE)
-_SLOW = re.compile(r"\bslow\b(?:\s+(\d{1,4}(?:\.\d{1,3})?))?", re.IGNORECASE)
+_SLOW = re.compile(r"\bslow(?:ly)?\b(?:\s+(\d{1,4}(?:\.\d{1,3})?))?", re.IGNORECASE)
 _FAIL = re.compile(rf"\bfail\b(?:\s+(late)\b)?(?:\s+({'|'.join(ERRORS)})\b)?", re.IGNORECASE)
 _WORDS = re.compile(r"\S+\s*|\s+")
 

@@ -1,8 +1,10 @@
 """Enthusiast (now Suvereo): a self-hosted agent over a data set, whose answers are polled for.
 
 A question becomes a task. The task's state says when it ended, the conversation's history holds the answer: the
-agent's rows with an id above the highest before the question. Old servers (1.2) and newer ones (1.4 on) name the
-authors of rows differently and write the person's row at another moment; nothing here depends on which it is.
+agent's rows with an id above the highest before the question. Old servers (to 1.2) and newer ones (1.4 on) name
+the authors of rows differently and write the person's row at another moment; nothing here depends on which it is.
+
+Whose agent answers is for the server's version: 1.0 and 1.1 have one, 1.2 wants its name, 1.3 and later its id.
 """
 
 from __future__ import annotations
@@ -26,18 +28,21 @@ from adapters.base import (
     ProtocolError,
     Rejected,
     Row,
+    RunFailed,
     Scalar,
     Status,
     Text,
     TimedOut,
+    Unavailable,
     Uncertain,
 )
+from adapters.http.entries import Maybe, Odd, readable
 from adapters.http.failures import NOT_TAKEN
 from adapters.http.outgoing import words
 from adapters.http.polling import poll
 from adapters.http.service import Service, segment
-from adapters.http.wire import Wire, parsed
-from adapters.sentences import NO_FILES, SILENT
+from adapters.http.wire import Wire, message_in, parsed
+from adapters.sentences import MISCONFIGURED, NO_FILES, SILENT
 from adapters.text import one_line, safe_name, without_thoughts
 
 ARRIVAL = 60.0  # seconds to look for a question of unknown fate: newer servers write it down with the answer
@@ -48,6 +53,7 @@ MAX_PAGES = 100  # of the list of conversations
 _LOCKED = "conversation locked"
 _NOT_SUPPORTED = "not supported"
 _ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+_EXCUSED = "the history holds a failure instead of an answer"
 _UNREAD = "The agent couldn't read one of the files. Please try another form of it."
 
 
@@ -69,9 +75,9 @@ class HistoryRow(Wire):
     """A row of a conversation: its author stands in `type` (new servers) or `role` (old ones)."""
 
     id: int
-    type: str | None = None
-    role: str | None = None
-    text: str | None = None
+    type: Maybe[str] = None
+    role: Maybe[str] = None
+    text: Maybe[str] = None
 
     @property
     def author(self) -> Author:
@@ -110,11 +116,11 @@ class _UploadResult(Wire):
 
 class _Upload(Wire):
     status: str
-    result: _UploadResult | None = None
+    result: Maybe[_UploadResult] = None
 
 
 class _Conversation(Wire):
-    history: tuple[HistoryRow, ...]
+    history: list[Any]
 
 
 class _ListedAgent(Wire):
@@ -126,8 +132,26 @@ class _Listed(_Created):
 
 
 class _Page(Wire):
-    results: tuple[_Listed, ...]
-    next: str | None = None
+    results: list[Any]
+    next: Maybe[str] = None
+
+
+class _Agent(Wire):
+    """An agent as the server lists it. Which of the fields there are depends on its version."""
+
+    id: Maybe[int] = None
+    name: str
+    dataset: Maybe[int] = None
+    deleted_at: Maybe[str] = None
+    corrupted: Maybe[bool] = None
+
+    @property
+    def called(self) -> str:
+        return f"{self.name!r}" if self.id is None else f"{self.id} {self.name!r}"
+
+
+class _DataSet(Wire):
+    id: int
 
 
 @dataclass(slots=True)
@@ -160,7 +184,8 @@ class EnthusiastSettings(KeyedSettings):
     """The ids are those of the server's own pages."""
 
     data_set_id: int
-    agent_id: int | None = None  # newer servers insist on it, old ones ignore it
+    agent_id: int | None = None  # 1.3 and later insist on it
+    agent: str = ""  # its name: 1.2 insists on it
 
 
 class Enthusiast:
@@ -171,6 +196,7 @@ class Enthusiast:
     def __init__(self, settings: EnthusiastSettings, client: httpx.AsyncClient) -> None:
         self._data_set = settings.data_set_id
         self._agent = settings.agent_id
+        self._agent_name = settings.agent.strip()
         self._service = Service(
             client,
             settings.base_url,
@@ -189,7 +215,7 @@ class Enthusiast:
             if not turn.conversation:
                 turn.conversation, fresh = await self._create(), True
             yield turn.at("begin")
-            turn.mark = highest(await self._rows(turn.conversation))
+            turn.mark = 0 if fresh else highest(await self._earlier(turn.conversation))
             if message.attachments:
                 yield Status("Uploading files")
             files = [await self._upload(turn.conversation, attachment) for attachment in message.attachments]
@@ -224,10 +250,66 @@ class Enthusiast:
             params = {"data_set_id": self._data_set, "page": number}
             listed = await self._service.get_json("/api/conversations", params=params)
             page = parsed(_Page, listed, "enthusiast conversations")
-            found += [listed.id for listed in page.results if self._is_own(listed)]
+            rows = readable(_Listed, page.results, "enthusiast conversations")
+            found += [listed.id for listed in rows if self._is_own(listed)]
             if not page.next:  # its address may be one that only the server knows, so the pages are counted
                 break
         return found
+
+    async def check(self) -> str:
+        """The key, the data set, the agent, and which of its id and its name this server wants."""
+        # an empty creation makes nothing: the refusal names what is missing
+        try:
+            reply = await self._service.request("POST", "/api/conversations", json={}, once=False, accept={400})
+        except NotFound as error:
+            raise NotFound(f"{error}: no Enthusiast at this base_url") from error
+        wants_id = reply.status == 400 and "agent_id" in message_in(reply.content)
+        reply = await self._service.request(
+            "GET", "/api/agents", params={"dataset": self._data_set}, accept={400, 404}
+        )
+        if reply.status == 404:
+            return await self._checked_without_agents()
+        if reply.status == 400:
+            raise NotFound(f"enthusiast: there is no data set {self._data_set}: {message_in(reply.content)}")
+        agents = readable(_Agent, reply.json(), "enthusiast agents")
+        listed = ", ".join(one_line(agent.called, 60) for agent in agents[:10]) or "none"
+        there = f"data set {self._data_set} has these agents: {listed}"
+        if wants_id and self._agent is None:
+            raise Rejected(f"enthusiast: this server wants agent_id, and {there}")
+        if not wants_id and not self._agent_name:
+            raise Rejected(f"enthusiast: this server wants agent, the name, and {there}")
+        own = [
+            agent for agent in agents if (agent.id == self._agent if wants_id else agent.name == self._agent_name)
+        ]
+        if not own and wants_id:
+            raise await self._not_there(there)
+        if not own:
+            raise NotFound(f"enthusiast: there is no agent {self._agent_name!r}, {there}")
+        if own[0].deleted_at or own[0].corrupted:
+            raise Rejected(f"enthusiast: agent {own[0].called} was deleted or is corrupted")
+        return f"key accepted; agent {one_line(own[0].called, 60)} in data set {self._data_set}"
+
+    async def _not_there(self, there: str) -> AgentError:
+        """Why an id isn't among the data set's agents."""
+        try:
+            value = await self._service.get_json(f"/api/agents/{self._agent}")
+        except NotFound:
+            return NotFound(f"enthusiast: there is no agent {self._agent}, {there}")
+        other = parsed(_Agent, value, "enthusiast agent")
+        return Rejected(f"enthusiast: agent {other.called} belongs to data set {other.dataset}, and {there}")
+
+    async def _checked_without_agents(self) -> str:
+        """A server of before agents; it may not let everyone list the data sets."""
+        reply = await self._service.request("GET", "/api/data_sets", accept={403, 404})
+        if reply.status != 200:
+            return "key accepted; this server has no agents, and its data sets can't be listed"
+        value = reply.json()
+        listed = readable(
+            _DataSet, value.get("results") if isinstance(value, dict) else value, "enthusiast data sets"
+        )
+        if self._data_set not in {data_set.id for data_set in listed}:
+            raise NotFound(f"enthusiast: there is no data set {self._data_set}")
+        return f"key accepted; data set {self._data_set} on a server that has no agents"
 
     def _is_own(self, listed: _Listed) -> bool:
         """Whether a conversation is this agent's; old servers don't say whose it is."""
@@ -235,12 +317,26 @@ class Enthusiast:
         return agent is None or self._agent is None or agent == self._agent
 
     async def _create(self) -> str:
-        body = {"data_set_id": self._data_set}
+        body: dict[str, Any] = {"data_set_id": self._data_set}
         if self._agent is not None:
             body["agent_id"] = self._agent
-        # an empty conversation left over does no harm, so this may be repeated
-        created = await self._service.post_json("/api/conversations", body, once=False)
+        if self._agent_name:
+            body["agent"] = self._agent_name
+        try:
+            # an empty conversation left over does no harm, so this may be repeated
+            created = await self._service.post_json("/api/conversations", body, once=False)
+        except (NotFound, Rejected) as error:  # all of it is settings
+            raise type(error)(str(error), sentence=MISCONFIGURED) from error
         return parsed(_Created, created, "enthusiast create").id
+
+    async def _earlier(self, conversation: str) -> list[HistoryRow]:
+        """The history before the question. Some servers answer 500 for a conversation that isn't there."""
+        try:
+            return await self._rows(conversation)
+        except Unavailable:
+            if conversation in await self.conversations():
+                raise
+            raise NotFound(f"enthusiast: no conversation {conversation}") from None
 
     async def _question(self, conversation: str, text: str, files: Sequence[int | str]) -> str:
         body: dict[str, Any] = {"question_message": text, "data_set_id": self._data_set}
@@ -261,12 +357,14 @@ class Enthusiast:
             sentence = f"The agent doesn't take files like {safe_name(attachment.name)}."
             raise Rejected(str(error), sentence=sentence) from error
         task = parsed(_Taken, taken, "enthusiast upload").task_id
+        odd = Odd()
         try:
             async for _ in poll(deadline=UPLOAD_DEADLINE):
-                said = await self._service.get_json(f"/api/file-upload-status/{segment(task)}/")
-                upload = parsed(_Upload, said, "enthusiast upload status")
-                if upload.status in _ENDED:
-                    return _file_id(upload)
+                with odd:
+                    said = await self._service.get_json(f"/api/file-upload-status/{segment(task)}/")
+                    upload = parsed(_Upload, said, "enthusiast upload status")
+                    if upload.status in _ENDED:
+                        return _file_id(upload)
         except TimedOut as error:
             raise Rejected(f"enthusiast upload: {error}", sentence=_UNREAD) from error
         raise AssertionError("unreachable")
@@ -283,32 +381,26 @@ class Enthusiast:
 
     async def _answer(self, conversation: str, mark: int, task: str | None) -> str:
         """Wait for the end. Without a task, or with one that the server forgot, the history decides."""
-        before = ""
-        looks = 0
+        before, looks = "", 0
+        state, rows = "", list[HistoryRow]()
         async for look in poll():
             with look:
-                state = await self._state(task) if task else None
-                if state in _ENDED:
-                    return await self._concluded(conversation, mark, state)
+                state = await self._state(task) if task else ""
                 looks += 1
-                if task and looks % HISTORY_EVERY:
+                if state not in _ENDED and task and looks % HISTORY_EVERY:
                     continue
                 rows = await self._rows(conversation, mark)
-                if any(row.author == "failure" for row in rows):
-                    raise Rejected("enthusiast: the history holds a failure instead of an answer")
+                if state in _ENDED or any(row.author == "failure" for row in rows):
+                    break
                 answer = answer_in(rows)
                 if answer and answer == before:  # nothing was added between two looks
                     return answer
                 before = answer
-        raise AssertionError("unreachable")
-
-    async def _concluded(self, conversation: str, mark: int, state: str) -> str:
         if state != "SUCCESS":
-            raise Rejected(f"enthusiast: the task ended in {state}")
-        answer = answer_in(await self._rows(conversation, mark))
-        if not answer:
+            raise RunFailed(f"enthusiast: {f'the task ended in {state}' if state in _ENDED else _EXCUSED}")
+        if not answer_in(rows):
             raise ProtocolError("enthusiast: a task that ended well without an answer", sentence=SILENT)
-        return answer
+        return answer_in(rows)
 
     async def _state(self, task: str) -> str:
         # without the last slash it is a redirect
@@ -318,7 +410,9 @@ class Enthusiast:
     async def _rows(self, conversation: str, mark: int = 0) -> list[HistoryRow]:
         """The history above `mark`, in order."""
         said = await self._service.get_json(f"/api/conversations/{segment(conversation)}")
-        history = parsed(_Conversation, said, "enthusiast conversation").history
+        history = readable(
+            HistoryRow, parsed(_Conversation, said, "enthusiast conversation").history, "enthusiast"
+        )
         return sorted((row for row in history if row.id > mark), key=lambda row: row.id)
 
 

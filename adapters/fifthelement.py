@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent
+from pydantic import SecretStr
 
 from adapters.base import (
     AgentError,
@@ -37,10 +38,11 @@ from adapters.base import (
     Uncertain,
     Usage,
 )
-from adapters.http.failures import NOT_TAKEN
+from adapters.http.failures import NOT_TAKEN, ServerFailed
+from adapters.http.secret import without
 from adapters.http.service import ANSWER_TIMEOUT, Service, segment
 from adapters.http.wire import retry_after
-from adapters.sentences import FAILED, LOST, NO_FILES, SILENT
+from adapters.sentences import LOST, MISCONFIGURED, NO_FILES, SILENT
 from adapters.text import ThinkFilter, one_line
 
 PATIENCE = 20.0  # seconds to wait for the hour's budget of requests to be renewed; more is said to the caller
@@ -75,20 +77,17 @@ class Budget:
         return max(0.0, self._renewed - self._clock())
 
 
-def failure(error: Any, secret: str = "") -> AgentError:
+def failure(error: Any, secret: SecretStr | None = None) -> AgentError:
     """The error of an envelope `{"data": null, "error": {"name", "message", "details"}}`; `secret` is the key,
     which a message may quote and the log may not."""
     told = error if isinstance(error, dict) else {"message": error}
     name = str(told.get("name") or "")
-    detail = one_line(f"fifthelement: {name} {told.get('message') or ''}")
-    detail = detail.replace(secret, "***") if secret else detail
-    for word, kind in _KINDS.items():
-        if word in name.lower().replace("_", "").replace(" ", ""):
-            return kind(detail)
-    failed = "internal" in name.lower()
-    return Rejected(detail, sentence=FAILED if failed else None)
+    detail = one_line(without(f"fifthelement: {name} {told.get('message') or ''}", secret))
+    plain = name.lower().replace("_", "").replace(" ", "")
+    return next((kind(detail) for word, kind in _KINDS.items() if word in plain), ServerFailed(detail))
 
 
+# What the words in a name mean. Of any other failure nobody can tell what became of the question.
 _KINDS: dict[str, type[AgentError]] = {
     "auth": AuthenticationFailed,
     "forbidden": AuthenticationFailed,
@@ -96,6 +95,9 @@ _KINDS: dict[str, type[AgentError]] = {
     "ratelimit": RateLimited,
     "toomany": RateLimited,
     "unavailable": Unavailable,
+    "badrequest": Rejected,
+    "invalid": Rejected,
+    "validation": Rejected,
 }
 
 
@@ -124,7 +126,7 @@ def _usage_in(metadata: Any) -> Usage | None:
 class AnswerReader:
     """One answer, whole or in events: what comes in, the text to show out. `ended` with the last text."""
 
-    def __init__(self, conversation: str | None = None, *, secret: str = "") -> None:
+    def __init__(self, conversation: str | None = None, *, secret: SecretStr | None = None) -> None:
         self.conversation = conversation
         self._secret = secret
         self.usage: Usage | None = None
@@ -239,7 +241,7 @@ class FifthElement:
             yield Status("Waiting for the agent's rate limit")
             await asyncio.sleep(wait)
         yield Checkpoint(conversation, {"step": "ask"})
-        answer = AnswerReader(conversation, secret=self._key.get_secret_value())
+        answer = AnswerReader(conversation, secret=self._key)
         try:
             async with aclosing(self._answer(message.text, answer)) as texts:
                 async for text in texts:
@@ -252,6 +254,10 @@ class FifthElement:
                 self._budget.spent(error.retry_after)
             if not answer.text:
                 yield Checkpoint(conversation, {"step": "begin"})
+            raise
+        except NotFound as error:
+            if conversation is None:  # so it is the agent that there is not
+                raise NotFound(str(error), sentence=MISCONFIGURED) from error
             raise
         if not answer.text.strip():
             raise ProtocolError("fifthelement: an empty answer", sentence=SILENT)

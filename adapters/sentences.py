@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 FAILED = "The agent ran into an error while working on that."
+MISCONFIGURED = "This agent isn't set up correctly. Please tell whoever runs this bot."
+CUT_OFF = "The answer was cut off before its end."
+FILTERED = "The answer was cut off by the agent's content filter."
+TOO_LONG = "The answer was cut off because it grew too long."
+USED_UP = "The agent's account is used up. Please tell whoever runs this bot."
 LOST = "The connection broke before the answer was complete."
 NOT_KEPT = "The connection broke before the answer was complete, and the agent didn't keep it."
 NO_FILE = "The agent no longer has that file."

@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 import unicodedata
 
-MAX_NAME = 120  # characters of a file name; both platforms and all file systems take 255 bytes
+MAX_NAME = 240  # bytes of a file name; file systems take 255, and a caller may add a number or an ending
+MAX_ENDING = 16  # characters of an ending that is kept when a name is cut
 MAX_DETAIL = 300  # characters of a backend's own words in a log line
 
 _OPEN, _CLOSE = "<think>", "</think>"
+_LETTERS = (_OPEN, _CLOSE)  # what is looked for outside of thoughts, and within
+_TAGS = tuple(re.compile(tag, re.IGNORECASE | re.ASCII) for tag in _LETTERS)
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_HARMFUL = {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}  # control, format and direction characters, and no characters
+_JOINERS = "\u200c\u200d"  # format characters too, but Persian, Indic scripts and emoji are written with them
+_SKIN_TONES = "".join(map(chr, range(0x1F3FB, 0x1F400)))
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_FIRST_JOINED = 0x0590  # below it are scripts that never join; their rarer letters are above it
+_UNJOINED = ("LATIN", "GREEK", "CYRILLIC")
 
 
 class ThinkFilter:
@@ -27,25 +36,24 @@ class ThinkFilter:
         self._trim = False
 
     def feed(self, delta: str) -> str:
-        self._held += delta
+        if "<" not in delta and not (self._held or self._thinking or self._trim):  # most of what ever comes
+            self._last = delta[-1:] or self._last
+            return delta
+        text, at = self._held + delta, 0
         shown: list[str] = []
-        while True:
-            tag = _CLOSE if self._thinking else _OPEN
-            at = self._held.lower().find(tag)
-            if at < 0:
-                break
-            before, self._held = self._held[:at], self._held[at + len(tag) :]
+        while found := _TAGS[self._thinking].search(text, at):
+            before, at = text[at : found.start()], found.end()
             if self._thinking:
                 self._thinking, self._trim = False, not self._last
             elif (before or self._last).endswith("`"):
-                shown.append(self._show(before + tag))
+                shown.append(self._show(before + found[0]))
             else:
                 shown.append(self._show(before))
                 self._thinking = True
-        keep = _overlap(self._held.lower(), _CLOSE if self._thinking else _OPEN)
-        ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        ready = max(at, len(text) - _overlap(text[at:][-len(_CLOSE) :].lower(), _LETTERS[self._thinking]))
+        self._held = text[ready:]
         if not self._thinking:
-            shown.append(self._show(ready))
+            shown.append(self._show(text[at:ready]))
         return "".join(shown)
 
     def end(self) -> str:
@@ -70,25 +78,76 @@ def without_thoughts(text: str) -> str:
 
 def safe_name(name: str, default: str = "file") -> str:
     """A file name that can do no harm: the base name, without control, format or direction characters, leading
-    dots or names that Windows keeps for itself; at most `MAX_NAME` characters, the extension kept.
+    dots or names that Windows keeps for itself; at most `MAX_NAME` bytes as UTF-8, the ending kept.
 
     Decode percent-escapes first, where a service uses them.
     """
-    name = unicodedata.normalize("NFC", name.encode("utf-8", "ignore").decode())
-    name = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    name = "".join(c for c in name if unicodedata.category(c) not in {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"})
+    name = name.encode("utf-8", "ignore").decode().replace("\\", "/").rstrip("/").rpartition("/")[2]
+    name = "".join(c for c in name if c in _JOINERS or unicodedata.category(c) not in _HARMFUL)
+    name = unicodedata.normalize("NFC", _without_stray_joiners(unicodedata.normalize("NFC", name)))
     name = re.sub(r'[<>:"|?*]', "_", " ".join(name.split())).lstrip(". ").rstrip(". ")
     if not name:
         return default
     if _RESERVED.match(name):
         name = f"_{name}"
-    if len(name) > MAX_NAME:
-        stem, dot, extension = name.rpartition(".")
-        if dot and len(extension) <= 16:
-            name = stem[: MAX_NAME - len(extension) - 1] + dot + extension
-        else:
-            name = name[:MAX_NAME]
-    return name
+    stem, dot, ending = name.rpartition(".")
+    if not dot or len(ending) > MAX_ENDING:
+        stem, dot, ending = name, "", ""
+    return _cut(stem, MAX_NAME - len((dot + ending).encode())) + dot + ending
+
+
+def _without_stray_joiners(text: str) -> str:
+    """Joiners only where they join: between letters of a script that has them, or between emoji. Anywhere else
+    they only make two names look the same."""
+    kept: list[str] = []
+    base = ""  # the last character that is no mark
+    for at, c in enumerate(text):
+        follower = text[at + 1 : at + 2]
+        if c not in _JOINERS:
+            kept.append(c)
+            base = base if _is_mark(c) else c
+        elif kept and kept[-1] not in _JOINERS and _joins(base) and (_is_mark(follower) or _joins(follower)):
+            kept.append(c)
+    return "".join(kept)
+
+
+def _is_mark(c: str) -> bool:
+    return bool(c) and unicodedata.category(c)[0] == "M"
+
+
+def _joins(c: str) -> bool:
+    """Whether a letter is of a script that has joiners, or a symbol may be an emoji."""
+    return (
+        bool(c)
+        and ord(c) >= _FIRST_JOINED
+        and unicodedata.category(c)[0] in "LS"
+        and not unicodedata.name(c, "").startswith(_UNJOINED)
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most `limit` bytes of UTF-8, never ending inside what people see as one character."""
+    if len(text.encode()) <= limit:
+        return text
+    whole = len(text.encode()[:limit].decode("utf-8", "ignore"))
+    at = whole
+    while at and _continues(text, at):
+        at -= 1
+    return text[: at or whole].rstrip(". " + _JOINERS)
+
+
+def _continues(text: str, at: int) -> bool:
+    """Whether the character there belongs to the one before it: a mark, a joiner and what it joins, a skin tone,
+    the second half of a flag."""
+    before, c = text[at - 1], text[at]
+    flags = len(text[:at]) - len(text[:at].rstrip(_FLAG_LETTERS))
+    return (
+        _is_mark(c)
+        or c in _JOINERS
+        or before in _JOINERS
+        or c in _SKIN_TONES
+        or (c in _FLAG_LETTERS and flags % 2 == 1)
+    )
 
 
 def one_line(text: str, limit: int = MAX_DETAIL) -> str:

@@ -23,23 +23,27 @@ from adapters.base import (
     KeyedSettings,
     Message,
     NotFound,
+    ProtocolError,
     Rejected,
     Row,
+    RunFailed,
     Text,
     TimedOut,
     Unavailable,
     Uncertain,
 )
+from adapters.http.entries import Maybe, Records, readable
 from adapters.http.failures import NOT_TAKEN
 from adapters.http.outgoing import words
 from adapters.http.polling import poll, settling
 from adapters.http.service import Service
-from adapters.http.wire import Wire, parsed
-from adapters.sentences import FAILED, NO_FILE
+from adapters.http.wire import Wire, message_in, parsed
+from adapters.sentences import MISCONFIGURED, NO_FILE, SILENT
 from adapters.text import safe_name, without_thoughts
 
 AGENT = "Toqan"  # the author of the agent's rows
 BODY_REFUSED = frozenset({400, 403, 411, 413, *range(500, 600)})  # by a proxy that takes no GET with a body
+NOWHERE = "00000000-0000-0000-0000-000000000000"  # no conversation: only asked after by `check`
 MAX_UPLOAD = 100_000_000  # bytes; the service refuses above "about 100 MB"
 _TOO_LARGE = "That file is too large: the agent takes up to 100 MB."
 
@@ -60,7 +64,7 @@ class Toqan:
         self._service = Service(
             client, settings.base_url, name="toqan", headers={"X-Api-Key": key}, secret=settings.api_key
         )
-        self._query_only = False  # a GET with a body was refused where the query alone was taken
+        self._bodies: bool | None = None  # whether a GET may have a body, once an answer told
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -88,12 +92,25 @@ class Toqan:
             conversation, request = taken.conversation_id, taken.request_id
         yield Checkpoint(conversation, {"request": request})
         answer = await self._answer(conversation, request)
-        text = without_thoughts(answer.text)
+        text, made = without_thoughts(answer.text), _files(answer.attachments)
+        if not text and not made:
+            raise ProtocolError("toqan: a run that finished without an answer", sentence=SILENT)
         if text:
             yield Text(text)
-        for file in _files(answer.attachments):
+        for file in made:
             yield file
         yield Done()
+
+    async def check(self) -> str:
+        """The key, by asking after a conversation that isn't there: whether it stands for the right agent can't
+        be told."""
+        reply = await self._service.request(
+            "POST", "/find_conversation", json={"conversation_id": NOWHERE}, once=False, accept={400, 404, 422}
+        )
+        if reply.status == 404 and not message_in(reply.content):
+            raise NotFound("toqan: 404 without a word; nothing of Toqan's is at this base_url")
+        reply.json()
+        return "key accepted; which agent it stands for can't be asked"
 
     async def files(self, conversation: str) -> Sequence[File]:
         """The files that the agent made, oldest first."""
@@ -122,11 +139,11 @@ class Toqan:
         told: list[Row] = []
         for row in await self._rows(conversation):
             if row.author_id != AGENT:
-                told.append(Row("person", row.message))
+                told.append(Row("person", row.text))
             elif told and told[-1].role == "agent":
-                told[-1] = Row("agent", without_thoughts(row.message))
+                told[-1] = Row("agent", without_thoughts(row.text))
             else:
-                told.append(Row("agent", without_thoughts(row.message)))
+                told.append(Row("agent", without_thoughts(row.text)))
         return told
 
     async def _upload(self, message: Message, n: int) -> dict[str, str]:
@@ -141,7 +158,11 @@ class Toqan:
         if files:
             body["private_user_files"] = files
         if not conversation:
-            return parsed(_Taken, await self._service.post_json("/create_conversation", body), "toqan create")
+            try:
+                taken = await self._service.post_json("/create_conversation", body)
+            except NotFound as error:  # there is no conversation yet, so it is the address
+                raise NotFound(str(error), sentence=MISCONFIGURED) from error
+            return parsed(_Taken, taken, "toqan create")
         body["conversation_id"] = conversation
         try:
             taken = await self._service.post_json("/continue_conversation", body)
@@ -184,12 +205,20 @@ class Toqan:
             with look:
                 answer = parsed(_Answer, await self._get("/get_answer", asked), "toqan get_answer")
                 if answer.status == "error":
-                    raise Rejected("toqan get_answer: the run ended in status error", sentence=FAILED)
+                    raise RunFailed("toqan get_answer: the run ended in status error")
                 if answer.status == "finished":
                     break
         if answer.text:
             return answer
-        return await self._final_row(conversation, request) or answer
+        try:
+            async for look in settling():
+                with look:
+                    final = await self._final_row(conversation, request)
+                    if final and (final.text or final.attachments):
+                        return final
+        except TimedOut:
+            pass
+        return answer
 
     async def _final_row(self, conversation: str, request: str) -> _Answer | None:
         """The answer as the history has it: the agent's last row of that turn."""
@@ -204,28 +233,38 @@ class Toqan:
 
     async def _rows(self, conversation: str) -> list[_Row]:
         found = await self._service.post_json("/find_conversation", {"conversation_id": conversation}, once=False)
-        return list(parsed(_Rows, {"rows": found}, "toqan find_conversation").rows)
+        return readable(_Row, found, "toqan find_conversation")
 
     async def _get(self, path: str, asked: dict[str, str]) -> Any:
         """The guide's GETs carry a body, most clients send a query: send both, or the query where it must be."""
-        if not self._query_only:
-            reply = await self._service.request("GET", path, params=asked, json=asked, accept=BODY_REFUSED)
-            if reply.status not in BODY_REFUSED:
-                return reply.json()
-        value = await self._service.get_json(path, params=asked)
-        self._query_only = True
+        if self._bodies is False:
+            return await self._service.get_json(path, params=asked)
+        if self._bodies:
+            return await self._service.get_json(path, params=asked, json=asked)
+        reply = await self._service.request("GET", path, params=asked, json=asked, accept=BODY_REFUSED)
+        if reply.status not in BODY_REFUSED:
+            value = reply.json()
+            self._bodies = True
+            return value
+        try:
+            value = await self._service.get_json(path, params=asked)
+        except (AuthenticationFailed, NotFound, Rejected) as error:
+            if reply.status < 500:
+                raise
+            raise Unavailable(f"{reply.called}: {reply.status}, and by the query alone: {error}") from error
+        self._bodies = False
         return value
 
     async def _download(self, asked: dict[str, str]) -> AsyncIterator[bytes]:
         begun = False
-        if not self._query_only:
+        if self._bodies is not False:
             try:
                 async for chunk in self._service.download("/download_file", params=asked, json=asked):
                     begun = True
                     yield chunk
                 return
             except (AuthenticationFailed, Rejected, Unavailable):
-                if begun:
+                if begun or self._bodies:
                     raise
         async for chunk in self._service.download("/download_file", params=asked):
             yield chunk
@@ -241,14 +280,14 @@ class _Taken(Wire):
 
 
 class _Attachment(Wire):
-    name: str
-    mime_type: str | None = None
+    name: Maybe[str] = None
+    mime_type: Maybe[str] = None
 
 
 class _Answer(Wire):
     status: str | None = None
     answer: str | None = None
-    attachments: tuple[_Attachment, ...] = ()
+    attachments: Records[_Attachment] = ()
 
     @property
     def text(self) -> str:
@@ -257,18 +296,19 @@ class _Answer(Wire):
 
 class _Row(Wire):
     id: str
-    message: str = ""
-    author_id: str | None = None
-    attachments: tuple[_Attachment, ...] = ()
+    message: Maybe[str] = None
+    author_id: Maybe[str] = None
+    attachments: Records[_Attachment] = ()
 
-
-class _Rows(Wire):
-    rows: tuple[_Row, ...]
+    @property
+    def text(self) -> str:
+        return self.message or ""
 
 
 def _files(attachments: Sequence[_Attachment]) -> list[File]:
     files = {
         a.name: File(safe_name(unquote(a.name)), a.name, a.mime_type or "application/octet-stream")
         for a in attachments
+        if a.name
     }
     return list(files.values())

@@ -2,52 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.metadata import entry_points
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 
 import httpx
+import structlog
 from pydantic import ValidationError
 
-from adapters.base import Adapter, Agent, Closes
+from adapters.base import Adapter, Agent, AgentSettings, Closes
 from adapters.http.service import create_client
-from bridge.settings import AgentTable, SettingsError
+from bridge.extras import MissingExtra, extra_of
+from bridge.settings import AgentTable, SettingsError, sentences
+
+log = structlog.get_logger()
 
 GROUP = "threadbridge.adapters"
+OURS = "threadbridge"  # the distribution with the built-in kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Two packages bring a kind of one name: who serves it, and who is left out."""
+
+    kind: str
+    serves: str
+    left_out: str
+
+    def __str__(self) -> str:
+        return (
+            f"the package {self.left_out} brings the kind {self.kind!r}, which is {self.serves}'s; it isn't used"
+        )
 
 
 def kinds() -> list[str]:
     """Every kind of backend that is installed, third parties' too."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted(_adapters())
+
+
+def clashes() -> list[Clash]:
+    """The kinds that more than one package brings."""
+    used = _adapters()
+    return [
+        Clash(point.name, _package(used[point.name]), _package(point))
+        for point in _points()
+        if point.value != used[point.name].value or _package(point) != _package(used[point.name])
+    ]
 
 
 def load_adapter(kind: str, place: str) -> Adapter:
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if kind not in points:
-        raise SettingsError(f"{place}.kind is {kind!r}; known are {', '.join(sorted(points))}")
-    adapter: Adapter = points[kind].load()
+    """Raises `SettingsError` for a kind that nobody brings or that can't be loaded."""
+    used = _adapters()
+    if kind not in used:
+        raise SettingsError(f"{place}.kind is {kind!r}; known are {', '.join(sorted(used))}")
+    for clash in clashes():
+        if clash.kind == kind:
+            log.warning("adapter.name_taken", kind=kind, package=clash.left_out, serves=clash.serves)
+    try:
+        adapter: Adapter = used[kind].load()
+    except ImportError as error:
+        if extra := extra_of(error):
+            raise MissingExtra(extra, f"{place}: the kind {kind!r}") from None
+        raise SettingsError(
+            f"{place}: the kind {kind!r} of {_package(used[kind])} can't be loaded: {error}"
+        ) from None
     return adapter
+
+
+def adapter_settings(place: str, table: AgentTable) -> AgentSettings:
+    """The adapter's own settings. Raises `SettingsError` with the place of each wrong key."""
+    adapter = load_adapter(table.kind, place)
+    try:
+        return adapter.Settings(**table.rest)
+    except ValidationError as error:
+        known = ["deadline", "kind", *adapter.Settings.model_fields]
+        wrong = "; ".join(sentences(error, place, known))
+        raise SettingsError(f"{wrong} (a {table.kind} agent takes {', '.join(sorted(known))})") from None
 
 
 def make_agent(name: str, table: AgentTable, client: httpx.AsyncClient) -> Agent:
     """Raises `SettingsError` with the place of a wrong key."""
     place = f"agents.{name}"
-    adapter = load_adapter(table.kind, place)
-    try:
-        settings = adapter.Settings(**table.rest)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(step) for step in problem["loc"])
-        said = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(problem["type"], problem["msg"])
-        known = ", ".join(["deadline", "kind", *sorted(adapter.Settings.model_fields)])
-        raise SettingsError(f"{place}.{key} {said}; a {table.kind} agent takes {known}") from None
-    return adapter(settings, client)
+    return load_adapter(table.kind, place)(adapter_settings(place, table), client)
 
 
 @asynccontextmanager
-async def open_agents(tables: Mapping[str, AgentTable]) -> AsyncIterator[dict[str, Agent]]:
-    """All agents on one shared client, closed together."""
+async def open_agents(
+    tables: Mapping[str, AgentTable], *, guard: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[dict[str, Agent]]:
+    """All agents on one shared client, closed together. `guard` is awaited before each of their requests."""
+
+    async def look(_: httpx.Request) -> None:
+        if guard is not None:
+            await guard()
+
     async with create_client() as client:
+        client.event_hooks = {"request": [look], "response": []}
         agents = {name: make_agent(name, table, client) for name, table in tables.items()}
         try:
             yield agents
@@ -55,3 +106,20 @@ async def open_agents(tables: Mapping[str, AgentTable]) -> AsyncIterator[dict[st
             for agent in agents.values():
                 if isinstance(agent, Closes):
                     await agent.aclose()
+
+
+def _points() -> Iterator[EntryPoint]:
+    """Ours first, so that no package takes a built-in kind's name; the others by name, so that it is always the
+    same one of two."""
+    yield from sorted(entry_points(group=GROUP), key=lambda point: (_package(point) != OURS, _package(point)))
+
+
+def _adapters() -> dict[str, EntryPoint]:
+    used: dict[str, EntryPoint] = {}
+    for point in _points():
+        used.setdefault(point.name, point)
+    return used
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name.lower() if point.dist else "an unknown package"

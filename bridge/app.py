@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from secrets import token_hex
 
 import structlog
-import uvicorn
+from filelock import FileLock, Timeout
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
@@ -22,10 +24,16 @@ from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
+from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
 from bridge.turns.intake import Intake
-from bridge.turns.runner import Runner
+from bridge.turns.runner import Bounds, Runner, current_guard
 from bridge.turns.surface import FrontEnd
+from bridge.web import http_server
+
+CATCH_UP_AFTER = 2.0  # seconds of an outage of the database; a shorter one is waited out where it was met
+FOLDER = "threadbridge-work-"
+LOCK = "lock"
 
 log = structlog.get_logger()
 
@@ -57,68 +65,110 @@ async def bridge(
         )
     if not settings.agents:
         raise SettingsError("no agent is configured; add an [agents.NAME] table with its kind")
+    replica = token_hex(8)
     async with (
         open_database(settings.database_url.get_secret_value(), serve=True) as database,
-        open_agents(settings.agents) as agents,
+        database.prepared(replica) as engine,
+        open_agents(settings.agents, guard=look_before_request) as agents,
     ):
         if opened is not None:
             opened(agents)
-        queue = Queue(database, replica=token_hex(8))
+        queue = Queue(engine, replica)
         if database.exclusive:
-            await queue.take_over()
+            await queue.free_all()
+        presence = database.presence(replica)
         platforms: dict[str, FrontEnd] = {}
-        runner = Runner(
-            queue,
-            agents,
-            platforms,
-            deadline=lambda name: settings.agents[name].deadline,
-            max_running=settings.limits.running_threads,
-            max_attachment_bytes=settings.limits.attachment_bytes,
-            grace=settings.limits.grace,
-        )
-        intake = Intake(
-            Arrivals(database), agent_for=settings.agent_for, wake=runner.wake, stop_turn=runner.stop_turn
-        )
-        routes: list[BaseRoute] = []
-        if settings.slack is not None:
-            slack = SlackFrontEnd(settings.slack, intake)
-            platforms["slack"] = slack
-            routes += slack.routes
-        if settings.discord is not None:
-            platforms["discord"] = DiscordFrontEnd(settings.discord, intake)
-        routes += health_routes(database, platforms)
-        async with http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (http, port):
-            serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
-            running = asyncio.create_task(runner.run(), name="runner")
-            log.info("serving", platforms=list(platforms), agents=list(agents), port=port)
-            try:
-                yield [*serving, running, http]
-            finally:
-                await _end(running)  # first: its turns still need the platforms to finish their replies
-                await _end(*serving)
+        with work_folder() as folder:
+            bounds = Bounds(
+                deadline=lambda name: settings.agents[name].deadline,
+                quiet_after=settings.limits.quiet_after,
+                running=settings.limits.running_threads,
+                attachment_bytes=settings.limits.attachment_bytes,
+                grace=settings.limits.grace,
+                folder=folder,
+            )
+            runner = Runner(queue, presence, agents, platforms, bounds)
+            intake = Intake(
+                Arrivals(engine),
+                agent_for=settings.agent_for,
+                wake=runner.wake,
+                stop_turn=runner.stop_turn,
+                has_room=lambda: runner.has_room,
+                catch_up_hours=settings.limits.catch_up_hours,
+            )
+            routes: list[BaseRoute] = []
+            if settings.slack is not None:
+                slack = SlackFrontEnd(settings.slack, intake)
+                platforms["slack"] = slack
+                routes += slack.routes
+            if settings.discord is not None:
+                platforms["discord"] = DiscordFrontEnd(settings.discord, intake)
+            routes += health_routes(engine, platforms)
+            catching_up = CatchingUp(platforms.values())
+            engine.health.on_recovery(catching_up.after)
+            async with http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (
+                http,
+                port,
+            ):
+                serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
+                running = asyncio.create_task(runner.run(), name="runner")
+                log.info("serving", platforms=list(platforms), agents=list(agents), port=port, replica=replica)
+                try:
+                    yield [*serving, running, http]
+                finally:
+                    await _end(running)  # first: its turns still need the platforms to finish their replies
+                    await _end(*serving)
+                    await catching_up.close()
+                    with suppress(StoreUnavailable):
+                        await presence.leave(replica)
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # they are the bridge's
+class CatchingUp:
+    """After an outage of the database, what people wrote meanwhile and nobody could keep is fetched."""
+
+    def __init__(self, platforms: Collection[FrontEnd]) -> None:
+        self._platforms = platforms
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def after(self, seconds: float) -> None:
+        if seconds < CATCH_UP_AFTER or self._tasks:
+            return
+        for platform in self._platforms:
+            task = asyncio.create_task(platform.catch_up(), name=f"{platform.platform} catch-up")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
 
-@asynccontextmanager
-async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
-    """uvicorn in this loop, without its own signal handling; with it the port, for who asked for any (0)."""
-    try:
-        bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise SettingsError(f"http: can't listen on {host}:{port}: {error.strerror}") from None
-    server = _Server(uvicorn.Config(app, log_level="warning", log_config=None, lifespan="off", ws="none"))
-    task = asyncio.create_task(server.serve([bound]), name="http")
-    try:
-        yield task, bound.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await asyncio.wait([task])
-        bound.close()
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A folder for the files of turns at work; what killed processes left behind is swept."""
+    parent = Path(tempfile.gettempdir())
+    for left in parent.glob(f"{FOLDER}*"):
+        lock = FileLock(left / LOCK)
+        try:
+            with lock.acquire(timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except (Timeout, OSError):
+            continue  # its process lives, or another one sweeps, or it isn't ours
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
+    with FileLock(folder / LOCK):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def look_before_request() -> None:
+    """Before each request to an agent: a process that isn't sure of its claim makes none."""
+    guard = current_guard.get()
+    if guard is not None:
+        await guard()
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

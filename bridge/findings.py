@@ -1,4 +1,4 @@
-"""What a check of the set-up found: one line, and the way to mend it. No I/O."""
+"""What a check of the set-up found: one line, and what to do about it. No I/O."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from enum import StrEnum
 
 from adapters.text import one_line
 
-MAX_SAID = 700  # characters; what a service says of itself can be of any length
+MAX_FOUND = 700  # characters; what a service says of itself can be of any length
 
 
 class Mark(StrEnum):
     OK = "ok"
-    WARN = "warn"  # it serves, but less than it could
+    WARN = "warn"  # it serves, but less than it could, or nobody can tell
     FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`place` is the setting it is about, as in `slack.bot_token`; `mend` is a whole sentence, without secrets."""
+    """`place` is the setting it is about, as in `slack.bot_token`; `fix` is a whole sentence, without secrets."""
 
     mark: Mark
     place: str
-    said: str
-    mend: str = ""
+    found: str
+    fix: str = ""
 
     def __str__(self) -> str:
-        end = f". {self.mend}" if self.mend else ""
-        return f"{self.mark:4} {self.place}: {one_line(self.said, MAX_SAID)}{end}"
+        end = f". {self.fix}" if self.fix else ""
+        return f"{self.mark:4} {self.place}: {one_line(self.found, MAX_FOUND)}{end}"
 
 
-def ok(place: str, said: str) -> Finding:
-    return Finding(Mark.OK, place, said)
+def ok(place: str, found: str) -> Finding:
+    return Finding(Mark.OK, place, found)
 
 
-def warn(place: str, said: str, mend: str) -> Finding:
-    return Finding(Mark.WARN, place, said, mend)
+def warn(place: str, found: str, fix: str) -> Finding:
+    return Finding(Mark.WARN, place, found, fix)
 
 
-def fail(place: str, said: str, mend: str) -> Finding:
-    return Finding(Mark.FAIL, place, said, mend)
+def fail(place: str, found: str, fix: str) -> Finding:
+    return Finding(Mark.FAIL, place, found, fix)

@@ -20,6 +20,16 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Who wrote. `name` may be "" where the platform gave only the id: `Surface.resolve` looks it up later, so
+    that a message is stored before anything else is asked of the platform."""
+
+    id: str  # the platform's user id
+    name: str = ""
+    workspace: str = ""  # Slack: the person's own team, which a guest or Slack Connect person brings along
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """An attachment that still lies with the platform. `name` is hostile input."""
 
@@ -41,15 +51,29 @@ class ContextMessage:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One thing a person asked. `text` is Markdown with mentions turned into names and the bot's own removed."""
+    """One thing a person asked, as the platform wrote it: `Surface.resolve` turns ids in `text` into names."""
 
     address: Address
     event_id: str  # the platform's id of the delivery, the same for each redelivery
     message_id: str  # the platform's id of the message, unique in its channel
-    position: int  # orders the messages of a thread: Slack ts in microseconds, Discord snowflake
-    author: str  # the platform's user id
-    author_name: str
+    position: int  # orders the messages of a thread, ours too: see `position`
+    person: Person
     text: str
     files: tuple[RemoteFile, ...] = ()
     direct: bool = False  # a direct message: one person, no names needed
     mid_thread: bool = False  # the thread had messages before the agent was called: fetch them as context
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A thread that people wrote in lately, for catch-up."""
+
+    address: Address
+    newest: str  # id of the newest message that was stored
+    direct: bool
+
+
+def position(message_id: str) -> int:
+    """Where a message stands in its thread: Slack's ts in microseconds, Discord's snowflake."""
+    seconds, dot, fraction = message_id.partition(".")
+    return int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0")) if dot else int(seconds)

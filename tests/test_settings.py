@@ -96,12 +96,22 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
     [
         ('[slack\nbot_token = "x"', "isn't valid TOML"),
         (GOOD.replace("bot_token", "bot_tokn"), "unknown key slack.bot_tokn; did you mean 'bot_token'?"),
-        (GOOD.replace("[slack]", '[slack]\nmode = "sokket"'), "slack.mode: input should be 'socket' or 'http'"),
+        (GOOD.replace("[slack]", '[slack]\nmode = "sokket"'), "slack.mode must be 'socket' or 'http'"),
         (GOOD.replace('"xoxb-1"', '"nope"'), 'slack.bot_token: the bot token begins with "xoxb-"'),
         (GOOD.replace('kind = "echo"', ""), "agents.support.kind is missing"),
         (GOOD.replace('default_agent = "support"', 'default_agent = "suport"'), "did you mean 'support'?"),
         (GOOD.replace('agent = "sales"', 'agent = "nobody"'), "routes\\[0\\].agent names the agent 'nobody'"),
-        (GOOD + "\n[http]\nport = 99999\n", "http.port: input should be less than or equal to 65535"),
+        (GOOD + "\n[http]\nport = 99999\n", "http.port must be 65535 or less"),
+        (GOOD + '\n[http]\nport = "many"\n', "http.port must be a whole number"),
+        (GOOD + "\n[http]\nport = -1\n", "http.port must be 0 or more"),
+        (
+            GOOD.replace('agent = "sales"', 'agent = "sales"\nchanel = "C1"'),
+            r"routes\[0\].chanel; did you mean 'channel'?",
+        ),
+        (GOOD.replace("[slack]", "[slack]\napi_url = 3"), "slack.api_url must be text in quotes"),
+        (GOOD.replace("deadline = 60", "deadline = 0"), "agents.sales.deadline must be more than 0"),
+        ("slack = 3\n" + GOOD.partition("[slack]")[0], "slack must be a table of keys and values"),
+        ("routes = 3\n" + GOOD.partition("[[routes]]")[0], "routes must be a list"),
         (GOOD + "\n[htp]\nport = 1\n", "unknown key htp; did you mean 'http'?"),
     ],
 )
@@ -110,6 +120,32 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, sen
         load(write(tmp_path, text))
     assert "threadbridge.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("THREADBRIDGE_HTTP__PORT", "70000", "THREADBRIDGE_HTTP__PORT: http.port must be 65535 or less"),
+        ("SLACK_BOT_TOKEN", "hunter2", "SLACK_BOT_TOKEN: slack.bot_token: the bot token begins"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        load(write(tmp_path, GOOD))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_any_settings_it_is_said_where_they_were_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"there is no threadbridge.toml in .*threadbridge init"):
+        load()
+    monkeypatch.setenv("THREADBRIDGE_DATABASE_URL", "sqlite:///y.db")
+    assert load().database_url.get_secret_value() == "sqlite:///y.db", "the environment alone is enough"
 
 
 def test_a_secret_never_stands_in_a_message(tmp_path: Path) -> None:
@@ -129,7 +165,11 @@ def test_a_file_that_isnt_there_is_said(tmp_path: Path) -> None:
     [
         ('kind = "tokan"', "agents.a.kind is 'tokan'; known are .*toqan"),
         ('kind = "toqan"', "agents.a.api_key is missing"),
-        ('kind = "toqan"\napi_key = "k"\napi_kye = "k"', "agents.a.api_kye is unknown; a toqan agent takes"),
+        ('kind = "toqan"\napi_key = "k"\napi_kye = "k"', "agents.a.api_kye is unknown; did you mean 'api_key'"),
+        (
+            'kind = "sema4ai"\nbase_url = 3\nagent_id = 4',
+            "a.base_url must be text in quotes; .*agent_id must",
+        ),
     ],
 )
 async def test_an_agents_mistake_is_said_with_what_its_kind_takes(

@@ -7,9 +7,11 @@ at it takes a repeated message once; ours asks it for its tasks instead, to find
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 from urllib.parse import unquote
 
 import httpx
@@ -31,8 +33,9 @@ from a2a.types import Message as A2AMessage
 from pydantic import SecretStr
 
 from adapters.a2a.client import connect, interface_of, is_old, reason
-from adapters.a2a.reader import Reader, files_in, said_in, text_of
+from adapters.a2a.reader import MAX_LABEL, Reader, files_in, said_in, text_of
 from adapters.base import (
+    AgentError,
     AgentSettings,
     Attachment,
     Checkpoint,
@@ -48,17 +51,26 @@ from adapters.base import (
     Uncertain,
 )
 from adapters.http import service as http
+from adapters.http.addresses import origin
 from adapters.http.failures import NOT_TAKEN
 from adapters.http.library import Library
 from adapters.http.outgoing import inline
 from adapters.http.polling import poll
-from adapters.text import safe_name, scrub
+from adapters.http.secret import Headers
+from adapters.sentences import MISCONFIGURED
+from adapters.text import one_line, safe_name, scrub
 
 MAX_REJOINS = 5  # in a row that bring no update, then the task is polled
 PAGE, MAX_PAGES = 50, 20  # tasks that are read of one context
 
+STANDING = 20.0  # seconds that a task may still ask what was answered, where no stream tells that it is done
+
+_NO_TASK = "threadbridge-check"
 _OLD_CARD = "/.well-known/agent.json"
 _VERSION = "1.0"
+
+
+T = TypeVar("T")
 
 
 class A2ASettings(AgentSettings):
@@ -82,7 +94,7 @@ class A2A:
         self._library = Library("a2a", settings.api_key, reason)
         self._connecting = asyncio.Lock()
         self._connected: tuple[BaseClient, AgentCard] | None = None
-        self._headers: dict[str, str] = {}  # of every request to the agent
+        self._headers = Headers()  # of every request to the agent
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -91,15 +103,25 @@ class A2A:
         conversation = (resume.conversation if resume else None) or conversation
         task_id = cast("str | None", data.get("task"))
         step, seen = data.get("step"), data.get("seen")
+        answered = str(data.get("answered") or "")
         if step == "waiting" and data.get("asked") == message.id:
             step, seen = "task", data.get("before")
-        reader = Reader(conversation, task_id, asked=message.id, seen=int(seen or 0), trusts=self._trusts)
+        elif step == "waiting":
+            answered = str(data.get("question") or "")
+        reader = Reader(
+            conversation,
+            task_id,
+            asked=message.id,
+            seen=int(seen or 0),
+            answered=answered,
+            trusts=self._trusts,
+        )
         match step:
             case "asked":
                 for event in reader.look(await self._found(reader, str(data.get("message")))):
                     yield event
             case "task":
-                for event in reader.look(await self._task(str(task_id))):
+                for event in reader.look(await _patiently(lambda: self._task(str(task_id)))):
                     yield event
             case _:
                 async with aclosing(self._asked(reader, message)) as events:
@@ -110,6 +132,15 @@ class A2A:
                 yield event
         for event in reader.rest():
             yield event
+
+    async def check(self) -> str:
+        _, card = await self._client()
+        interface = interface_of(card)
+        with suppress(NotFound, Rejected):  # no such task, as it should be; a wrong key is refused otherwise
+            await self._task(_NO_TASK)
+        way = "streamed" if card.capabilities.streaming else "polled"
+        spoken = f"A2A {interface.protocol_version} by {interface.protocol_binding}"
+        return f"card of {one_line(card.name, MAX_LABEL)!r}: {spoken}, {way}"
 
     async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:  # noqa: ARG002
         if task_id := checkpoint.data.get("task"):
@@ -131,14 +162,15 @@ class A2A:
             yield part.raw
             return
         if not self._trusts(part.url):
-            raise Rejected(f"a2a: a file at {_origin(part.url)}", sentence="The agent's file lies somewhere else.")
+            raise Rejected(f"a2a: a file at {origin(part.url)}", sentence="The agent's file lies somewhere else.")
         url = httpx.URL(part.url)
         service = http.Service(
             self._http,
-            _origin(url),
+            origin(url),
             name="a2a file",
-            headers=self._credentials() if _origin(url) == _origin(self._settings.base_url) else {},
+            headers=self._credentials() if origin(url) == origin(self._settings.base_url) else {},
             secret=self._settings.api_key,
+            file_origins=self._settings.file_origins,
         )
         async with aclosing(cast("AsyncGenerator[bytes]", service.download(url.raw_path.decode()))) as chunks:
             async for chunk in chunks:
@@ -160,7 +192,7 @@ class A2A:
 
     async def _asked(self, reader: Reader, message: Message) -> AsyncGenerator[Event]:
         """Send the message, and read the answer as far as the first stream goes."""
-        data = {"task": reader.task_id, "seen": reader.seen}
+        data = {"task": reader.task_id, "seen": reader.seen, "answered": reader.answered}
         begun = Checkpoint(reader.conversation, {"step": "begun", **data})
         yield begun
         client, card = await self._client()
@@ -179,15 +211,22 @@ class A2A:
         except NOT_TAKEN:
             yield begun
             raise
+        except NotFound as error:
+            if reader.conversation is None:
+                raise NotFound(str(error), sentence=MISCONFIGURED) from error
+            raise
         if reader.task_id is None and not reader.is_over():
             raise Uncertain("a2a SendMessage: broke off before the task had an id")
 
     async def _found(self, reader: Reader, message_id: str) -> Task:
         """The task that the message began or went on with, if it arrived. Raises `Uncertain`."""
+
+        async def kept() -> list[Task]:
+            known = reader.task_id
+            return [await self._task(known)] if known else await self._tasks(reader.conversation)
+
         try:
-            tasks = (
-                [await self._task(reader.task_id)] if reader.task_id else await self._tasks(reader.conversation)
-            )
+            tasks = await _patiently(kept)
         except (Rejected, NotFound, ProtocolError) as error:
             raise Uncertain(f"a2a: the agent doesn't list its tasks: {error}") from error
         for task in tasks:
@@ -212,7 +251,8 @@ class A2A:
             updates = cast("AsyncGenerator[StreamResponse]", send())
             return updates, await anext(updates, None)
 
-        updates, first = await self._library.call(what, begin, once=once)
+        _, card = await self._client()
+        updates, first = await self._begun(what, begin, once=once)
         async with aclosing(updates):
             if first is not None:
                 for event in reader.feed(first):
@@ -221,6 +261,7 @@ class A2A:
                 try:
                     update = await anext(updates)
                 except StopAsyncIteration:
+                    reader.ended = card.capabilities.streaming  # else it was a single answer
                     return
                 except Exception as error:
                     broken = self._library.error(what, error, once=once)
@@ -229,6 +270,17 @@ class A2A:
                     raise broken from error
                 for event in reader.feed(update):
                     yield event
+            with suppress(Exception):  # what little may follow, so that the connection can be used again
+                async with asyncio.timeout(http.LINGER):
+                    await anext(updates)
+
+    async def _begun(self, what: str, begin: Callable[[], Awaitable[T]], *, once: bool) -> T:
+        if once:
+            return await self._library.call(what, begin, once=True)
+        try:
+            return await begin()  # a single try: the task itself tells more than a second would
+        except Exception as error:
+            raise self._library.error(what, error, once=False) from error
 
     async def _followed(self, reader: Reader) -> AsyncGenerator[Event]:
         """What is still to come of a task, until it is over: from new streams, else by polling."""
@@ -238,6 +290,7 @@ class A2A:
         task_id = str(reader.task_id)
         request = SubscribeToTaskRequest(id=task_id)
         streams, idle = card.capabilities.streaming, 0
+        standing_until = time.monotonic() + STANDING
 
         def rejoin() -> AsyncIterator[StreamResponse]:
             return client.subscribe(request, context=self._context())
@@ -254,11 +307,15 @@ class A2A:
                                 yield event
                     except (Rejected, NotFound, ProtocolError):  # over by now, or the agent can't
                         streams = False
+                    except AgentError:  # some servers break it off when the task is over: the task tells
+                        pass
                     idle = idle + 1 if reader.updates == before else 0
                     streams = streams and idle < MAX_REJOINS
                 # what came in two streams may have a seam: the task as it stands has the last word
                 for event in reader.look(await self._task(task_id)):
                     yield event
+                if reader.stands and (reader.ended or time.monotonic() > standing_until):
+                    reader.ask_again()
                 if reader.is_over():
                     return
 
@@ -267,7 +324,10 @@ class A2A:
     async def _task(self, task_id: str) -> Task:
         client, _ = await self._client()
         request = GetTaskRequest(id=task_id)
-        return await self._library.call("GetTask", lambda: client.get_task(request, context=self._context()))
+        task = await self._library.call("GetTask", lambda: client.get_task(request, context=self._context()))
+        if not task.id:
+            raise ProtocolError("a2a GetTask: an answer without a task")
+        return task
 
     async def _tasks(self, conversation: str | None) -> list[Task]:
         """The tasks of a context, or all, oldest first."""
@@ -303,10 +363,10 @@ class A2A:
                 interface = interface_of(card)
                 if self._settings.endpoint:
                     interface.url = self._settings.endpoint
-                elif self._settings.api_key and _origin(interface.url) != _origin(self._settings.base_url):
+                elif self._settings.api_key and origin(interface.url) != origin(self._settings.base_url):
                     raise ProtocolError("a2a: the agent card leads to another origin; `endpoint` would allow it")
                 version = {} if is_old(interface) else {"A2A-Version": _VERSION}  # older clients add their own
-                self._headers = {**self._credentials(), **version}
+                self._headers = Headers({**self._credentials(), **version})
                 self._connected = connect(card, interface, self._http), card
             return self._connected
 
@@ -315,14 +375,12 @@ class A2A:
         whole = base_url.endswith(".json")
         resolver = A2ACardResolver(self._http, base_url, "") if whole else A2ACardResolver(self._http, base_url)
         own = {"headers": self._credentials()}
-        try:
-            return await self._library.call("GET card", lambda: resolver.get_agent_card(http_kwargs=own))
-        except NotFound:
-            if whole:
-                raise
-            return await self._library.call(
-                "GET card", lambda: resolver.get_agent_card(_OLD_CARD, http_kwargs=own)
-            )
+        places = (None,) if whole else (None, _OLD_CARD)
+        for place in places:
+            get = partial(resolver.get_agent_card, place, http_kwargs=own)
+            with suppress(NotFound):
+                return await self._library.call("GET card", get)
+        raise NotFound("a2a GET card: there is none at `base_url`", sentence=MISCONFIGURED)
 
     def _context(self, timeout: float | None = None) -> ClientCallContext:
         return ClientCallContext(service_parameters=dict(self._headers), timeout=timeout)
@@ -339,7 +397,15 @@ class A2A:
         this machine reaches."""
         settings = self._settings
         own = {settings.base_url, *filter(None, (settings.endpoint,)), *settings.file_origins}
-        return _origin(url) in set(map(_origin, own))
+        return origin(url) in map(origin, own)
+
+
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """What is read, over an outage and odd answers."""
+    async for look in poll():
+        with look:
+            return await read()
+    raise AssertionError("unreachable")
 
 
 def _request(reader: Reader, message: Message) -> SendMessageRequest:
@@ -355,12 +421,3 @@ def _request(reader: Reader, message: Message) -> SendMessageRequest:
 
 def _as_part(attachment: Attachment) -> Part:
     return Part(raw=inline(attachment), filename=safe_name(attachment.name), media_type=attachment.media_type)
-
-
-def _origin(address: str | httpx.URL) -> str:
-    try:
-        url = httpx.URL(address)
-    except httpx.InvalidURL:
-        return ""
-    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    return f"{url.scheme}://{url.host}:{port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ from adapters.base import (
     InputRequest,
     ProtocolError,
     Rejected,
+    RunFailed,
     Scalar,
     Status,
     Table,
@@ -48,8 +50,9 @@ _OVER = {TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_CANCELED, *_FAILED
 
 
 class Reader:
-    """One turn. `asked` is the id of its message. `seen`: how many artifacts the task had before it, where the
-    turn answers a task's question. `trusts` says which addresses files are fetched from; others become links."""
+    """One turn. `asked` is the id of its message. Where it answers a task's question, `seen` is how many artifacts
+    the task had before and `answered` the mark of that question. `trusts` says which addresses files are fetched
+    from; others become links."""
 
     def __init__(
         self,
@@ -58,13 +61,17 @@ class Reader:
         *,
         asked: str = "",
         seen: int = 0,
+        answered: str = "",
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.conversation = conversation
         self.task_id = task_id
         self.seen = seen
+        self.answered = answered
         self._asked = asked
         self.updates = 0
+        self.ended = False  # a stream came to its own end
+        self.stands = False  # the task still asks what was answered
         self._over = False
         self._trusts = trusts
         self._named = False
@@ -77,6 +84,10 @@ class Reader:
     def is_over(self) -> bool:
         """Whether nothing follows, or nothing until the person has answered."""
         return self._over
+
+    def ask_again(self) -> None:
+        """Take it that the task asks once more what was answered."""
+        self._over = self._over or self.stands
 
     def feed(self, sent: StreamResponse) -> Iterator[Event]:
         """What one element of a stream means."""
@@ -103,16 +114,17 @@ class Reader:
         self._artifacts = {artifact.artifact_id: artifact for artifact in list(task.artifacts)[self.seen :]}
         self._current = next(reversed(self._artifacts), "")
         yield from self._catch_up(spoken(map(text_of_artifact, self._artifacts.values()), complete=False))
-        if not self._artifacts and task.history and task.history[-1].role == Role.ROLE_AGENT:
-            self._closing = task.history[-1]
         yield from self._stand(task.status)
+        if not self._artifacts and task.history and task.history[-1].role == Role.ROLE_AGENT and not self.stands:
+            self._closing = task.history[-1]
 
     def rest(self) -> Iterator[Event]:
         """All that follows once `is_over`. Raises what made the task fail."""
         state = self._status.state
         if state in _FAILED:
             words = one_line(text_of(self._status.message.parts))
-            raise Rejected(f"a2a: the task ended as {TaskState.Name(state)}: {words}")
+            error = RunFailed if state == TaskState.TASK_STATE_FAILED else Rejected
+            raise error(f"a2a: the task ended as {TaskState.Name(state)}: {words}")
         blocks = [text_of_artifact(artifact) for artifact in self._artifacts.values()]
         closing = self._closing_text(state)
         if closing and closing not in blocks:
@@ -132,7 +144,7 @@ class Reader:
     def _waiting(self) -> Checkpoint:
         seen = self.seen + len(self._artifacts)
         data = {"task": self.task_id, "seen": seen, "before": self.seen, "asked": self._asked}
-        return Checkpoint(self.conversation, {"step": "waiting", **data})
+        return Checkpoint(self.conversation, {"step": "waiting", **data, "question": _mark(self._status)})
 
     def _name(self, context_id: str, task_id: str) -> Iterator[Event]:
         if not task_id:
@@ -140,11 +152,14 @@ class Reader:
         if not self._named or self.task_id != task_id:
             self._named, self.task_id = True, task_id
             self.conversation = context_id or self.conversation
-            yield Checkpoint(self.conversation, {"step": "task", "task": task_id, "seen": self.seen})
+            data: dict[str, Scalar] = {"task": task_id, "seen": self.seen, "answered": self.answered}
+            yield Checkpoint(self.conversation, {"step": "task", **data})
 
     def _stand(self, status: TaskStatus) -> Iterator[Event]:
         before, self._status = self._status, status
-        self._over = status.state in _OVER or status.state in _ASKING
+        asks = status.state in _ASKING
+        self.stands = asks and _mark(status) == self.answered  # as a server stored it before it had the answer
+        self._over = status.state in _OVER or (asks and not self.stands)
         label = one_line(text_of(status.message.parts), MAX_LABEL)
         if status.state in _WORKING and label and label != one_line(text_of(before.message.parts), MAX_LABEL):
             yield Status(label)
@@ -185,6 +200,13 @@ class Reader:
         if self._closing is None or state in _ASKING:  # there it was but a status
             return ""
         return text_of(self._closing.parts)
+
+
+def _mark(status: TaskStatus) -> str:
+    """The same for the same question of a task, and another for any other."""
+    told = status.message
+    words = told.message_id or f"{status.timestamp.ToNanoseconds()} {text_of(told.parts)}"
+    return sha256(f"{status.state} {words}".encode()).hexdigest()[:16]
 
 
 # --- parts ----------------------------------------------------------------------------------------------------

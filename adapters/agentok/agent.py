@@ -7,9 +7,8 @@ question says that it arrived; only what comes after that row belongs to this ru
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -17,9 +16,9 @@ from typing import Any, Literal, Self
 import httpx
 from pydantic import Field, model_validator
 
-from adapters.agentok.run import WAITING, ChatRow, Run, highest, is_echo, read_rows
+from adapters.agentok.posting import Posting
+from adapters.agentok.run import MAX_LINE, WAITING, ChatRow, Run, folded, highest, is_echo, read_rows
 from adapters.base import (
-    AgentError,
     Checkpoint,
     Done,
     Event,
@@ -30,31 +29,39 @@ from adapters.base import (
     ProtocolError,
     Rejected,
     Row,
+    RunFailed,
     Scalar,
     Text,
     TimedOut,
     Uncertain,
 )
+from adapters.http import polling
+from adapters.http.entries import Odd
 from adapters.http.failures import NOT_TAKEN
 from adapters.http.polling import Poll, poll
 from adapters.http.service import ANSWER_TIMEOUT, READ_TIMEOUT, Reply, Service, segment
 from adapters.http.wire import Wire, message_in, parsed
-from adapters.sentences import NO_FILES, SILENT
+from adapters.sentences import MISCONFIGURED, NO_FILES, SILENT
 from adapters.text import one_line
 
-ARRIVAL = 10.0  # seconds that a question of unknown fate is looked for; the server writes it down first of all
 BUSY = 300.0  # seconds to wait for the end of an earlier run; a second question would kill it
+QUIET = 20  # looks, about a minute, without a new row: then nothing stands behind an earlier run's "running"
+OVER = 3  # looks without a new row after the POST returned: then nothing more comes
 MAX_NAME = 60  # characters of a chat's name
 MAX_FORGOTTEN = 1_000  # deleted chats that this side knows of
 
 _NO_ROUTE = "Not Found"
 _BUSY = "The agent is still at work on an earlier message. Please try again later, or begin a new thread."
 _STOPPED = "The agent was stopped before it had finished."
+_TOO_LONG = "That answer is too long for the agent. Please shorten it."
 _NOT_WAITING = "The agent no longer waits for that answer. Please ask again."
 
 
 class _Chat(Wire):
     id: str = Field(min_length=1)
+
+
+class _State(Wire):
     status: str | None = None
 
 
@@ -66,13 +73,17 @@ class _Turn:
     conversation: str  # "" while there is none
     step: str = "begin"
     mark: int = 0  # the highest row id before the question
+    stale: bool = False  # the status was left by a dead run
+    answers: bool = False  # a question of the run's
 
     @classmethod
     def of(cls, conversation: str | None, message: Message, resume: Checkpoint | None) -> Self:
         if resume is None:
             return cls(conversation or "")
         step, asked, mark, last = (resume.data.get(key) for key in ("step", "asked", "mark", "last"))
-        turn = cls(resume.conversation or conversation or "", str(step or "begin"), int(mark or 0))
+        stale, answers = bool(resume.data.get("stale")), bool(resume.data.get("answers"))
+        known = resume.conversation or conversation or ""
+        turn = cls(known, str(step or "begin"), int(mark or 0), stale, answers)
         if turn.step == "question" and asked == message.id:
             turn.step = "wait"
         elif turn.step == "question":
@@ -81,12 +92,17 @@ class _Turn:
 
     def at(self, step: str) -> Checkpoint:
         self.step = step
-        return Checkpoint(self.conversation or None, {"step": step, "mark": self.mark})
+        return Checkpoint(self.conversation or None, self._data())
 
     def waiting(self, last: int, asked: str | None) -> Checkpoint:
         """`last`: the run's highest row id so far; `asked`: the id of the message that led to its question."""
-        data: dict[str, Scalar] = {"step": "question", "mark": self.mark, "last": last, "asked": asked}
-        return Checkpoint(self.conversation, data)
+        self.step = "question"
+        return Checkpoint(self.conversation, {**self._data(), "last": last, "asked": asked})
+
+    def _data(self) -> dict[str, Scalar]:
+        data: dict[str, Scalar] = {"step": self.step, "mark": self.mark}
+        flags = {"stale": self.stale, "answers": self.answers}
+        return data | {name: True for name, is_set in flags.items() if is_set}
 
 
 # --- the agent ----------------------------------------------------------------------------------------------
@@ -138,27 +154,30 @@ class Agentok:
         turn = _Turn.of(conversation, message, resume)
         if turn.conversation in self._forgotten:
             raise NotFound(f"agentok: chat {turn.conversation} was deleted")
-        fresh = turn.step == "begin"
-        if fresh:
+        new = turn.step == "begin"
+        if new:
+            made = not turn.conversation
             turn.conversation = turn.conversation or await self._create(message.text)
             yield turn.at("begin")
-            waits = await self._until_idle(turn.conversation) == WAITING
-            turn.mark = highest(await self._rows(turn.conversation))
-            turn.step = "question" if waits else "send"
-        run = Run(turn.mark, message.text, arrived=turn.step == "wait")
-        async with _Posting() as posting:
+            turn.step = "send" if made else await self._make_ready(turn)
+        run = Run(turn.mark, message.text, turn.step == "wait", stale=turn.stale, answers=turn.answers)
+        async with Posting() as posting:
             if turn.step == "question":
+                run.answers = turn.answers = True
+                if len(folded(message.text).encode()) > MAX_LINE:
+                    raise Rejected("agentok: an answer that is too long for a line", sentence=_TOO_LONG)
                 yield turn.at("answer")
                 try:
                     if await self._input(turn.conversation, message.text):
                         run.arrived = run.begun = True
-                    elif fresh:  # the status was that of a run that is long dead
+                    elif new:  # the status was that of a run that is long dead
                         run.mark = turn.mark = highest(await self._rows(turn.conversation))
+                        run.answers = turn.answers = False
                         turn.step = "send"
                     else:
                         raise Rejected("agentok: no run waits for the answer", sentence=_NOT_WAITING)
                 except NOT_TAKEN:
-                    yield turn.at("begin") if fresh else turn.waiting(turn.mark, None)
+                    yield turn.at("begin") if new else turn.waiting(turn.mark, None)
                     raise
                 except (Uncertain, ProtocolError):
                     pass  # the rows tell
@@ -171,8 +190,17 @@ class Agentok:
                         yield turn.waiting(run.last, message.id)
                     yield event
 
-    async def _follow(self, turn: _Turn, run: Run, posting: _Posting) -> AsyncGenerator[Event, None]:
+    async def check(self) -> str:
+        """The address and the key. Whether what chats are made from exists shows with the first of them."""
+        made = len(await self.conversations())
+        kind = self._source["from_type"]
+        return f"key accepted; chats of {kind} {self._source[f'from_{kind}']} so far: {made}"
+
+    async def _follow(self, turn: _Turn, run: Run, posting: Posting) -> AsyncGenerator[Event, None]:
         """Watch the run to its end, or to its question."""
+        quiet = 0
+        if turn.step == "ask":
+            await posting.pause(polling.FIRST)  # nothing is to be seen before it is sent
         async for look in Poll(sleep=posting.pause):
             try:
                 if posting.returned():
@@ -181,43 +209,60 @@ class Agentok:
                 if not run.arrived:
                     yield turn.at("begin")
                 raise
+            seen: tuple[str | None, list[ChatRow]] | None = None
             with look:
-                status = await self._status(turn.conversation)
-                shown = run.said
-                texts = run.look(status, await self._rows(turn.conversation))
-                if run.arrived and turn.step != "wait":
-                    yield turn.at("wait")
-                for text in texts:
-                    yield Text(f"\n\n{text}" if shown else text)
-                    shown = True
-                if ending := _ending(run):
-                    for event in ending:
-                        yield event
+                seen = await self._status(turn.conversation), await self._rows(turn.conversation)
+            if seen is None:
+                continue
+            shown, last = run.said, run.last
+            texts = run.look(*seen)
+            if run.arrived and turn.step != "wait":
+                yield turn.at("wait")
+            for text in texts:
+                yield Text(f"\n\n{text}" if shown else text)
+                shown = True
+            quiet = quiet + 1 if posting.over and run.last == last else 0
+            if quiet >= OVER:
+                run.end(posting.failed)
+            if run.state != "waiting" or not posting.failed:  # a run that died asks nobody
+                for event in (ending := _ending(run)):
+                    yield event
+                if ending:
                     return
-                posting.check(run)
+            posting.check(run)
 
     async def _create(self, text: str) -> str:
         body = {"name": one_line(text, MAX_NAME) or "Conversation", **self._source}
         if self._source["from_type"] != "flow":
             body["user_id"] = ""  # the server wants the key and fills in the value
-        # an empty chat left over does no harm, so this may be repeated
-        created = await self._json("POST", "/chats", body, once=False)
+        try:
+            # an empty chat left over does no harm, so this may be repeated
+            created = await self._json("POST", "/chats", body, once=False)
+        except (NotFound, Rejected) as error:  # all of it but the name is settings
+            raise type(error)(str(error), sentence=MISCONFIGURED) from error
         return parsed(_Chat, created, "agentok create").id
 
-    async def _until_idle(self, conversation: str) -> str | None:
-        """Wait for the end of an earlier run; the status then."""
+    async def _make_ready(self, turn: _Turn) -> Literal["question", "send"]:
+        """Wait for the end of an earlier run in the chat, and set the mark; whether the message is an answer to a
+        question of that run's. A run that is dead may have left its status at "running" for ever."""
+        odd, quiet = Odd(), 0
         try:
-            async for look in poll(deadline=BUSY):
-                with look:
-                    status = await self._status(conversation)
-                    if status != "running":
-                        return status
+            async for _ in poll(deadline=BUSY):
+                with odd:
+                    status = await self._status(turn.conversation)
+                    rows = await self._rows(turn.conversation)
+                    quiet = quiet + 1 if highest(rows) == turn.mark else 0
+                    turn.mark = highest(rows)
+                    ended = bool(rows) and rows[-1].word == "COMPLETED"
+                    turn.stale = status == "running" and (ended or quiet >= QUIET)
+                    if turn.stale or status != "running":
+                        return "question" if status == WAITING else "send"
         except TimedOut as error:
-            raise Rejected(f"agentok: chat {conversation} is still running", sentence=_BUSY) from error
+            raise Rejected(f"agentok: chat {turn.conversation} is still running", sentence=_BUSY) from error
         raise AssertionError("unreachable")
 
     async def _status(self, conversation: str) -> str | None:
-        return parsed(_Chat, await self._json("GET", _chat(conversation)), "agentok chat").status
+        return parsed(_State, await self._json("GET", _chat(conversation)), "agentok chat").status
 
     async def _rows(self, conversation: str) -> list[ChatRow]:
         return read_rows(await self._json("GET", _chat(conversation, "/messages")))
@@ -227,7 +272,7 @@ class Agentok:
 
     async def _input(self, conversation: str, text: str) -> bool:
         """Answer a question of the run's. False where no run waits: the server says so with a 200."""
-        said = await self._json("POST", _chat(conversation, "/input"), _body(text))
+        said = await self._json("POST", _chat(conversation, "/input"), _body(folded(text)))
         return not (isinstance(said, dict) and said.get("error"))
 
     async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:  # noqa: ARG002
@@ -253,9 +298,9 @@ class Agentok:
 
     async def conversations(self) -> Sequence[str]:
         listed = await self._json("GET", "/chats")
-        if not isinstance(listed, list) or not all(isinstance(chat, dict) and "id" in chat for chat in listed):
+        if not isinstance(listed, list):
             raise ProtocolError("agentok: a list of chats that isn't one")
-        own = [chat for chat in listed if self._is_own(chat)]
+        own = [chat for chat in listed if isinstance(chat, dict) and chat.get("id") and self._is_own(chat)]
         own.sort(key=lambda chat: str(chat.get("created_at") or ""), reverse=True)
         return [str(chat["id"]) for chat in own if str(chat["id"]) not in self._forgotten]
 
@@ -289,7 +334,9 @@ class Agentok:
                 return reply
             if routed:
                 break
-        raise NotFound(f"{reply.called}: 404")
+        if routed:
+            raise NotFound(f"{reply.called}: 404")
+        raise NotFound(f"{reply.called}: no such address, nor with the other prefix", sentence=MISCONFIGURED)
 
 
 def _ending(run: Run) -> Sequence[Event]:
@@ -303,9 +350,10 @@ def _ending(run: Run) -> Sequence[Event]:
             raise ProtocolError("agentok: a run that ended well without a word", sentence=SILENT)
         case "waiting":
             return (InputRequest(run.question),)
-        case "aborted" | "failed":
-            sentence = _STOPPED if run.state == "aborted" else None
-            raise Rejected(f"agentok: the run {run.state}: {one_line(run.reason)}", sentence=sentence)
+        case "aborted":
+            raise Rejected(f"agentok: the run aborted: {one_line(run.reason)}", sentence=_STOPPED)
+        case "failed":
+            raise RunFailed(f"agentok: the run failed: {one_line(run.reason)}")
         case _:
             return ()
 
@@ -317,58 +365,3 @@ def _chat(conversation: str, rest: str = "") -> str:
 def _body(text: str) -> dict[str, str]:
     """The guide's form and the server's in one."""
     return {"message": text, "type": "user", "content": text}
-
-
-class _Posting:
-    """The POST that asks, in the background: it returns when the run ends. Leaving the block drops its connection,
-    which leaves the run going."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[Any] | None = None
-        self._error: AgentError | None = None
-        self._doubtful_since: float | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            if not self._task.cancelled():
-                self._task.exception()  # seen, so that nobody warns of it
-
-    def start(self, post: Coroutine[Any, Any, Any]) -> None:
-        self._task = asyncio.create_task(post)
-
-    async def pause(self, seconds: float) -> None:
-        """A pause between two looks, cut short when the POST returns."""
-        if self._task is None or self._task.done():
-            await asyncio.sleep(seconds)
-        else:
-            await asyncio.wait({self._task}, timeout=seconds)
-
-    def returned(self) -> bool:
-        """Whether it returned as it does at the end of a run, with `null`. Raises the server's refusal; an answer
-        that was lost or odd is no refusal."""
-        if self._task is None or not self._task.done() or self._error is not None:
-            return False
-        try:
-            return self._task.result() is None
-        except (Uncertain, ProtocolError) as error:
-            self._error = error
-            return False
-
-    def check(self, run: Run) -> None:
-        """Raise what went wrong when, without a POST under way, nothing shows for `ARRIVAL` that the question
-        arrived, or nothing that its run began after a POST that failed."""
-        under_way = self._task is not None and self._error is None
-        if run.begun or under_way or (run.arrived and self._error is None):
-            return
-        now = asyncio.get_running_loop().time()
-        if self._doubtful_since is None:
-            self._doubtful_since = now
-        elif now - self._doubtful_since > ARRIVAL:
-            if run.arrived:
-                raise Rejected(f"agentok: taken, but never begun: {self._error}")
-            raise self._error or Uncertain("agentok: no sign of the question")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from adapters.base import ProtocolError
 from adapters.text import without_thoughts
 
+MAX_LINE = 60_000  # bytes of a person's answer: a run whose output has a line of more than 64 KB dies
 UNASKED = 8  # looks at a run that waits for a person without a row that asks
 WAITING = "wait_for_human_input"
 
@@ -48,14 +49,28 @@ def read_row(raw: Any) -> ChatRow:
 
 
 def read_rows(messages: Any) -> list[ChatRow]:
-    """The rows of a chat in order."""
+    """The rows of a chat in order, without those that aren't understood."""
     if not isinstance(messages, list):
         raise ProtocolError("agentok: messages that aren't a list")
-    return sorted((read_row(raw) for raw in messages), key=lambda row: row.id)
+    rows: list[ChatRow] = []
+    odd: ProtocolError | None = None
+    for raw in messages:
+        try:
+            rows.append(read_row(raw))
+        except ProtocolError as error:
+            odd = error
+    if odd and not rows:
+        raise odd
+    return sorted(rows, key=lambda row: row.id)
 
 
 def highest(rows: Sequence[ChatRow]) -> int:
     return max((row.id for row in rows), default=0)
+
+
+def folded(answer: str) -> str:
+    """A person's answer in one line: each line of it would answer a question of its own, shown or not."""
+    return " ".join(line.strip() for line in answer.splitlines() if line.strip())
 
 
 def is_echo(row: ChatRow, asked: str) -> bool:
@@ -76,12 +91,18 @@ State = Literal["unknown", "working", "waiting", "finished", "aborted", "failed"
 
 @dataclass(slots=True)
 class Run:
-    """How the run of one question goes, as far as the looks at its chat tell."""
+    """How the run of one question goes, as far as the looks at its chat tell.
+
+    `stale`: the chat's status was left at "running" by a run that is dead. `answers`: the run went on with a
+    person's answer, whose echo may stand anywhere.
+    """
 
     mark: int  # the highest row id before the question
     asked: str
     arrived: bool = False  # the server has the question
     begun: bool = False  # a status that is read from now on is this run's, not that of the one before
+    stale: bool = False
+    answers: bool = False
     state: State = "unknown"
     reason: str = ""  # of a failure, for the log alone
     question: str = ""
@@ -90,6 +111,7 @@ class Run:
     _seen: set[int] = field(default_factory=set)
     _summary: str = ""
     _unasked: int = 0
+    _echoed: bool = False
 
     def look(self, status: str | None, rows: Sequence[ChatRow]) -> list[str]:
         """Take in a status and the rows that were read after it; the texts that are new."""
@@ -98,15 +120,26 @@ class Run:
         current = status if self.begun else None
         self.last = max(self.mark, self.last, highest(above))
         # the end of the run before may be written down late: that row alone is no beginning
-        self.begun = self.begun or status == "running" or any(row.word != "COMPLETED" for row in own)
+        self.begun = self.begun or self._begins(status) or any(row.word != "COMPLETED" for row in own)
         self.arrived = self.arrived or self.begun or len(own) < len(above)
         if self.begun:
             self._conclude(current, next((row for row in reversed(own) if row.kind == "control"), None))
         return [row.text for row in own if self._is_new(row)]
 
+    def end(self, died: str | None) -> None:
+        """Nothing more comes, and a status that still says so is wrong. `died`: what the server fell over."""
+        if self.arrived and self.state not in {"finished", "failed", "aborted"}:
+            self.state, self.reason = ("failed", died) if died else ("finished", "")
+
     def rest(self) -> str:
         """What to show of a finished run that said nothing: its summary."""
         return "" if self.said else self._summary
+
+    def _begins(self, status: str | None) -> bool:
+        """Whether the status alone says so."""
+        if self.stale:  # the end of the dead run may be written down now
+            return status not in {"running", "aborted"}
+        return status == "running"
 
     def _conclude(self, status: str | None, control: ChatRow | None) -> None:
         word = control.word if control else ""
@@ -127,9 +160,10 @@ class Run:
             self._summary = row.text
         if row.kind != "agent" or not row.text or row.id in self._seen:
             return False
-        first = not self._seen
+        may_echo = not self._echoed if self.answers else not self._seen
         self._seen.add(row.id)
-        if first and is_echo(row, self.asked):
+        if may_echo and is_echo(row, self.asked):
+            self._echoed = True
             return False
         self.said = True
         return True

@@ -42,6 +42,12 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 class ServerFailed(Uncertain):
     """500 for a request that starts work: the backend had it and failed on it, and may have kept it."""
 
+    sentence = "The agent ran into an error, and may or may not have worked on your message."
+
+
+class WrongAddress(ProtocolError):
+    """What is to be asked isn't an address that a request can be sent to, so nothing was."""
+
 
 class Failed(Exception):
     """One try failed. `again`: whether another may follow, or after how many seconds."""
@@ -72,7 +78,9 @@ async def tries(send: Callable[[], Awaitable[T]]) -> T:
 
 def unanswered(error: httpx.HTTPError, detail: str, *, once: bool) -> Failed:
     """No answer came, or only a part of it. `detail` must hold no secret."""
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
+    if isinstance(error, httpx.UnsupportedProtocol):
+        return Failed(WrongAddress(detail))
+    if isinstance(error, httpx.DecodingError):
         return Failed(ProtocolError(detail))
     if isinstance(error, _NOT_SENT):
         return Failed(Unavailable(detail), again=True)

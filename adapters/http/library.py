@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from adapters.base import AgentError, AuthenticationFailed
 from adapters.http.failures import Failed, refused, tries, unanswered
+from adapters.http.secret import without
 from adapters.text import one_line
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Library:
 
     def __init__(self, name: str, secret: SecretStr | None, reason: Callable[[Exception], Reason | None]) -> None:
         self._name = name
-        self._secret = secret.get_secret_value().strip() if secret else ""
+        self._secret = secret
         self._reason = reason
 
     async def call(self, what: str, send: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
@@ -72,6 +73,4 @@ class Library:
                 return unanswered(broken, self._detail(what, f"{type(broken).__name__} {broken}"), once=once)
 
     def _detail(self, what: str, text: str) -> str:
-        if self._secret:
-            text = text.replace(self._secret, "***")
-        return one_line(f"{self._name} {what}: {text}")
+        return one_line(f"{self._name} {what}: {without(text, self._secret)}")

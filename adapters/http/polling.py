@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from adapters.base import RateLimited, TimedOut, Unavailable
+from adapters.base import ProtocolError, RateLimited, TimedOut, Unavailable
 
 FIRST, LONGEST = 0.3, 5.0  # seconds: people notice the first, backends the second
 GROWTH = 1.25  # reaches the longest pause after 13 polls and some 25 seconds
@@ -26,9 +26,10 @@ class Poll:
             with look:
                 ...  # ask; break or return when it is done
 
-    In the `with` block a backend that is away (`Unavailable`, `RateLimited`, `TimedOut`) is no failure until it
-    has been away for `OUTAGE` seconds, or wants a longer delay than is left of them: the block is left, and the
-    next look follows after the delay that it asked for.
+    In the `with` block a backend that is away (`Unavailable`, `RateLimited`, `TimedOut`), or whose answer isn't
+    understood (`ProtocolError`: a proxy's page in its place), is no failure until that has lasted for `OUTAGE`
+    seconds, or it wants a longer delay than is left of them: the block is left, and the next look follows after
+    the delay that it asked for. A verdict that is a `ProtocolError` is raised outside the block.
 
     Goes on for ever unless `deadline` (seconds from now) is given; then it never sleeps past it and ends by
     raising `TimedOut`. The time of an outage doesn't count.
@@ -78,7 +79,7 @@ class Poll:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
         now = self._clock()
-        if not isinstance(error, Unavailable | RateLimited | TimedOut):
+        if not isinstance(error, Unavailable | RateLimited | TimedOut | ProtocolError):
             if self._until is not None and self._away_since is not None:
                 self._until += now - self._away_since
             self._away_since = None

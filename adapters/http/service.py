@@ -6,9 +6,11 @@ may be repeated, and when nobody can tell what became of a request, is in `adapt
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import IO, Any
@@ -18,10 +20,14 @@ import httpx
 from httpx_sse import ServerSentEvent
 from pydantic import SecretStr
 
-from adapters.base import Attachment, AuthenticationFailed, ProtocolError, Rejected
-from adapters.http.failures import Failed, broken, refused, tries, unanswered
+from adapters.base import Attachment, AuthenticationFailed, ProtocolError, Rejected, Unavailable
+from adapters.http.addresses import led, origin
+from adapters.http.bounds import BOUND, CODINGS
+from adapters.http.failures import Failed, WrongAddress, broken, refused, tries, unanswered
 from adapters.http.outgoing import opened
+from adapters.http.secret import Headers, without
 from adapters.http.sse import EventDecoder, EventTooLong
+from adapters.http.transport import Client
 from adapters.http.wire import message_in
 from adapters.sentences import FILE_TOO_LARGE
 from adapters.text import one_line, safe_name, scrub
@@ -42,6 +48,7 @@ MAX_ERROR = 64 * 2**10  # bytes read of an error's body
 MAX_DOWNLOAD = 2**30  # bytes; Slack takes 1 GB, Discord less
 CHUNK = 64 * 2**10  # bytes
 MAX_REDIRECTS = 5
+LINGER = 0.03  # seconds that a stream gets to end after its last event
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -49,7 +56,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 def create_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """The client that all adapters share: it keeps connections alive, follows no redirect by itself and takes no
     cookies, so that two agents on one host stay strangers. Close it when the last adapter is done."""
-    return httpx.AsyncClient(
+    return Client(
         timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT),
         limits=httpx.Limits(
             max_connections=MAX_CONNECTIONS,
@@ -57,7 +64,7 @@ def create_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx
             keepalive_expiry=KEEP_ALIVE,
         ),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        headers={"User-Agent": "threadbridge"},
+        headers={"User-Agent": "threadbridge", "Accept-Encoding": CODINGS},
         follow_redirects=False,
         transport=transport,
     )
@@ -99,13 +106,13 @@ class Stream:
 
     def __init__(self, response: httpx.Response, called: str, decoder: EventDecoder, *, once: bool) -> None:
         self.headers = response.headers
-        self.is_json = _media_type(response) != "text/event-stream"
+        self.is_json = media_type(response) != "text/event-stream"
         self._response = response
         self._called = called
         self._decoder = decoder
         self._once = once
         self._chunks = response.aiter_bytes()
-        self._ready: list[ServerSentEvent] = []
+        self._ready: deque[ServerSentEvent] = deque()
         self._ended = False
 
     async def json(self) -> Any:
@@ -116,6 +123,15 @@ class Stream:
             raise unanswered(error, f"{self._called}: {type(error).__name__}", once=self._once).error from error
         return Reply(self._response.status_code, self.headers, content, self._called).json()
 
+    async def finish(self) -> None:
+        """Read what little may follow the last event that matters, so that the connection can be used again."""
+        if self.is_json or self._ended:
+            return
+        with suppress(httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(LINGER):
+                async for _ in self._chunks:
+                    pass
+
     def __aiter__(self) -> Stream:
         return self
 
@@ -123,23 +139,24 @@ class Stream:
         try:
             while not self._ready and not self._ended:
                 try:
-                    self._ready = self._decoder.feed(await anext(self._chunks))
+                    self._ready.extend(self._decoder.feed(await anext(self._chunks)))
                 except StopAsyncIteration:
                     self._ended = True
-                    self._ready = self._decoder.end()
+                    self._ready.extend(self._decoder.end())
         except EventTooLong as error:
             raise ProtocolError(f"{self._called}: {error}") from error
         except httpx.HTTPError as error:
             raise broken(error, self._called) from error
         if not self._ready:
             raise StopAsyncIteration
-        return self._ready.pop(0)
+        return self._ready.popleft()
 
 
 class Service:
     """A backend at its address. `path` begins with a slash; ids in it go through `segment`.
 
-    `secret` is what must never stand in a detail: the key that `headers` carry.
+    `secret` is what must never stand in a detail: the key that `headers` carry. `file_origins`: where a download
+    may be redirected to although it is no public address.
     """
 
     def __init__(
@@ -150,12 +167,14 @@ class Service:
         name: str,
         headers: Mapping[str, str],
         secret: SecretStr | None = None,
+        file_origins: Collection[str] = (),
     ) -> None:
         self.name = name
+        self._file_origins = file_origins
         self._client = client
         self._base = base_url.rstrip("/")
-        self._headers = dict(headers)
-        self._secret = secret.get_secret_value().strip() if secret else ""
+        self._headers = Headers(headers)
+        self._secret = secret
 
     async def get_json(self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None) -> Any:
         reply = await self.request("GET", path, params=params, json=json)
@@ -249,10 +268,12 @@ class Service:
                 return await self._open(stack, call, json=json, headers=headers, timeout=timeout)
 
             response = await tries(send)
-            kind = _media_type(response)
+            kind = media_type(response)
             if kind not in {"text/event-stream", "application/json"} and not kind.endswith("+json"):
                 raise ProtocolError(f"{call.name}: {kind or 'no content type'} instead of events")
-            yield Stream(response, call.name, EventDecoder(unseparated=unseparated), once=once)
+            stream = Stream(response, call.name, EventDecoder(unseparated=unseparated), once=once)
+            yield stream
+            await stream.finish()
 
     async def _whole(
         self,
@@ -318,14 +339,17 @@ class Service:
                 data=data,
                 headers={**own, **(headers or {}), **self._headers},
                 timeout=limits,
+                extensions={BOUND: None},  # whoever reads it counts
             )
         except httpx.InvalidURL as error:
-            raise Failed(ProtocolError(f"{call.name}: not a valid address")) from error
+            raise Failed(WrongAddress(f"{call.name}: not a valid address")) from error
         response = await self._send(stack, call, request)
+        place = request.url
         for _ in range(MAX_REDIRECTS):
             if response.status_code not in _REDIRECTS or call.method != "GET":
                 break
-            request = self._redirected(call, request, response, elsewhere)
+            place = self._target(call, place, response)
+            request = await self._redirected(call, request, place, elsewhere)
             await response.aclose()
             response = await self._send(stack, call, request)
         if response.is_success or response.status_code in call.accept:
@@ -346,15 +370,17 @@ class Service:
         stack.push_async_callback(response.aclose)
         return response
 
-    def _redirected(
-        self, call: _Call, request: httpx.Request, response: httpx.Response, elsewhere: bool
-    ) -> httpx.Request:
+    def _target(self, call: _Call, place: httpx.URL, response: httpx.Response) -> httpx.URL:
         try:
-            target = request.url.join(response.headers.get("location", ""))
+            return place.join(response.headers.get("location", ""))
         except httpx.InvalidURL as error:
             raise Failed(ProtocolError(f"{call.name}: a redirect to no valid address")) from error
+
+    async def _redirected(
+        self, call: _Call, request: httpx.Request, target: httpx.URL, elsewhere: bool
+    ) -> httpx.Request:
         home = httpx.URL(self._base)
-        if _origin(target) == _origin(home):
+        if origin(target) == origin(home):
             return self._client.build_request(
                 "GET",
                 target,
@@ -365,13 +391,19 @@ class Service:
         place = one_line(f"{target.scheme}://{target.netloc.decode('ascii', 'replace').rpartition('@')[2]}", 100)
         if not elsewhere or target.scheme not in {"https", home.scheme}:
             raise Failed(ProtocolError(f"{call.name}: a redirect to {place}, which isn't followed"))
-        return self._client.build_request("GET", target, extensions=request.extensions)
+        try:
+            way, headers, extensions = await led(target, self._file_origins)
+        except (ProtocolError, Unavailable) as error:
+            raise Failed(type(error)(f"{call.name}: a redirect to {place}: {error}")) from error
+        return self._client.build_request(
+            "GET", way, headers=headers, extensions={**request.extensions, **extensions}
+        )
 
     def _unanswered(self, call: _Call, error: httpx.HTTPError) -> Failed:
         return unanswered(error, self._clean(f"{call.name}: {type(error).__name__} {error}"), once=call.once)
 
     def _clean(self, text: str) -> str:
-        return one_line(text.replace(self._secret, "***") if self._secret else text)
+        return one_line(without(text, self._secret))
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,12 +435,9 @@ def _part(stack: AsyncExitStack, attachment: Attachment) -> tuple[str, IO[bytes]
     return safe_name(attachment.name), file, attachment.media_type or "application/octet-stream"
 
 
-def _media_type(response: httpx.Response) -> str:
+def media_type(response: httpx.Response) -> str:
+    """Without its parameters; empty if there is none."""
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _without_host(request: httpx.Request) -> list[tuple[str, str]]:

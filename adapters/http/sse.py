@@ -12,6 +12,7 @@ import json
 from httpx_sse import ServerSentEvent
 
 MAX_EVENT = 1024 * 1024  # characters of one event; the longest answers are some 100 KB
+_SMALL = 64 * 1024  # characters of a chunk that is looked at as a whole, without counting
 
 
 class EventTooLong(ValueError):
@@ -48,6 +49,15 @@ class EventDecoder:
     def _feed(self, text: str) -> list[ServerSentEvent]:
         if not text:
             return []
+        if (
+            text.startswith("data: ")
+            and text.endswith("\n\n")
+            and self._is_between_events()
+            and len(text) < _SMALL
+        ):
+            data = text[6:-2]
+            if "\n" not in data and "\r" not in data:  # one event in one chunk, as most come
+                return [ServerSentEvent(data=data, id=self._id)]
         if self._after_cr:
             text = text.removeprefix("\n")
         self._after_cr = text.endswith("\r")
@@ -62,6 +72,9 @@ class EventDecoder:
             self._grow(len(rest))
             self._line.append(rest)
         return events
+
+    def _is_between_events(self) -> bool:
+        return not (self._size or self._line or self._data or self._event or self._after_cr)
 
     def _grow(self, size: int) -> None:
         self._size += size

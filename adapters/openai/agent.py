@@ -7,16 +7,18 @@ import httpx
 
 from adapters.openai.chat import ChatCompletions
 from adapters.openai.client import OpenAISettings
-from adapters.openai.responses import Responses
+from adapters.openai.responses import BackgroundResponses, Responses
 
 
 class OpenAI:
-    """The adapter of kind `openai`. What it makes can differ in its capabilities, so it makes one of two agents:
-    only `ChatCompletions` is `Stateless`."""
+    """The adapter of kind `openai`. What it makes can differ in its capabilities, so it makes one of three agents:
+    only `ChatCompletions` is `Stateless`, only `BackgroundResponses` `Cancels`."""
 
     Settings = OpenAISettings
 
     def __new__(  # type: ignore[misc]
         cls, settings: OpenAISettings, client: httpx.AsyncClient
     ) -> Responses | ChatCompletions:
-        return ChatCompletions(settings, client) if settings.api == "chat" else Responses(settings, client)
+        if settings.api == "chat":
+            return ChatCompletions(settings, client)
+        return (BackgroundResponses if settings.background else Responses)(settings, client)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from typing import Any
 
 import httpx
-from openai.types import CompletionUsage
-from openai.types.chat import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatCompletionContentPartParam,
-    ChatCompletionMessageParam,
-)
-from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 
 from adapters.base import (
+    AgentError,
     Attachment,
     Checkpoint,
     Done,
     Event,
     Message,
+    NotFound,
     ProtocolError,
     Rejected,
     Text,
@@ -36,16 +32,19 @@ from adapters.openai.client import (
     OpenAISettings,
     as_data_url,
     as_text,
+    check,
     create,
     is_image,
     is_text,
     open_stream,
 )
-from adapters.openai.reader import parse
-from adapters.sentences import LOST
-from adapters.text import ThinkFilter, one_line, safe_name, scrub, without_thoughts
+from adapters.openai.reader import failure, note, parse
+from adapters.sentences import LOST, MISCONFIGURED
+from adapters.text import ThinkFilter, safe_name, scrub, without_thoughts
 
 _ASK = "POST /chat/completions"
+_COUNTS = ("prompt_tokens", "completion_tokens")
+_USAGE = ("stream_options", "include_usage")  # what a refusal of them names
 
 
 class ChatCompletions:
@@ -55,6 +54,7 @@ class ChatCompletions:
         self.remembers = settings.remembers
         self._settings = settings
         self._api, self._library = create(settings, client)
+        self._counts = True  # until the server refuses `stream_options`
 
     async def ask(
         self,
@@ -70,10 +70,12 @@ class ChatCompletions:
         yield Checkpoint(None, {"step": "asked"})
         async with AsyncExitStack() as stack:
             try:
-                stream = await open_stream(stack, self._library, _ASK, lambda: self._send(messages), once=True)
+                stream = await self._opened(stack, messages)
             except NOT_TAKEN:
                 yield Checkpoint(None, {"step": "begun"})
                 raise
+            except NotFound as error:  # there is no conversation that could be gone
+                raise NotFound(str(error), sentence=MISCONFIGURED) from error
             try:
                 if stream.is_json:
                     for event in _in_one_piece(await stream.json()):
@@ -82,8 +84,12 @@ class ChatCompletions:
                     async with aclosing(_streamed(stream)) as events:
                         async for event in events:
                             yield event
+                    await stream.finish()
             except (Unavailable, TimedOut) as error:
                 raise Uncertain(str(error), sentence=LOST) from error
+
+    async def check(self) -> str:
+        return await check(self._api, self._library, self._settings.model)
 
     def _messages(self, message: Message) -> list[ChatCompletionMessageParam]:
         messages: list[ChatCompletionMessageParam] = []
@@ -100,53 +106,103 @@ class ChatCompletions:
             messages.append({"role": "user", "content": text})
         return messages
 
-    def _send(self, messages: list[ChatCompletionMessageParam]) -> Any:
+    async def _opened(self, stack: AsyncExitStack, messages: list[ChatCompletionMessageParam]) -> http.Stream:
+        """The answer's stream. Usage is asked for unless the server refuses that."""
+
+        async def opened(*, usage: bool) -> http.Stream:
+            send = partial(self._send, messages, usage=usage)
+            return await open_stream(stack, self._library, _ASK, send, once=True)
+
+        if not self._counts:
+            return await opened(usage=False)
+        try:
+            return await opened(usage=True)
+        except Rejected as error:
+            if not any(word in str(error) for word in _USAGE):
+                raise
+        self._counts = False
+        return await opened(usage=False)
+
+    def _send(self, messages: list[ChatCompletionMessageParam], *, usage: bool) -> Any:
+        settings = self._settings
+        wanted: dict[str, Any] = {
+            "temperature": settings.temperature,
+            "reasoning_effort": settings.effort,
+            "max_completion_tokens": settings.max_tokens,
+            "stream_options": {"include_usage": True} if usage else None,
+        }
         return self._api.chat.completions.with_streaming_response.create(
-            model=self._settings.model,
+            model=settings.model,
             messages=messages,
             stream=True,
-            stream_options={"include_usage": True},
             timeout=http.STREAM_TIMEOUT,
+            **{name: value for name, value in wanted.items() if value is not None},
         )
 
 
 async def _streamed(stream: http.Stream) -> AsyncGenerator[Event]:
+    """Read as plain JSON: the library's types cost more than all the rest, and servers leave half of them out."""
     thoughts = ThinkFilter()
-    finished = False
+    ended: object = None
     usage: Usage | None = None
     async for event in stream:
         if event.data.strip() == "[DONE]":
+            ended = ended or "stop"
             break
         value = parse(event.data)
         if error := value.get("error"):
-            raise Rejected(f"openai {_ASK}: {one_line(str(error))}")
-        chunk = ChatCompletionChunk.construct(**value)
-        usage = _usage(chunk.usage, chunk.model) or usage
-        for choice in chunk.choices or ():
-            finished = finished or choice.finish_reason is not None
-            delta: ChoiceDelta | None = choice.delta  # some servers end without one
-            said = (delta.content or delta.refusal or "") if delta is not None else ""
-            if shown := thoughts.feed(said):
+            raise _failure(error)
+        usage = _usage(value) or usage
+        for choice in _records(value.get("choices")):
+            ended = choice.get("finish_reason") or ended
+            if shown := thoughts.feed(_said(choice.get("delta"))):
                 yield Text(shown)
-    if not finished:
+    if not ended:
         raise Uncertain(f"openai {_ASK}: the stream ended without a finish_reason", sentence=LOST)
     if rest := thoughts.end():
         yield Text(rest)
-    yield Done(usage=usage)
+    yield Done(usage=usage, note=note(ended))
 
 
 def _in_one_piece(value: Any) -> tuple[Event, ...]:
     """A server that can't stream answers with the whole."""
-    completion = ChatCompletion.construct(**value) if isinstance(value, dict) else None
-    if completion is None or not completion.choices:
+    body = value if isinstance(value, dict) else {}
+    if error := body.get("error"):
+        raise _failure(error)
+    choices = _records(body.get("choices"))
+    if not choices:
         raise ProtocolError(f"openai {_ASK}: an answer without a choice")
-    said = completion.choices[0].message
-    text = without_thoughts(said.content or said.refusal or "")
-    return Text(text), Done(usage=_usage(completion.usage, completion.model))
+    said = choices[0].get("message") or choices[0].get("delta")
+    below = note(choices[0].get("finish_reason"))
+    return Text(without_thoughts(_said(said))), Done(usage=_usage(body), note=below)
 
 
-def _usage(usage: CompletionUsage | None, model: str) -> Usage | None:
-    return Usage(usage.prompt_tokens, usage.completion_tokens, model) if usage else None
+def _records(value: object) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _said(message: object) -> str:
+    """The words of a message or a part of one: a text, or texts in parts."""
+    if not isinstance(message, dict):
+        return ""
+    said = message.get("content") or message.get("refusal")
+    if isinstance(said, str):
+        return said
+    return "".join(part["text"] for part in _records(said) if isinstance(part.get("text"), str))
+
+
+def _failure(error: object) -> AgentError:
+    told = error if isinstance(error, dict) else {"message": error}
+    return failure(told.get("code") or told.get("type"), told.get("message"))
+
+
+def _usage(value: dict[str, Any]) -> Usage | None:
+    counts = value.get("usage")
+    if not isinstance(counts, dict):
+        return None
+    tokens = [count if isinstance(count := counts.get(name), int) else None for name in _COUNTS]
+    model = value.get("model")
+    return Usage(tokens[0], tokens[1], model if isinstance(model, str) else None)
 
 
 def _part(attachment: Attachment) -> ChatCompletionContentPartParam:

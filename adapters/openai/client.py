@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Literal, Self, cast
 
 import httpx
 import openai
 from pydantic import Field, SecretStr, model_validator
 
-from adapters.base import AgentSettings, Attachment, NotFound, ProtocolError, Rejected
+from adapters.base import (
+    AgentSettings,
+    Attachment,
+    NotFound,
+    ProtocolError,
+    RateLimited,
+    Rejected,
+    RunFailed,
+)
 from adapters.http import service as http
 from adapters.http.library import Library, Reason, Refusal
 from adapters.http.outgoing import inline
 from adapters.http.sse import EventDecoder
-from adapters.text import safe_name
+from adapters.sentences import MISCONFIGURED, USED_UP
+from adapters.text import one_line, safe_name
 
+MAX_NAMED = 10  # models that are named where the one in the settings is none of them
 MAX_EVENT = 32 * 2**20  # characters; the event that ends a response holds the images it made
 _TEXTUAL = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
 _GONE = {"previous_response_not_found", "conversation_not_found"}
+_USED_UP = "insufficient_quota"
 _LACKS = {404, 405, 501}  # how servers refuse a path of the API that they don't have
 
 
@@ -36,6 +48,11 @@ class OpenAISettings(AgentSettings):
     background: bool = True
     # Chat only: earlier exchanges that go along with a question
     remembers: int = Field(default=50, ge=0, le=1_000)
+    effort: str | None = None  # of a reasoning model: "low", "high", and what else a server knows
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1)  # of an answer
+    headers: dict[str, SecretStr] = Field(default_factory=dict)  # of every request, besides the key's
+    query: dict[str, str] = Field(default_factory=dict)  # of every address, as Azure's `api-version`
 
     @model_validator(mode="after")
     def _tools_need_responses(self) -> Self:
@@ -52,8 +69,32 @@ def create(settings: OpenAISettings, client: httpx.AsyncClient) -> tuple[openai.
         max_retries=0,
         timeout=cast(Any, httpx.Timeout(http.READ_TIMEOUT, connect=http.CONNECT_TIMEOUT, pool=http.POOL_TIMEOUT)),
         http_client=cast(Any, client),  # typed for httpx2, which it prefers; it takes httpx as well
+        default_headers={name: value.get_secret_value() for name, value in settings.headers.items()},
+        default_query=settings.query,
     )
     return api, Library("openai", settings.api_key, reason)
+
+
+async def check(api: openai.AsyncOpenAI, library: Library, model: str) -> str:
+    """Whether key and model are known, as far as the server tells."""
+    with suppress(NotFound, Rejected):  # an id with a slash is no path everywhere
+        found: object = await library.call("GET /models/…", partial(api.models.retrieve, model))
+        if getattr(found, "id", None):
+            return f"the key is taken, and there is a model {model!r}"
+    try:
+        page: object = await library.call("GET /models", api.models.list)
+    except (NotFound, Rejected):
+        return "the server answers; it lists no models, so neither key nor model could be checked"
+    listed = getattr(page, "data", None)
+    if not isinstance(listed, list):
+        raise ProtocolError(
+            "openai GET /models: not a list of models; is `base_url` right?", sentence=MISCONFIGURED
+        )
+    names = [str(getattr(entry, "id", "")) for entry in listed]
+    if model in names:
+        return f"the key is taken, and there is a model {model!r}"
+    some = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
+    raise NotFound(one_line(f"openai: no model {model!r}; there are: {some or 'none'}"), sentence=MISCONFIGURED)
 
 
 async def open_stream(
@@ -72,14 +113,19 @@ async def open_stream(
 def reason(error: Exception) -> Reason | None:
     """What an exception of the library means."""
     if isinstance(error, openai.APIStatusError):
+        detail = f"{error.status_code} {error.message}"
+        if error.code == "model_not_found":
+            return NotFound(detail, sentence=MISCONFIGURED)
         if error.code in _GONE or error.status_code in _LACKS:
-            return NotFound(f"{error.status_code} {error.message}")
+            return NotFound(detail)
+        if _USED_UP in {error.code, error.type}:  # a 429 that no repeat helps
+            return RateLimited(detail, sentence=USED_UP)
         return Refusal(error.status_code, error.response.headers, error.message)
     if isinstance(error, openai.APIConnectionError) and isinstance(error.__cause__, httpx.HTTPError):
         return error.__cause__
     if isinstance(error, openai.APIError):  # an error inside a stream
-        return Rejected(f"{error.code} {error.message}")
-    if isinstance(error, ValueError):  # not JSON, or of another shape
+        return RunFailed(f"{error.code} {error.message}")
+    if isinstance(error, ValueError | LookupError | TypeError | AttributeError):  # no JSON, or of another shape
         return ProtocolError(f"an answer that can't be read: {error}")
     return None
 

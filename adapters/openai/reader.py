@@ -19,15 +19,23 @@ from adapters.base import (
     File,
     ProtocolError,
     RateLimited,
-    Rejected,
+    RunFailed,
     Status,
     Text,
     Usage,
 )
+from adapters.sentences import CUT_OFF, FILTERED, TOO_LONG, USED_UP
 from adapters.speech import Speech, spoken
 from adapters.text import one_line
 
 _OVER = {"completed", "failed", "cancelled", "incomplete"}
+_NOTES = {
+    "length": TOO_LONG,
+    "max_tokens": TOO_LONG,
+    "max_output_tokens": TOO_LONG,
+    "content_filter": FILTERED,
+    "safety": FILTERED,
+}
 _SAID = {"response.output_text.delta", "response.refusal.delta"}
 _LABELS = {
     "reasoning": "Thinking",
@@ -109,7 +117,10 @@ class Reader:
             yield Text(whole[len(said) :])
         yield from items_files(final.output, self.conversation, final.id)
         usage = Usage(final.usage.input_tokens, final.usage.output_tokens, final.model) if final.usage else None
-        yield Done(text=whole if whole and not whole.startswith(said) else None, usage=usage)
+        below = ""
+        if final.status == "incomplete":
+            below = note(getattr(final.incomplete_details, "reason", None)) or CUT_OFF
+        yield Done(text=whole if whole and not whole.startswith(said) else None, usage=usage, note=below)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.conversation or self.response_id, {"response": self.response_id})
@@ -127,7 +138,13 @@ class Reader:
 def failure(code: object, message: object) -> AgentError:
     """The error that a response or a stream ended with."""
     detail = f"openai: the run failed: {code} {one_line(str(message))}"
-    return Rejected(detail, sentence=RateLimited.sentence if code == "rate_limit_exceeded" else None)
+    sentences = {"rate_limit_exceeded": RateLimited.sentence, "insufficient_quota": USED_UP}
+    return RunFailed(detail, sentence=sentences.get(str(code)))
+
+
+def note(reason: object) -> str:
+    """What people are told of an answer that ended for this reason."""
+    return _NOTES.get(str(reason).lower(), "")
 
 
 def text_of(items: Iterable[Any] | None) -> str:

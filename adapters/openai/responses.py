@@ -38,13 +38,14 @@ from adapters.openai.client import (
     OpenAISettings,
     as_data_url,
     as_text,
+    check,
     create,
     is_image,
     is_text,
     open_stream,
 )
 from adapters.openai.reader import Reader, is_chain, items_files, parse, text_of
-from adapters.sentences import FILE_TOO_LARGE, NOT_KEPT
+from adapters.sentences import FILE_TOO_LARGE, MISCONFIGURED, NOT_KEPT
 from adapters.text import safe_name, scrub
 
 MAX_REJOINS = 5  # in a row that bring no event, then the answer is polled
@@ -90,9 +91,16 @@ class Responses:
             except NOT_TAKEN:
                 yield Checkpoint(reader.conversation, {"step": "begun"})
                 raise
+            except NotFound as error:
+                if conversation is None:  # so it isn't the conversation that is gone
+                    raise NotFound(str(error), sentence=MISCONFIGURED) from error
+                raise
         elif known := resume.data.get("response"):
             reader = Reader(conversation, str(known))
-            await self._look(reader)
+            async for look in poll():
+                with look:
+                    await self._look(reader)
+                    break
         else:
             raise Uncertain(f"openai {_ASK}: nothing had come back")
         async with aclosing(self._followed(reader)) as events:
@@ -101,13 +109,8 @@ class Responses:
         for event in reader.rest():
             yield event
 
-    async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:  # noqa: ARG002
-        """Stops a background response; any other stops when its stream is closed."""
-        if response := checkpoint.data.get("response"):
-            with suppress(Rejected, NotFound):  # it is over, or no background response
-                await self._library.call(
-                    "POST /responses/…/cancel", lambda: self._api.responses.cancel(str(response))
-                )
+    async def check(self) -> str:
+        return await check(self._api, self._library, self._settings.model)
 
     async def files(self, conversation: str) -> Sequence[File]:
         if is_chain(conversation):
@@ -203,12 +206,17 @@ class Responses:
             "store": True,
             "truncation": "auto",
         }
-        if self._settings.background:
-            question["background"] = True
-        if self._settings.instructions:
-            question["instructions"] = self._settings.instructions
-        if self._settings.tools:
-            question["tools"] = [_TOOLS[tool] for tool in self._settings.tools]
+        settings = self._settings
+        wanted = {
+            "background": settings.background,
+            "instructions": settings.instructions,
+            "tools": [_TOOLS[tool] for tool in settings.tools],
+            "reasoning": {"effort": settings.effort} if settings.effort else None,
+            "max_output_tokens": settings.max_tokens,
+        }
+        question |= {name: value for name, value in wanted.items() if value}
+        if settings.temperature is not None:
+            question["temperature"] = settings.temperature
         if conversation and is_chain(conversation):
             question["previous_response_id"] = conversation
         elif conversation:
@@ -245,11 +253,12 @@ class Responses:
                     return
                 async for sent in stream:
                     if sent.data.strip() == "[DONE]":
-                        return
+                        break
                     for event in reader.feed(parse(sent.data)):
                         yield event
                     if reader.final:
-                        return
+                        break
+                await stream.finish()
 
     async def _followed(self, reader: Reader) -> AsyncGenerator[Event]:
         """What is still to come of an answer, until it is over: from new streams, else by polling."""
@@ -350,6 +359,17 @@ class Responses:
 
     async def _image(self, retrieve: Callable[[], Any]) -> bytes:
         return _bytes_of(await self._library.call("GET /conversations/…/items/…", retrieve))
+
+
+class BackgroundResponses(Responses):
+    """Its answers go on while nobody listens, and can be stopped. Any other stops when its stream is closed."""
+
+    async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:  # noqa: ARG002
+        if response := checkpoint.data.get("response"):
+            with suppress(Rejected, NotFound):  # it is over
+                await self._library.call(
+                    "POST /responses/…/cancel", lambda: self._api.responses.cancel(str(response))
+                )
 
 
 def _inlined(attachment: Attachment) -> ResponseInputContentParam:

@@ -8,20 +8,18 @@ the checkpoint, so that a turn that is taken up after a crash still tells new fr
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import httpx
 import structlog
+from httpx_sse import ServerSentEvent
 
 from adapters.base import (
-    MAX_TABLE_ROWS,
     AgentError,
-    AuthenticationFailed,
     Checkpoint,
     Done,
     Event,
@@ -30,10 +28,8 @@ from adapters.base import (
     Message,
     NotFound,
     ProtocolError,
-    Rejected,
     Row,
-    Scalar,
-    Table,
+    RunFailed,
     Text,
     TimedOut,
     Uncertain,
@@ -41,32 +37,20 @@ from adapters.base import (
 from adapters.http.failures import NOT_TAKEN, ServerFailed
 from adapters.http.outgoing import words
 from adapters.http.polling import poll, settling
-from adapters.http.service import ANSWER_TIMEOUT, Service, Stream, segment
-from adapters.http.wire import parsed
+from adapters.http.service import ANSWER_TIMEOUT, Service
+from adapters.sema4ai.client import Before, Client, Made, Thread, both
 from adapters.sema4ai.text import Deltas
-from adapters.sema4ai.wire import (
-    AgentEntry,
-    ConversationEntry,
-    FileEntry,
-    FrameEntry,
-    Item,
-    Page,
-    answer_in,
-    next_page,
-    rows_in,
-)
-from adapters.sentences import FAILED, NO_FILE
-from adapters.text import ThinkFilter, one_line, safe_name
+from adapters.sema4ai.wire import Item, answer_in
+from adapters.sentences import NO_FILE
+from adapters.text import ThinkFilter, one_line
 
-MAX_PAGES = 200  # of one list
 MAX_TITLE = 60  # characters of a conversation's name
-MAX_REMEMBERED = 400  # files and frames that a checkpoint can hold: 7 characters each, under 4 KB together
-TABLE_PAGE = 1_000  # rows of a data frame in one call
-STEADY = 5.0  # seconds for which the last message must stay as it is to count as finished; no status tells
+MAX_KNOWN = 1_000  # conversations of which this process knows what they hold
+LOOKUP = 60.0  # seconds to look for what was made, rows of tables and outages included
+STEADY = 5  # looks, some 2.5 s, that a message must stay the same to count as finished; no status tells
+STEADY_TOOLS = 12  # the same, some 16 s, where its last part is a tool's or a thought: more may follow
 
 _log = structlog.get_logger()
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Sema4aiSettings(KeyedSettings):
@@ -90,45 +74,63 @@ class Sema4ai:
             headers={"Authorization": _authorization(settings.base_url, key)},
             secret=settings.api_key,
         )
-        self._agent = settings.agent_id.strip()
-        self._agent_known = _is_uuid(self._agent)
+        self._client = Client(self._service, settings.agent_id.strip())
         self._stream = settings.stream
+        self._known: OrderedDict[str, Before] = OrderedDict()  # after the latest turn of each conversation
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
     ) -> AsyncIterator[Event]:
         """Work on one turn."""
         conversation = (resume and resume.conversation) or conversation
-        thread = await self._thread(conversation) if conversation else None
-        before = _Before.remembered(resume) if resume else None
+        thread = await self._client.thread(conversation) if conversation else None
+        before = Before.remembered(resume) if resume else None
         shown = _Shown()
         if thread is None or before is None:
             yield Checkpoint(conversation)
             new = thread is None and not message.attachments
             if thread is None:
-                thread = await self._create(message)
+                thread = await self._client.create(one_line(message.text, MAX_TITLE) or "Files")
                 yield Checkpoint(thread.id)
             if message.attachments:
                 await self._service.upload(f"{thread.path}/files", message.attachments, field="files")
-            before = _Before() if new else await self._before(thread)
+                self._known.pop(thread.id, None)
+            before = Before() if new else await self._before(thread)
             yield Checkpoint(thread.id, before.data())
-            async for event in self._ask(thread, words(message), before, shown):
-                yield event
+            async with aclosing(self._ask(thread, words(message), before, shown)) as events:
+                async for event in events:
+                    yield event
         elif not before.asked and not await self._arrived(thread, before):
             raise Uncertain("sema4ai: no sign of the question")
-        text = await self._final(thread, before, shown)
-        if not shown.text and text:
-            yield Text(text)
-        async for made in self._made(thread, before):
-            yield made
-        yield Done(text=text if shown.text and shown.text != text else None)
+        if not shown.ended:
+            async with aclosing(self._watch(thread, before, shown)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        looking = asyncio.create_task(self._made(thread, before))
+        try:
+            text = await self._final(thread, before, shown)
+            if not shown.said and text:
+                yield Text(text)
+            made, new_ones = await looking
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
+            if not looking.cancelled():
+                looking.exception()  # seen, so that nobody warns of it
+        for one in new_ones:
+            yield one
+        self._remember(thread, made, shown)
+        yield Done(text=text if shown.said and shown.text != text else None)
+
+    async def check(self) -> str:
+        return await self._client.check()
 
     async def files(self, conversation: str) -> Sequence[File]:
         """All files of the conversation, the person's too."""
-        return [item.as_file() for item in await self._files(await self._thread(conversation))]
+        return [item.as_file() for item in await self._client.files(await self._client.thread(conversation))]
 
     async def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:
-        thread = await self._thread(conversation)
+        thread = await self._client.thread(conversation)
         try:
             async for chunk in self._service.download(f"{thread.path}/files/download/", params={"file_ref": ref}):
                 yield chunk
@@ -138,8 +140,10 @@ class Sema4ai:
     async def history(self, conversation: str) -> Sequence[Row]:
         """What was said; of the agent's messages in a turn the last, which is its answer."""
         told: list[Row] = []
-        for item in await self._messages(await self._thread(conversation)):
-            row = Row("agent" if item.role == "agent" else "person", item.text)
+        for item in await self._client.messages(await self._client.thread(conversation)):
+            if item.is_nobodys:
+                continue
+            row = Row("agent" if item.is_agents else "person", item.text)
             if row.role == "agent" and told and told[-1].role == "agent":
                 told[-1] = row
             else:
@@ -148,37 +152,43 @@ class Sema4ai:
 
     async def conversations(self) -> Sequence[str]:
         """In the service's own order."""
-        items = await self._list(await self._base())
-        return [parsed(ConversationEntry, item, "sema4ai conversations").id for item in items]
+        return await self._client.conversations()
 
     async def delete(self, conversation: str) -> None:
-        thread = await self._thread(conversation)
+        thread = await self._client.thread(conversation)
         await self._service.request("DELETE", thread.path, accept={404})
+        self._known.pop(conversation, None)
 
     # --- the question
 
-    async def _ask(self, thread: _Thread, text: str, before: _Before, shown: _Shown) -> AsyncIterator[Event]:
+    async def _ask(
+        self, thread: Thread, question: str, before: Before, shown: _Shown
+    ) -> AsyncGenerator[Event, None]:
         """Send the question and show what is streamed. Ends also where the stream broke off: the messages have the
         rest. Raises only what means that the question was not taken, or that nobody can tell."""
         asked = Checkpoint(thread.id, replace(before, asked=True).data())
         try:
             if self._stream:
-                async with self._service.stream(f"{thread.path}/stream", {"content": text}) as stream:
+                async with self._service.stream(f"{thread.path}/stream", {"content": question}) as stream:
                     yield asked
                     if stream.is_json:
                         shown.answer = answer_in(await stream.json())
                     else:
-                        async for event in self._streamed(stream, shown):
-                            yield event
+                        shown.opened = True
+                        async for event in stream:
+                            if text := shown.read(event):
+                                yield Text(text)
+                        if text := shown.rest():
+                            yield Text(text)
             else:
                 path = f"{thread.path}/messages"
-                whole = await self._service.post_json(path, {"content": text}, timeout=ANSWER_TIMEOUT)
+                whole = await self._service.post_json(path, {"content": question}, timeout=ANSWER_TIMEOUT)
                 shown.answer = answer_in(whole)
                 yield asked
             shown.ended = True
         except ServerFailed as error:
             if await self._found(thread, before):
-                raise Rejected(str(error), sentence=FAILED) from error
+                raise RunFailed(str(error)) from error
             raise
         except (Uncertain, ProtocolError) as error:
             if not shown.opened and not await self._found(thread, before):
@@ -190,36 +200,19 @@ class Sema4ai:
                 raise
             _log.warning("answer taken from the messages", reason=str(error))
 
-    async def _streamed(self, stream: Stream, shown: _Shown) -> AsyncIterator[Event]:
-        shown.opened = True
-        deltas, thoughts = Deltas(), ThinkFilter()
-        async for event in stream:
-            if event.event == "error":
-                shown.failed = True
-                continue
-            text = thoughts.feed(deltas.feed(event.data))
-            if text:
-                shown.text += text
-                yield Text(text)
-        rest = thoughts.end()
-        if rest:
-            shown.text += rest
-            yield Text(rest)
-
-    async def _found(self, thread: _Thread, before: _Before) -> bool:
+    async def _found(self, thread: Thread, before: Before) -> bool:
         """`_arrived`, where it is no matter why that can't be told."""
         try:
             return await self._arrived(thread, before)
         except AgentError:
             return False
 
-    async def _arrived(self, thread: _Thread, before: _Before) -> bool:
+    async def _arrived(self, thread: Thread, before: Before) -> bool:
         """Whether the conversation has a question that it didn't have before."""
         try:
             async for look in settling():
                 with look:
-                    items = await self._messages(thread)
-                    if any(item.role != "agent" for item in items[before.messages :]):
+                    if _asked(await self._turn(thread, before)):
                         return True
         except TimedOut:
             pass
@@ -227,193 +220,146 @@ class Sema4ai:
 
     # --- the answer
 
-    async def _final(self, thread: _Thread, before: _Before, shown: _Shown) -> str:
-        """The agent's last message of this turn. A stream that ended well needs only a look, else the message must
-        stay as it is for a while, as nothing else tells that it is finished."""
+    async def _watch(self, thread: Thread, before: Before, shown: _Shown) -> AsyncGenerator[Text, None]:
+        """Show what the messages hold while it grows. Ends with the whole `shown.answer`: the last of them, once
+        nothing has changed for a while."""
+        looks, seen, same = poll(), list[Item](), 0
+        while same < (STEADY_TOOLS if seen and seen[-1].goes_on else STEADY):
+            look = await anext(looks)
+            grown = ""
+            with look:
+                items = await self._turn(thread, before)
+                if items != seen:
+                    seen, same, looks = items, 0, poll()
+                    await anext(looks)  # that one comes at once
+                elif shown.failed or _answer(items):
+                    same += 1
+                grown = shown.grown(items)
+            if grown:
+                shown.said.append(grown)
+                yield Text(grown)
+        shown.answer = _answer(seen)
+        if not shown.answer:
+            raise RunFailed("sema4ai: the stream reported an error")
+
+    async def _final(self, thread: Thread, before: Before, shown: _Shown) -> str:
+        """The agent's last message of this turn. A stream that ended well needs only a look."""
         if shown.answer is not None:
             return shown.answer
-        if shown.ended:
-            return await self._after_stream(thread, before, shown)
-        seen, since = "", time.monotonic()
-        async for look in poll():
-            with look:
-                answer = await self._answer(thread, before)
-                if answer != seen:
-                    seen, since = answer, time.monotonic()
-                elif seen and time.monotonic() - since >= STEADY:
-                    break
-        return seen
-
-    async def _after_stream(self, thread: _Thread, before: _Before, shown: _Shown) -> str:
         try:
             async for look in settling():
                 with look:
-                    answer = await self._answer(thread, before)
-                    if answer:
+                    items = await self._turn(thread, before, shown)
+                    if answer := _answer(items):
                         return answer
                     if shown.failed:
-                        raise Rejected("sema4ai: the stream reported an error", sentence=FAILED)
+                        raise RunFailed("sema4ai: the stream reported an error")
         except TimedOut:
             pass
-        if not shown.text:
+        if not shown.said:
             raise ProtocolError("sema4ai: the stream ended and there is no answer")
         return shown.text
 
-    async def _answer(self, thread: _Thread, before: _Before) -> str:
-        items = (await self._messages(thread))[before.messages :]
-        asked = [n for n, item in enumerate(items) if item.role != "agent"]
-        return items[-1].text if asked and items[-1].role == "agent" else ""
+    async def _turn(self, thread: Thread, before: Before, shown: _Shown | None = None) -> list[Item]:
+        """The messages of this turn."""
+        items = await self._client.messages(thread)
+        if shown:
+            shown.messages = len(items)
+        return items[before.messages :]
 
     # --- files and data frames
 
-    async def _made(self, thread: _Thread, before: _Before) -> AsyncIterator[Event]:
-        """What is there and wasn't before. Nothing where there was too much before to remember."""
+    async def _made(self, thread: Thread, before: Before) -> tuple[Made | None, list[Event]]:
+        """What is there, and the events of what wasn't before: nothing where there was too much to remember."""
         if before.marks is None:
-            return
-        files, frames = await _both(self._files(thread), self._frames(thread))
-        for frame in frames:
-            if frame.mark not in before.marks:
-                yield await self._table(thread, frame)
-        for item in files:
-            if item.mark not in before.marks:
-                yield item.as_file()
-
-    async def _table(self, thread: _Thread, frame: FrameEntry) -> Table:
-        columns: tuple[str, ...] = frame.columns
-        rows: list[tuple[Scalar, ...]] = []
-        while len(rows) < MAX_TABLE_ROWS:
-            asked = {"offset": len(rows), "limit": TABLE_PAGE, "output_format": "json"}
-            path = f"{thread.path}/data-frames/{segment(frame.name)}"
-            columns, page = rows_in(await self._service.get_json(path, params=asked), columns)
-            rows += page
-            if len(page) < TABLE_PAGE:
-                break
-        rows = rows[:MAX_TABLE_ROWS]
-        return Table(safe_name(frame.name, "table"), columns, tuple(rows), truncated=len(rows) == MAX_TABLE_ROWS)
-
-    async def _before(self, thread: _Thread) -> _Before:
-        messages, (files, frames) = await _both(
-            self._messages(thread), _both(self._files(thread), self._frames(thread))
-        )
-        marks = frozenset([file.mark for file in files] + [frame.mark for frame in frames])
-        return _Before(len(messages), marks if len(marks) <= MAX_REMEMBERED else None)
-
-    async def _files(self, thread: _Thread) -> list[FileEntry]:
-        return [parsed(FileEntry, item, "sema4ai files") for item in await self._list(f"{thread.path}/files")]
-
-    async def _frames(self, thread: _Thread) -> list[FrameEntry]:
+            return None, []
         try:
-            items = await self._list(f"{thread.path}/data-frames", num_samples=0)
-        except (NotFound, Rejected):  # not every tenant has them
-            return []
-        return [parsed(FrameEntry, item, "sema4ai data-frames") for item in items]
+            async with asyncio.timeout(LOOKUP):
+                async for look in poll():
+                    with look:
+                        made = await self._client.made(thread)
+                        frames = [frame for frame in made.frames if frame.mark not in before.marks]
+                        files = [file.as_file() for file in made.files if file.mark not in before.marks]
+                        return made, [*[await self._client.table(thread, frame) for frame in frames], *files]
+        except TimeoutError as error:
+            raise TimedOut(f"sema4ai: what was made couldn't be looked up in {LOOKUP:.0f} s") from error
+        raise AssertionError("unreachable")
 
-    # --- conversations, messages, lists
+    # --- what a conversation holds before a question
 
-    async def _create(self, message: Message) -> _Thread:
-        base = await self._base()
-        name = one_line(message.text, MAX_TITLE) or "Files"
-        made = parsed(
-            ConversationEntry, await self._service.post_json(base, {"name": name}, once=False), "sema4ai"
-        )
-        return _Thread(made.id, f"{base}/{segment(made.id)}")
+    async def _before(self, thread: Thread) -> Before:
+        """Looked up. What was made is known where no message has come since this process last looked; another one
+        may have served a turn."""
+        known = self._known.pop(thread.id, None)
+        if known is None:
+            messages, made = await both(self._client.messages(thread), self._client.made(thread))
+            return Before(len(messages), made.marks)
+        messages = await self._client.messages(thread)
+        if len(messages) == known.messages:
+            return known
+        return Before(len(messages), (await self._client.made(thread)).marks)
 
-    async def _thread(self, conversation: str) -> _Thread:
-        return _Thread(conversation, f"{await self._base()}/{segment(conversation)}")
-
-    async def _base(self) -> str:
-        if not self._agent_known:
-            self._agent = await self._agent_named(self._agent)
-            self._agent_known = True
-        return f"/agents/{segment(self._agent)}/conversations"
-
-    async def _agent_named(self, wanted: str) -> str:
-        """The id of the agent that is called so; what isn't listed is taken for an id."""
-        try:
-            listed = [parsed(AgentEntry, item, "sema4ai agents") for item in await self._list("/agents")]
-        except (AuthenticationFailed, NotFound, Rejected):  # not every key may list
-            return wanted
-        named = [agent.id for agent in listed if agent.name.casefold() == wanted.casefold()]
-        return named[0] if named and wanted not in {agent.id for agent in listed} else wanted
-
-    async def _messages(self, thread: _Thread) -> list[Item]:
-        return [parsed(Item, item, "sema4ai messages") for item in await self._list(f"{thread.path}/messages")]
-
-    async def _list(self, path: str, **params: str | int) -> list[Any]:
-        """A whole list, page by page."""
-        items: list[Any] = []
-        asked: dict[str, Any] = dict(params)
-        seen: set[str] = set()
-        for _ in range(MAX_PAGES):
-            value = await self._service.get_json(path, params=asked)
-            if isinstance(value, list):
-                return items + value
-            page = parsed(Page, value, f"sema4ai {path.rpartition('/')[2]}")
-            items += page.data
-            if not page.next or page.next in seen or page.has_more is False:
-                return items
-            seen.add(page.next)
-            asked = {**params, **next_page(page.next)}
-        raise ProtocolError(f"sema4ai: a list of more than {MAX_PAGES} pages")
-
-
-@dataclass(frozen=True, slots=True)
-class _Thread:
-    id: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """What the conversation held when the question was about to be asked. `marks` None: too much to remember."""
-
-    messages: int = 0
-    marks: frozenset[str] | None = frozenset()
-    asked: bool = False  # it has arrived since
-
-    def data(self) -> dict[str, Scalar]:
-        marks = None if self.marks is None else " ".join(sorted(self.marks))
-        return {"messages": self.messages, "marks": marks, "asked": self.asked}
-
-    @classmethod
-    def remembered(cls, checkpoint: Checkpoint) -> _Before | None:
-        messages, marks = checkpoint.data.get("messages"), checkpoint.data.get("marks")
-        if not isinstance(messages, int):
-            return None
-        known = frozenset(marks.split()) if isinstance(marks, str) else None
-        return cls(messages, known, bool(checkpoint.data.get("asked")))
+    def _remember(self, thread: Thread, made: Made | None, shown: _Shown) -> None:
+        if made and shown.messages is not None:
+            self._known[thread.id] = Before(shown.messages, made.marks)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
 
 @dataclass(slots=True)
 class _Shown:
     """How far an answer has come."""
 
-    text: str = ""
+    said: list[str] = field(default_factory=list)  # the texts that were yielded
     answer: str | None = None  # the whole answer, where it came in one piece
+    messages: int | None = None  # of the conversation, when they were last looked at
     opened: bool = False  # the stream began, so the question arrived
     ended: bool = False  # the stream ended as it should
     failed: bool = False  # the stream told of an error
+    _deltas: Deltas = field(default_factory=Deltas)
+    _thoughts: ThinkFilter = field(default_factory=ThinkFilter)
+
+    def read(self, event: ServerSentEvent) -> str:
+        """What an event of the stream adds."""
+        if event.event == "error":
+            self.failed = True
+            return ""
+        text = self._thoughts.feed(self._deltas.feed(event.data))
+        if text:
+            self.said.append(text)
+        return text
+
+    def rest(self) -> str:
+        """What the end of the stream adds."""
+        text = self._thoughts.end()
+        if text:
+            self.said.append(text)
+        return text
+
+    @property
+    def text(self) -> str:
+        return "".join(self.said)
+
+    def grown(self, items: Sequence[Item]) -> str:
+        """What the messages hold beyond what was shown; nothing where they say something else."""
+        texts = [item.text for item in items if item.is_agents and item.text]
+        shown = self.text
+        for whole in ("\n\n".join(texts), *texts[-1:]):
+            if whole.startswith(shown):
+                return whole[len(shown) :]
+        return ""
+
+
+def _asked(items: Sequence[Item]) -> bool:
+    return any(not item.is_agents and not item.is_nobodys for item in items)
+
+
+def _answer(items: Sequence[Item]) -> str:
+    """What the agent said last, if it was the last to say something."""
+    return items[-1].text if _asked(items) and items[-1].is_agents else ""
 
 
 def _authorization(base_url: str, key: str) -> str:
     host = (urlsplit(base_url).hostname or "").lower()
     snowflake = "snowflakecomputing" in host.split(".")
     return f'Snowflake Token="{key}"' if snowflake else f"Bearer {key}"
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
-
-
-async def _both(one: Coroutine[Any, Any, T], two: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Two requests at once; the first error is that of both."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            first, second = group.create_task(one), group.create_task(two)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0]  # noqa: B904 - it has a cause of its own
-    return first.result(), second.result()

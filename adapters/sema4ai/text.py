@@ -7,10 +7,12 @@ a JSON string, an object that holds the text, and an object that says which plac
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import Any
 
 _KEYS = ("delta", "content", "text", "chunk")  # of an object, where its text may be
 _APPENDING = ("add", "append", "concat_string")  # operations that put text at the end of a place
+_JSON = frozenset('"{[')  # what JSON that matters here begins with
 _SHOWN = "text"  # the kind of a part that people see; the others are thoughts and tools
 
 
@@ -41,7 +43,7 @@ class Deltas:
 
     def __init__(self) -> None:
         self._hidden: set[str] = set()  # places whose text isn't for people
-        self._places: dict[str, str] = {}  # what each place holds, for operations that replace it
+        self._places: defaultdict[str, list[str]] = defaultdict(list)  # what each holds, for what replaces it
 
     def feed(self, data: str) -> str:
         value = _decoded(data)
@@ -68,23 +70,24 @@ class Deltas:
             return ""
         text = content_text(value)
         if op == "replace":
-            held = self._places.get(path, "")
+            held = "".join(self._places[path])
             if not text.startswith(held):
                 return ""  # what was shown stays; the message itself has the last word
-            self._places[path] = text
+            self._places[path] = [text]
             return text[len(held) :]
         if op in _APPENDING:
-            self._places[path] = self._places.get(path, "") + text
+            self._places[path].append(text)
             return text
         return ""
 
 
 def _decoded(data: str) -> Any:
     """JSON strings and objects as such; anything else is plain text."""
+    first = data.lstrip()[:1] if data[:1].isspace() else data[:1]
+    if first not in _JSON:
+        return data
     if data.strip() == "[DONE]":
         return None
-    if data.lstrip()[:1] not in {'"', "{", "["}:
-        return data
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

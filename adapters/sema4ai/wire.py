@@ -11,20 +11,25 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AliasChoices, Field
 
 from adapters.base import File, ProtocolError, Scalar
+from adapters.http.entries import Maybe
 from adapters.http.wire import Wire
 from adapters.sema4ai.text import content_text
 from adapters.text import safe_name, without_thoughts
 
 
 class Page(Wire):
-    data: tuple[Any, ...]
-    next: str | None = None
-    has_more: bool | None = None
+    data: list[Any]
+    next: Maybe[str] = None
+    has_more: Maybe[bool] = None
 
 
 class AgentEntry(Wire):
     id: str = Field(validation_alias=AliasChoices("id", "agent_id"), min_length=1)
-    name: str = ""
+    called: Maybe[str] = Field(None, validation_alias="name")
+
+    @property
+    def name(self) -> str:
+        return self.called or ""
 
 
 class ConversationEntry(Wire):
@@ -32,8 +37,21 @@ class ConversationEntry(Wire):
 
 
 class Item(Wire):
-    role: str
+    role: str  # "" for a message that isn't understood
     content: Any = None
+
+    @property
+    def is_agents(self) -> bool:
+        return self.role == "agent"
+
+    @property
+    def is_nobodys(self) -> bool:
+        return not self.role
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its last part is none that people see: the agent is likely to say more."""
+        return isinstance(self.content, list) and bool(self.content) and not content_text(self.content[-1:])
 
     @property
     def text(self) -> str:
@@ -42,10 +60,10 @@ class Item(Wire):
 
 class FileEntry(Wire):
     ref: str = Field(validation_alias=AliasChoices("file_ref", "ref", "name"), min_length=1)
-    name: str | None = Field(None, validation_alias=AliasChoices("name", "file_name"))
-    media_type: str | None = Field(None, validation_alias=AliasChoices("mime_type", "content_type", "media_type"))
-    size: int | None = Field(None, validation_alias=AliasChoices("file_size", "size", "size_bytes"))
-    id: str | None = Field(None, validation_alias=AliasChoices("file_id", "id"))
+    name: Maybe[str] = Field(None, validation_alias=AliasChoices("name", "file_name"))
+    media_type: Maybe[str] = Field(None, validation_alias=AliasChoices("mime_type", "content_type", "media_type"))
+    size: Maybe[int] = Field(None, validation_alias=AliasChoices("file_size", "size", "size_bytes"))
+    id: Maybe[str] = Field(None, validation_alias=AliasChoices("file_id", "id"))
 
     def as_file(self) -> File:
         name = safe_name(self.name or self.ref)
@@ -58,8 +76,8 @@ class FileEntry(Wire):
 
 class FrameEntry(Wire):
     name: str = Field(min_length=1)
-    columns: tuple[str, ...] = Field((), validation_alias=AliasChoices("column_headers", "columns"))
-    rows: int | None = Field(None, validation_alias=AliasChoices("num_rows", "row_count"))
+    columns: Maybe[tuple[str, ...]] = Field(None, validation_alias=AliasChoices("column_headers", "columns"))
+    rows: Maybe[int] = Field(None, validation_alias=AliasChoices("num_rows", "row_count"))
 
     @property
     def mark(self) -> str:
@@ -87,13 +105,16 @@ def rows_in(value: Any, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list
         value = value.get("rows", value.get("data"))
     if not isinstance(value, list):
         raise ProtocolError("sema4ai data-frame: no rows")
-    if value and isinstance(value[0], dict):
-        columns = columns or tuple(map(str, value[0]))
-        return columns, [tuple(_cell(row.get(c)) for c in columns) for row in value if isinstance(row, dict)]
-    rows = [tuple(map(_cell, row)) for row in value if isinstance(row, list)]
+    records = [row for row in value if isinstance(row, dict)]
+    rows = [row for row in value if isinstance(row, list)]
+    if value and not records and not rows:
+        raise ProtocolError("sema4ai data-frame: nothing that is a row")
+    if records:
+        columns = columns or tuple(map(str, records[0]))
+        return columns, [tuple(_cell(row.get(c)) for c in columns) for row in records]
     if any(len(row) != len(columns) for row in rows):
         raise ProtocolError("sema4ai data-frame: rows that don't fit the columns")
-    return columns, rows
+    return columns, [tuple(map(_cell, row)) for row in rows]
 
 
 def _cell(value: Any) -> Scalar:

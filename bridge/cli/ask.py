@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import mimetypes
 import os
 import stat
@@ -33,8 +32,10 @@ from adapters.base import (
     TimedOut,
 )
 from adapters.text import safe_name
+from bridge.cli.output import aside, write
+from bridge.printable import printable_json
 from bridge.render.tables import to_csv
-from bridge.store.rows import new_turn_id, storable
+from bridge.store.values import new_turn_id
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
 MAX_SAME_NAME = 1_000  # files of one name in a folder
@@ -93,11 +94,11 @@ class Terminal:
     async def _show(self, event: Event) -> None:
         if self._as_json:
             extra = {"path": str(path)} if (path := await self._save(event)) else {}
-            print(storable(json.dumps(event_json(event) | extra, ensure_ascii=False)), flush=True)
+            write(printable_json(event_json(event) | extra))
             return
         match event:
             case Text(delta):
-                print(storable(delta), end="", flush=True)
+                write(delta, end="")
                 self._ends_line = delta.endswith("\n") if delta else self._ends_line
             case Done(text) if text is not None:
                 self._end_line()
@@ -107,21 +108,21 @@ class Terminal:
                 self._aside(f"saved {await self._save(event)}")
             case InputRequest(text, choices):
                 self._end_line()
-                print(storable("\n".join([text, *(f"- {choice}" for choice in choices)])), flush=True)
+                write("\n".join([text, *(f"- {choice}" for choice in choices)]))
             case _:
                 pass
 
     def _aside(self, line: str) -> None:
         self._end_line()
-        print(storable(line), file=sys.stderr, flush=True)
+        aside(line)
 
     def _end_line(self) -> None:
         if not self._ends_line and not self._as_json:
-            print(flush=True)
+            write("")
             self._ends_line = True
 
     async def _answer(self, question: InputRequest) -> str:
-        print("> ", end="", file=sys.stderr, flush=True)
+        aside("> ", end="")
         line = await self._input.line()
         if not line.strip():
             raise Rejected("no answer", sentence=f"The agent asked “{question.text}” and got no answer.")

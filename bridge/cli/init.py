@@ -1,31 +1,40 @@
-"""`threadbridge init`: asks at the terminal, writes the settings file, and says what to do on the platforms.
+"""`threadbridge init`: says where each token is to be had, asks for it, tries it, and writes the settings file.
 
 What an agent is asked for follows from its adapter's `Settings`, so a third party's kinds are asked for as well.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 import os
 import re
 import shlex
 import sys
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args, get_origin
+from urllib.parse import quote
 
 import typer
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from bridge.agents import kinds, load_adapter
+from bridge.cli.settings_file import Line, Value, text_of, write
+from bridge.findings import Finding, Mark
+from bridge.frontends.discord.check import check_discord
 from bridge.frontends.discord.invite import PRIVILEGED_INTENTS, application_id, invite_link
 from bridge.frontends.discord.settings import DiscordSettings
+from bridge.frontends.slack.check import check_slack
+from bridge.frontends.slack.manifest import slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.settings import DEFAULT_FILE, ENVIRONMENT, AgentTable, SettingsError
-from bridge.toml import Value, dumps, key
+from bridge.ops.doctor import bounded, examine
+from bridge.settings import DEFAULT_FILE, ENVIRONMENT, AgentTable, SettingsError, sentences
 
 PLATFORMS = {"slack": ("slack",), "discord": ("discord",), "both": ("slack", "discord")}
 FIRST_KIND = "echo"  # needs no service and no key
@@ -33,42 +42,14 @@ FIRST_KIND = "echo"  # needs no service and no key
 # A name that stands in an environment variable and in a table's header without quotes.
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
+M = TypeVar("M", bound=BaseModel)
+
 STANDS_IN = "to-be-set-by-environment"  # for a secret that wasn't given, while the rest is validated
-
-HEADER = f"""\
-# Settings of Threadbridge. They hold secrets: keep this file out of version control.
-# Every key can be set by environment instead, and that wins: {ENVIRONMENT}HTTP__PORT=3001.
-# `threadbridge doctor` tells whether all of it works.
-"""
-ROUTES = """\
-# Another agent in one channel, by an [agents.…] table of its own. The first that matches answers.
-# [[routes]]
-# platform = "slack"
-# channel = "C0123"
-# agent = "support"
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One key of a table; None stands for a value that isn't known. What isn't `active` is written as a comment.
-    `variable` names what must then be set in the environment instead."""
-
-    name: str
-    value: Value | None
-    comment: str = ""
-    active: bool = True
-    variable: str = ""
-
-    def __str__(self) -> str:
-        value = "…" if self.value is None else dumps(self.value)
-        note = f"  # {self.comment}" if self.comment else ""
-        return f"{'' if self.active else '# '}{key(self.name)} = {value}{note}"
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A token of a platform: its table and key, where the platform shows it, and the variable that can hold it."""
+    """A token of a platform: its table and key, how to get it, and the variable that can hold it."""
 
     table: str
     name: str
@@ -88,30 +69,72 @@ SIGNING_SECRET = Secret(
 )
 DISCORD_TOKEN = Secret("discord", "token", "Bot > Reset Token", "DISCORD_TOKEN")
 
+MANIFEST_LINK = "https://api.slack.com/apps?new_app=1&manifest_json="
+SLACK_FIRST = """
+Slack: make the app and have its tokens at hand.
+  1. This link makes the app from its manifest, once you have chosen the workspace:
+     {link}
+  2. Install App puts it into the workspace.
+"""
+HOST_FIRST = """\
+     In the manifest, put the public address of this machine in place of YOUR-HOST.
+"""
+DISCORD_FIRST = """
+Discord: make the bot and have its token at hand.
+  1. At https://discord.com/developers/applications: New Application.
+  2. Bot > Privileged Gateway Intents: switch on {intents}.
+  3. Bot > Reset Token shows the token, once.
+"""
+
 DEADLINE = Line("deadline", AgentTable.model_fields["deadline"].default, "seconds a turn may take", active=False)
 
 
-def set_up(file: Path) -> None:
-    """Ask, write `file`, say what comes next. Raises `SettingsError`, and `typer.Abort` where the answers end too
-    early; the file is then as it was."""
+def set_up(file: Path, *, offline: bool = False) -> None:
+    """Ask, try what is answered unless `offline`, write `file`, say what comes next. Raises `SettingsError`, and
+    `typer.Abort` where the answers end too early; the file is then as it was."""
     if not file.absolute().parent.is_dir():
         raise SettingsError(f"{file}: the folder {file.parent} doesn't exist")
     if file.exists() and not typer.confirm(f"{file} is there already. Write it anew?"):
         typer.echo(f"{file} is left as it is.")
         return
+    with _quiet():
+        _set_up(file, offline=offline)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What goes wrong is a finding, and no line of the log between the questions."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _set_up(file: Path, *, offline: bool) -> None:
     typer.echo("Tokens and keys aren't shown while you type. Leave one empty to set it by environment later.")
     platforms = PLATFORMS[_choose("Which platforms", list(PLATFORMS), "both")]
     tables: dict[str, list[Line]] = {}
     if "slack" in platforms:
-        tables["slack"] = _ask_slack()
+        tables["slack"] = _ask_slack(offline=offline)
     if "discord" in platforms:
-        tables["discord"] = [_ask_secret(DiscordSettings, DISCORD_TOKEN)]
+        tables["discord"] = _ask_discord(offline=offline)
     kind = _choose("Which kind of agent", kinds(), FIRST_KIND)
     name = _ask_name(kind)
-    tables[f"agents.{name}"] = [Line("kind", kind), *_ask_agent(kind, name), DEADLINE]
-    _write(file, _text(tables, name))
+    agent = [Line("kind", kind), *_ask_agent(kind, name), DEADLINE]
+    top = [
+        Line("database_url", "sqlite:///threadbridge.db", "serves one process; postgresql://… several"),
+        Line("default_agent", name, "where no route matches"),
+    ]
+    write(file, text_of(top, tables, name, agent))
     typer.echo(f"\n{file} is written.\n")
-    typer.echo("\n".join(_next_steps(file, tables)))
+    unset = [line.variable for lines in [*tables.values(), agent] for line in lines if line.variable]
+    if not unset and not offline:
+        typer.echo("What `threadbridge doctor` says of it:")
+        _show(asyncio.run(examine(file)))
+        typer.echo("")
+    typer.echo("\n".join(_next_steps(file, tables, unset)))
 
 
 # --- questions -----------------------------------------------------------------------------------------------
@@ -158,16 +181,69 @@ def _ask_secret(model: type[BaseModel], secret: Secret) -> Line:
             return Line(secret.name, answer, secret.shown_at)
 
 
-def _ask_slack() -> list[Line]:
-    typer.echo("Slack by socket: this process calls Slack. By http: Slack calls it, at a public https address.")
+def _ask_slack(*, offline: bool) -> list[Line]:
+    typer.echo("\nSlack by socket: this process calls Slack. By http: Slack calls it, at a public https address.")
     mode = _choose("Slack by", ["socket", "http"], "socket")
-    comment = '"socket": this process calls Slack; "http": Slack calls it'
     second = APP_TOKEN if mode == "socket" else SIGNING_SECRET
-    return [Line("mode", mode, comment), *(_ask_secret(SlackSettings, one) for one in (BOT_TOKEN, second))]
+    stand_ins = {"bot_token": "xoxb-", second.name: "xapp-"}
+    manifest = slack_manifest(SlackSettings.model_validate({"mode": mode, **stand_ins}))
+    typer.echo(
+        SLACK_FIRST.format(link=MANIFEST_LINK + quote(json.dumps(manifest, separators=(",", ":")), safe=""))
+    )
+    if mode == "http":
+        typer.echo(HOST_FIRST)
+
+    def ask() -> list[Line]:
+        comment = '"socket": this process calls Slack; "http": Slack calls it'
+        return [Line("mode", mode, comment), *(_ask_secret(SlackSettings, one) for one in (BOT_TOKEN, second))]
+
+    def check(values: Mapping[str, Value]) -> AsyncGenerator[Finding]:
+        return check_slack(_with_environment("slack", values, SlackSettings), {})
+
+    return _tried(ask, None if offline else check)
+
+
+def _ask_discord(*, offline: bool) -> list[Line]:
+    typer.echo(DISCORD_FIRST.format(intents=", ".join(PRIVILEGED_INTENTS)))
+
+    def check(values: Mapping[str, Value]) -> AsyncGenerator[Finding]:
+        return check_discord(_with_environment("discord", values, DiscordSettings), {})
+
+    return _tried(lambda: [_ask_secret(DiscordSettings, DISCORD_TOKEN)], None if offline else check)
+
+
+def _tried(
+    ask: Callable[[], list[Line]], check: Callable[[Mapping[str, Value]], AsyncGenerator[Finding]] | None
+) -> list[Line]:
+    """What was answered, tried on the platform and asked for again while it fails and the person wants to."""
+    while True:
+        lines = ask()
+        if check is None or any(line.variable for line in lines):
+            return lines
+        values = {line.name: line.value for line in lines if line.value is not None}
+        found = asyncio.run(bounded("settings", check(values)))
+        _show(found)
+        if all(finding.mark is not Mark.FAIL for finding in found) or not typer.confirm("Enter it again?"):
+            return lines
+
+
+def _with_environment(table: str, values: Mapping[str, Value], model: type[M]) -> M:
+    """A platform's settings as `run` will have them, an address from the environment too."""
+    variables = {f"{ENVIRONMENT}{table}__{name}".upper(): name for name in model.model_fields}
+    given = {name: os.environ[variable] for variable, name in variables.items() if variable in os.environ}
+    try:
+        return model.model_validate({**values, **given})
+    except ValidationError as error:
+        raise SettingsError("; ".join(sentences(error, table))) from None
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        typer.echo(f"  {finding}")
 
 
 def _ask_agent(kind: str, name: str) -> list[Line]:
-    """What the adapter requires and every secret; if that isn't enough for it, all the rest as well."""
+    """What the adapter requires and every secret; if that isn't enough for it, the rest as well, save tables."""
     model = load_adapter(kind, f"agents.{name}").Settings
     values: dict[str, Value] = {}
     first = [one for one, field in model.model_fields.items() if field.is_required() or _is_secret(field)]
@@ -175,8 +251,8 @@ def _ask_agent(kind: str, name: str) -> list[Line]:
         _ask_field(model, name, one, values)
     while refusal := _refused_whole(model, values):
         typer.echo(f"agents.{name}: {refusal}")
-        for one in model.model_fields:
-            if one not in first:
+        for one, field in model.model_fields.items():
+            if one not in first and not _is_table(field):
                 _ask_field(model, name, one, values)
     return [_line(name, one, field, values) for one, field in model.model_fields.items()]
 
@@ -237,7 +313,13 @@ def _refused_whole(model: type[BaseModel], values: Mapping[str, Value]) -> str |
 
 
 def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *get_args(field.annotation))
+    """Whether it is one secret; a table of them, such as headers, is for whoever writes it into the file."""
+    return not _is_table(field) and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _is_table(field: FieldInfo) -> bool:
+    held = [get_origin(one) or one for one in (field.annotation, *get_args(field.annotation))]
+    return any(isinstance(one, type) and issubclass(one, Mapping) for one in held)
 
 
 def _is_text(answer: str) -> bool:
@@ -246,9 +328,6 @@ def _is_text(answer: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-# --- the file ------------------------------------------------------------------------------------------------
 
 
 def _variable(agent: str, name: str) -> str:
@@ -267,72 +346,19 @@ def _line(agent: str, name: str, field: FieldInfo, values: Mapping[str, Value]) 
     return Line(name, default if isinstance(default, str | bool | int | float) else None, active=False)
 
 
-def _text(tables: Mapping[str, Sequence[Line]], agent: str) -> str:
-    top = [
-        Line("database_url", "sqlite:///threadbridge.db", "serves one process; postgresql://… several"),
-        Line("default_agent", agent, "where no route matches"),
-    ]
-    parts = [HEADER, "\n".join(map(str, top))]
-    parts += ["\n".join([f"[{name}]", *map(str, lines)]) for name, lines in tables.items()]
-    return "\n\n".join([*(part.rstrip() for part in parts), ROUTES])
-
-
-def _write(file: Path, text: str) -> None:
-    """All or nothing, and readable by its owner alone."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as draft:
-                draft.write(text)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink()
-            raise
-    except OSError as error:
-        raise SettingsError(f"{file} can't be written: {error.strerror}") from None
-
-
 # --- what comes next -----------------------------------------------------------------------------------------
 
-SLACK_STEPS = """Slack
-  1. At https://api.slack.com/apps: Create New App > From a manifest, and paste what `{manifest}` prints{host}.
-  2. Install the app. OAuth & Permissions then shows the Bot User OAuth Token (xoxb-…):
-     bot_token under [slack], or SLACK_BOT_TOKEN.
-  3. {second}
-  4. In Slack, /invite the app into a channel and mention it, or write to it directly.
-"""
-SOCKET_STEP = """Basic Information > App-Level Tokens: make one with the scope connections:write (xapp-…):
-     app_token under [slack], or SLACK_APP_TOKEN."""
-HTTP_STEP = """Basic Information > App Credentials shows the Signing Secret:
-     signing_secret under [slack], or SLACK_SIGNING_SECRET."""
-DISCORD_STEPS = """Discord
-  1. At https://discord.com/developers/applications: New Application. Bot > Reset Token shows the token:
-     token under [discord], or DISCORD_TOKEN.
-  2. Bot > Privileged Gateway Intents: switch on {intents}.
-  3. Put the bot into a server by its invite link: {link}
-"""
 
-
-def _next_steps(file: Path, tables: Mapping[str, Sequence[Line]]) -> Iterator[str]:
+def _next_steps(file: Path, tables: Mapping[str, Sequence[Line]], unset: Sequence[str]) -> Iterator[str]:
     option = "" if file == Path(DEFAULT_FILE) else f" --config {shlex.quote(str(file))}"
-    if "slack" in tables:
-        socket = tables["slack"][0].value == "socket"
-        yield SLACK_STEPS.format(
-            manifest=f"threadbridge manifest slack{option}",
-            host="" if socket else ",\n     with the address of this machine in place of YOUR-HOST",
-            second=SOCKET_STEP if socket else HTTP_STEP,
-        )
-    if "discord" in tables:
-        yield DISCORD_STEPS.format(
-            intents=", ".join(PRIVILEGED_INTENTS),
-            link=_invite(tables["discord"][0]) or f"`threadbridge manifest discord{option}` prints it.",
-        )
-    unset = [line.variable for lines in tables.values() for line in lines if line.variable]
     if unset:
-        yield f"Still to be set, in {file} or in the environment: {', '.join(unset)}.\n"
-    yield "Then:"
-    yield f"  threadbridge doctor{option}   tells whether all of it works"
-    yield f"  threadbridge run{option}      serves"
+        yield f"Still to be set, in {file} or in the environment: {', '.join(unset)}."
+    yield f"`threadbridge doctor{option}` tells whether all of it works, `threadbridge run{option}` serves."
+    if "slack" in tables:
+        yield "In Slack, /invite the app into a channel and mention it, or write to it directly."
+    if "discord" in tables:
+        link = _invite(tables["discord"][0]) or f"`threadbridge manifest discord{option}` prints the link."
+        yield f"Into a Discord server it comes by its invite link: {link}"
 
 
 def _invite(token: Line) -> str | None:

@@ -1,4 +1,4 @@
-"""`threadbridge doctor`: looks at everything that the settings name, and says what is wrong and how to mend it.
+"""`threadbridge doctor`: looks at everything that the settings name, and says what is wrong and what to do.
 
 It asks no agent a question, posts nothing and creates nothing.
 """
@@ -6,6 +6,7 @@ It asks no agent a question, posts nothing and creates nothing.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -14,23 +15,15 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy.engine import URL
 
-from adapters.base import (
-    AgentError,
-    AuthenticationFailed,
-    Closes,
-    Lists,
-    NotFound,
-    RateLimited,
-    Rejected,
-    TimedOut,
-    Unavailable,
-)
 from adapters.http.service import create_client
-from bridge.agents import load_adapter, make_agent
+from bridge.agents import clashes
+from bridge.extras import extra_of, how_to_install
 from bridge.findings import Finding, fail, ok, warn
 from bridge.frontends.discord.check import check_discord
 from bridge.frontends.slack.check import check_slack
-from bridge.settings import AgentTable, Settings, SettingsError, load
+from bridge.ops.check_agents import check_agent
+from bridge.ops.check_settings import check_settings, routed_channels
+from bridge.settings import HttpSettings, SettingsError, load
 from bridge.store.database import DatabaseError, database_url, open_database
 
 CHECK_WITHIN = 20.0  # seconds for the database, for a platform or for an agent; all are looked at side by side
@@ -46,32 +39,48 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
     except SettingsError as error:
         return [fail("settings", str(error), "The rest can be checked once they can be read.")]
     async with create_client() as client:
-        checks = {DATABASE: check_database(settings.database_url)}
+        checks = {DATABASE: check_database(settings.database_url), "http": check_http(settings.http, client)}
         if settings.slack is not None:
-            checks["slack"] = check_slack(settings.slack)
+            checks["slack"] = check_slack(settings.slack, routed_channels(settings, "slack"))
         if settings.discord is not None:
-            checks["discord"] = check_discord(settings.discord)
+            checks["discord"] = check_discord(settings.discord, routed_channels(settings, "discord"))
         for name, table in settings.agents.items():
             checks[f"agents.{name}"] = check_agent(name, table, client)
-        found = await asyncio.gather(*(_bounded(place, check) for place, check in checks.items()))
-    return [*check_settings(settings), *(finding for some in found for finding in some)]
+        found = await asyncio.gather(*(bounded(place, check) for place, check in checks.items()))
+    return [*check_settings(settings), *check_packages(), *(finding for some in found for finding in some)]
 
 
-def check_settings(settings: Settings) -> list[Finding]:
-    """Whether there is something to serve, and by whom."""
-    platforms = [name for name in ("slack", "discord") if getattr(settings, name) is not None]
-    found: list[Finding] = []
-    if not platforms:
-        found.append(
-            fail(
-                "settings",
-                "neither [slack] nor [discord] is configured",
-                "`threadbridge init` asks for what is needed.",
-            )
-        )
-    if not settings.agents:
-        found.append(fail("settings", "no agent is configured", "Add an [agents.NAME] table with its kind."))
-    return found or [ok("settings", f"{', '.join(platforms)}; agents: {', '.join(settings.agents)}")]
+def check_packages() -> list[Finding]:
+    """Whether two packages bring a kind of agent of one name."""
+    return [
+        warn("agents", str(clash), f"Uninstall {clash.left_out}, or ask its makers for another name.")
+        for clash in clashes()
+    ]
+
+
+async def check_http(http: HttpSettings, client: httpx.AsyncClient) -> AsyncGenerator[Finding]:
+    """Whether this process could listen there."""
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    try:
+        socket.create_server((http.host, http.port), family=family).close()
+    except OSError as error:
+        if await _is_ours(http, client):
+            yield ok("http.port", f"{http.port} is served by a Threadbridge that runs already")
+            return
+        cause = str(error.strerror).partition(" (while")[0]  # before what is said again of the address
+        found = f"can't listen on {http.host}:{http.port} ({cause})"
+        yield fail("http.port", found, "End what listens there, or set another http.host or http.port.")
+    else:
+        yield ok("http.port", f"{http.port} is free" if http.port else "any free port is taken")
+
+
+async def _is_ours(http: HttpSettings, client: httpx.AsyncClient) -> bool:
+    host = f"[{http.host}]" if ":" in http.host else http.host
+    try:
+        answer = await client.get(f"http://{host}:{http.port}/healthz", timeout=2.0)
+        return bool(answer.json() == {"status": "ok"})
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return False
 
 
 async def check_database(address: SecretStr) -> AsyncGenerator[Finding]:
@@ -84,8 +93,8 @@ async def check_database(address: SecretStr) -> AsyncGenerator[Finding]:
         async with open_database(address.get_secret_value()) as database:
             current, newest = await database.revision()
     except DatabaseError as error:
-        said = str(error).removeprefix(f"{DATABASE}: ")
-        yield fail(DATABASE, said, "Check that it runs, and the address in the settings.")
+        found = str(error).removeprefix(f"{DATABASE}: ")
+        yield fail(DATABASE, found, "Check that it runs, and the address in the settings.")
         return
     if current == newest:
         yield ok(DATABASE, "reached, and up to date")
@@ -104,68 +113,7 @@ def _not_there(url: URL) -> Finding | None:
     return fail(DATABASE, f"the folder {file.parent} doesn't exist", "Make it, or change the address.")
 
 
-async def check_agent(name: str, table: AgentTable, client: httpx.AsyncClient) -> AsyncGenerator[Finding]:
-    """Settings, address and key. The key only where the backend lists conversations: all else might be noticed."""
-    place = f"agents.{name}"
-    try:
-        agent = make_agent(name, table, client)
-    except SettingsError as error:
-        yield fail(place, str(error).removeprefix(f"{place}."), "Change it in the settings.")
-        return
-    try:
-        if isinstance(agent, Lists):
-            yield await _listed(place, agent)
-        else:
-            yield await _answers(place, table, client)
-    finally:
-        if isinstance(agent, Closes):
-            await agent.aclose()
-
-
-async def _listed(place: str, agent: Lists) -> Finding:
-    try:
-        await agent.conversations()
-    except AuthenticationFailed as error:
-        return fail(place, f"the key was refused ({error})", f"Set {place}.api_key to a key that is valid there.")
-    except (Unavailable, TimedOut) as error:
-        return fail(
-            place, f"can't be reached ({error})", f"Check {place}.base_url and whether the service is running."
-        )
-    except NotFound as error:
-        return fail(
-            place,
-            f"there is no such place ({error})",
-            f"Check {place}.base_url, and the ids and the key beside it.",
-        )
-    except RateLimited as error:
-        return warn(place, f"not checked: too many requests ({error})", "Wait a few minutes.")
-    except Rejected as error:
-        return warn(
-            place,
-            f"answers, but doesn't list conversations ({error}), so the key isn't checked",
-            f"`threadbridge ask {place.removeprefix('agents.')} hello` tries it.",
-        )
-    except AgentError as error:
-        return fail(place, f"answers like another service ({error})", f"Check {place}.kind and {place}.base_url.")
-    return ok(place, "answers, and accepts what it is sent")
-
-
-async def _answers(place: str, table: AgentTable, client: httpx.AsyncClient) -> Finding:
-    address = getattr(load_adapter(table.kind, place).Settings(**table.rest), "base_url", None)
-    if not isinstance(address, str):
-        return ok(place, "the settings are valid; more isn't checked for this kind")
-    mend = f"Check {place}.base_url and whether the service is running."
-    try:
-        async with client.stream("GET", address) as response:
-            status = response.status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return fail(place, f"can't be reached ({type(error).__name__})", mend)
-    if status >= 500:
-        return warn(place, f"the address answers with HTTP {status}", mend)
-    return ok(place, "the address answers; the key isn't checked, because this kind has no harmless question")
-
-
-async def _bounded(place: str, check: AsyncGenerator[Finding]) -> list[Finding]:
+async def bounded(place: str, check: AsyncGenerator[Finding]) -> list[Finding]:
     """What a check finds in time. Whatever goes wrong with it is a finding, too, so that the others are heard."""
     found: list[Finding] = []
     try:
@@ -173,9 +121,13 @@ async def _bounded(place: str, check: AsyncGenerator[Finding]) -> list[Finding]:
             async for finding in check:
                 found.append(finding)
     except TimeoutError:
-        said = f"no answer within {CHECK_WITHIN:.0f} seconds"
-        found.append(fail(place, said, "Check the address and this machine's network."))
+        late = f"no answer within {CHECK_WITHIN:g} seconds"
+        found.append(fail(place, late, "Check the address and this machine's network."))
+    except ImportError as error:
+        extra = extra_of(error)
+        missing = f"needs the module {error.name}, which isn't installed"
+        found.append(fail(place, missing, how_to_install(extra) if extra else "Install it."))
     except Exception as error:
-        said = f"the check broke off ({type(error).__name__})"
-        found.append(fail(place, said, f"Look for a mistake in what the settings say under {place}."))
+        broke = f"the check broke off ({type(error).__name__})"
+        found.append(fail(place, broke, f"Look for a mistake in what the settings say under {place}."))
     return found

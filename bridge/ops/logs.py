@@ -7,10 +7,18 @@ import sys
 
 import structlog
 
+from bridge.printable import printable
+
 # Without the frames' variables, which structlog shows by default: they hold tokens and what people wrote.
 _tracebacks = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
+
+
+def _cleaned(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What others wrote can't steer the terminal. JSON escapes it by itself."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
 
 CHATTY = ("slack_bolt", "slack_sdk", "discord", "httpx", "httpx2", "httpcore", "aiosqlite", "alembic")
 
@@ -26,7 +34,7 @@ def set_up_logs(*, json: bool | None = None, level: int = logging.INFO) -> None:
     last: list[structlog.typing.Processor] = (
         [_tracebacks, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        else [_cleaned, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, *last],

@@ -26,7 +26,7 @@ from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground import discord, slack
 from bridge.playground.page.app import create_page
 from bridge.playground.page.discord import DiscordView
-from bridge.playground.page.rooms import ROOMS
+from bridge.playground.page.rooms import OPENING, ROOMS, Scene, own_room
 from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
 from bridge.playground.page.views import PlatformView
@@ -47,10 +47,13 @@ class Playground:
     discord: discord.DiscordWorld
     backends: Mapping[str, Simulated]
     in_process: dict[str, Agent]  # the bridge's own agents, once it has opened them
+    own: Mapping[str, AgentTable]  # the visitor's agents, by the channel that each has
 
     def asked(self) -> int:
-        """How many questions the agents have taken, in all."""
-        counted = sum(one.backend.count() for one in self.backends.values())
+        """How many questions, and answers to their own, the agents have taken in all."""
+        counted = sum(
+            one.backend.count() + len(getattr(one.backend, "answers", ())) for one in self.backends.values()
+        )
         return counted + sum(agent.asked for agent in self.in_process.values() if isinstance(agent, Echo))
 
     def settings(self, database: Path) -> Settings:
@@ -58,6 +61,7 @@ class Playground:
         agents = {DEFAULT_AGENT: AgentTable(kind="echo")}
         for kind, one in self.backends.items():
             agents[kind] = AgentTable(kind=kind, **one.table(f"{self.url}/agents/{kind}"))
+        agents |= self.own
         socket = self.url.replace("http", "ws", 1)
         return Settings(
             database_url=SecretStr(f"sqlite:///{database}"),
@@ -75,25 +79,30 @@ class Playground:
                 gateway_url=f"{socket}/discord/gateway",
             ),
             agents=agents,
-            routes=[route for kind in self.backends for route in self._routes(kind)],
+            routes=[route for name in agents if name != DEFAULT_AGENT for route in self._routes(name)],
         )
 
-    def _routes(self, kind: str) -> list[Route]:
+    def _routes(self, name: str) -> list[Route]:
         return [
-            Route(platform="slack", channel=self.slack.channel(kind).id, agent=kind),
-            Route(platform="discord", channel=str(self.discord.place(kind).id), agent=kind),
+            Route(platform="slack", channel=self.slack.channel(name).id, agent=name),
+            Route(platform="discord", channel=str(self.discord.place(name).id), agent=name),
         ]
 
 
 @asynccontextmanager
-async def playground(port: int = 0, **speed: Any) -> AsyncIterator[Playground]:
-    """The simulators and the page. `speed` goes to both platforms: `rate` scales their limits."""
-    slack_world = slack.SlackWorld(channels=list(ROOMS), retry_delays=RETRIES, **speed)
-    discord_world = discord.DiscordWorld(channels=list(ROOMS), forums=(), **speed)
-    simulated = Playground("", slack_world, discord_world, simulated_backends(), {})
+async def playground(
+    port: int = 0, *, scene: Scene | None = None, agents: Mapping[str, AgentTable] | None = None, **speed: Any
+) -> AsyncIterator[Playground]:
+    """The simulators and the page; `agents` of the visitor have a channel each. `speed` goes to both platforms:
+    `rate` scales their limits."""
+    own = {name if name not in ROOMS else f"my-{name}": table for name, table in (agents or {}).items()}
+    rooms = ROOMS | {name: own_room(table.kind) for name, table in own.items()}
+    slack_world = slack.SlackWorld(channels=list(rooms), retry_delays=RETRIES, **speed)
+    discord_world = discord.DiscordWorld(channels=list(rooms), forums=(), **speed)
+    simulated = Playground("", slack_world, discord_world, simulated_backends(), {}, own)
     platforms: dict[str, PlatformView] = {
-        "slack": SlackView(slack_world, ME, ROOMS, DEFAULT_AGENT),
-        "discord": DiscordView(discord_world, ME, ROOMS, DEFAULT_AGENT),
+        "slack": SlackView(slack_world, ME, rooms, DEFAULT_AGENT),
+        "discord": DiscordView(discord_world, ME, rooms, DEFAULT_AGENT),
     }
     troubles = {
         "slack": slack_troubles(slack_world),
@@ -106,7 +115,7 @@ async def playground(port: int = 0, **speed: Any) -> AsyncIterator[Playground]:
             Mount("/slack", slack.create_app(slack_world)),
             Mount("/discord", discord.create_app(discord_world)),
             *(Mount(f"/agents/{kind}", one.backend.app) for kind, one in simulated.backends.items()),
-            Mount("/", create_page(platforms, troubles, simulated.asked, over)),
+            Mount("/", create_page(platforms, troubles, simulated.asked, over, scene)),
         ]
     )
     async with AsyncExitStack() as stack:
@@ -122,14 +131,14 @@ async def playground(port: int = 0, **speed: Any) -> AsyncIterator[Playground]:
         yield replace(simulated, url=url)
 
 
-async def run_demo(port: int, *, open_browser: bool) -> None:
-    """Serve until SIGINT or SIGTERM."""
+async def run_demo(port: int, *, open_browser: bool, agents: Mapping[str, AgentTable] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, the visitor's own `agents` too."""
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     with tempfile.TemporaryDirectory(prefix="threadbridge-demo-") as folder:
         async with (
-            playground(port) as simulated,
+            playground(port, scene=OPENING, agents=agents) as simulated,
             bridge(simulated.settings(Path(folder) / "demo.db"), opened=simulated.in_process.update) as bridging,
         ):
             print(f"The playground is at {simulated.url}/  (Ctrl-C ends it)", flush=True)

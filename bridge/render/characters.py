@@ -11,8 +11,25 @@ from unicodedata import category, combining, east_asian_width
 _JOINER = "\u200d"
 _VIRAMA = 9  # canonical combining class; the consonant after one belongs to the same cluster
 _LONGEST_CLUSTER = 64  # characters; beyond that it is decoration, and cut
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_FLAGS_SEEN = 5_000  # characters before a cut, in which the first letter of a row of flags is looked for
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
+# Controls, the marks that turn the direction of what follows, the byte order mark, annotations.
+_NEVER = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]+")
+# Soft hyphen, joiners, direction marks, invisible operators, variation selectors and tags.
+_SHOWS_NOTHING = (
+    "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\ufe00-\ufe0e\U000e0000-\U000e0fff"
+)
+_ODD = re.compile(
+    "[^\t\n -~\u00a0-\ud7ff\ue000-\U0010ffff]"
+    f"|[\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufe0f{_SHOWS_NOTHING}]"
+)
+_AFTER_ASCII = re.compile(  # U+FE0F makes a keycap of what may be one
+    f"(?<=[0-9#*])[{_SHOWS_NOTHING}]+|(?<![^\0-\x7f])(?<![0-9#*])[{_SHOWS_NOTHING}\ufe0f]+"
+)
 
 # Scripts written without spaces, and Korean, where a particle follows a word directly.
 CJK = (
@@ -23,7 +40,7 @@ _CJK = re.compile(f"[{CJK}]")
 
 
 def is_cjk(character: str) -> bool:
-    return _CJK.match(character) is not None
+    return character >= "\u1100" and _CJK.match(character) is not None
 
 
 def is_punctuation(character: str) -> bool:
@@ -46,7 +63,7 @@ def _extends(character: str) -> bool:
 
 
 def _is_flag_letter(character: str) -> bool:
-    return "\U0001f1e6" <= character <= "\U0001f1ff"
+    return character in _FLAG_LETTERS
 
 
 def is_boundary(text: str, at: int) -> bool:
@@ -67,10 +84,8 @@ def is_boundary(text: str, at: int) -> bool:
     if "\u1100" <= before <= "\u115f" and ("\u1100" <= after <= "\u115f" or "\uac00" <= after <= "\ud7a3"):
         return False
     if _is_flag_letter(before) and _is_flag_letter(after):
-        start = at - 1
-        while start > 0 and at - start < _LONGEST_CLUSTER and _is_flag_letter(text[start - 1]):
-            start -= 1
-        return (at - start) % 2 == 0
+        behind = text[max(0, at - _FLAGS_SEEN) : at]
+        return (len(behind) - len(behind.rstrip(_FLAG_LETTERS))) % 2 == 0
     return True
 
 
@@ -101,10 +116,21 @@ def width(text: str) -> int:
     return columns
 
 
-def repair(text: str) -> str:
-    """Make every line end in a newline, join surrogate pairs that came as two characters, and put U+FFFD for
-    NUL and for what UTF-8 has no way to write."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-    if _SURROGATE.search(text) is None:
+def repair(text: str, before: str = "") -> str:
+    """Text as a platform may get it: every line ends in a newline, surrogate pairs that came as two characters are
+    joined, U+FFFD stands for NUL and for what UTF-8 has no way to write, and control characters and those that
+    change the direction of writing are gone. Of the characters that show nothing, those stay that scripts and
+    emoji need: none that follows an ASCII character, where it can only hide a mention or a marker.
+
+    `before` is the last character of the repaired text that this one goes on from.
+    """
+    if _ODD.search(text) is None:
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = text.replace("\r\n", "\n").replace("\0", "\ufffd").translate(_LINE_ENDS)
+    if _SURROGATE.search(text) is not None:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = _NEVER.sub("", text)
+    if text.isascii():
+        return text
+    before = before if before.isascii() else "é"
+    return _AFTER_ASCII.sub("", before + text)[len(before) :]

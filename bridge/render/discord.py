@@ -14,4 +14,5 @@ DISCORD = Dialect(
     entities=frozenset(),
     # Users, roles, channels, commands, emoji, times and guild navigation, each with "<" before it.
     mentions=re.compile(r"<(?=[@#/:]|a:|t:|id:)|@(?=everyone|here)", re.IGNORECASE),
+    pings=re.compile(r"<(?=@[!&]?[0-9])|@(?=everyone|here)", re.IGNORECASE),
 )

@@ -1,7 +1,8 @@
 """Markdown within a line, as far as it is certain: text, emphasis, code, links, mentions.
 
 What has to be held back until more is known is never longer than `HELD` characters. Beyond that a `[` or a
-backtick that still waits for its partner is just itself.
+backtick that still waits for its partner is just itself. Each search looks no further than that, and patterns
+don't go back over what they have matched, so that the work grows as the text does.
 """
 
 from __future__ import annotations
@@ -11,43 +12,44 @@ import re
 from collections.abc import Callable
 
 from bridge.render.characters import CJK, is_cjk, is_punctuation
-from bridge.render.style import ZERO_WIDTH, Dialect
+from bridge.render.links import names_another
+from bridge.render.style import MENTION_HELD, ZERO_WIDTH, Dialect
 
 HELD = 1_000  # characters; a signed link has some hundreds
 LOOK_BEHIND = 8  # characters before the place to scan from that must still be there
 _UNDERSCORES_HELD = 120  # characters that `_` waits for its partner
-_MENTION_HELD = 10  # characters; "@everyone" has nine
+_MARKERS_OPEN = 100  # emphasis in one block whose end is waited for
 _ENTITY_HELD = 33  # characters of the longest name in HTML, with its `&`
 
-_PLAIN = re.compile(r"[^\\`*_~\[!<@&:]+")
+_PLAIN = re.compile(r"(?:[^\\`*_~\[!<@&:]++|:(?=[^/])|!(?=[^\[]))++")
 _SCHEME = re.compile(r"https?$", re.IGNORECASE)
-_ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!everyone|here|channel)){{0,{HELD}}}+", re.IGNORECASE)
-_ADDRESS_LIKE = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
+# No IGNORECASE for all of it: to that, an s is one of the characters beyond ASCII, as the long s is.
+_ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!(?i:everyone|here|channel))){{0,{HELD}}}+")
 _BACKTICKS = re.compile(r"`+")
-_BLOCK_END = re.compile(r"`(?=``)")
+_TWO_BACKTICKS = re.compile(r"`(?=`)")
 _UNDERSCORES = re.compile(rf"(?<![\s_\\])_+(?:(?!\w)|(?=[{CJK}]))")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-_ENTITY_BEGUN = re.compile(r"&(?:#[0-9]{0,7}|#[xX][0-9a-fA-F]{0,6}|[a-zA-Z][a-zA-Z0-9]{0,31})?")
-_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.)*+)\]\([^()]*+\)")
-_TARGET = re.compile(r"""\s*(<[^<>]*>|\S*)(?:\s+(?:"[^"]*"|'[^']*'))?\s*""")
-_DATA_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.){0,200}+)\]\(\s*data:[\w/+.-]{0,100}(?:;[\w=-]{0,50}){0,4},")
-_DATA = re.compile(r"[\w+/=%.~-]*")
+_ENTITY_BEGUN = re.compile(r"&(?:#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{0,6})?|[a-zA-Z][a-zA-Z0-9]{0,31})?")
+_IMAGE = re.compile(r"!\[((?:[^\[\]\\]++|\\.)*+)\]\([^()]*+\)")
+_TARGET = re.compile(r"""\s*+(<[^<>]*+>|\S*+)(?:\s++(?:"[^"]*+"|'[^']*+'))?+\s*+""")
+_DATA_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.){0,200}+)\]\(\s*+data:[\w/+.-]{0,100}+(?:;[\w=-]{0,50}+){0,4}+,")
+_DATA = re.compile(r"[\w+/=%.~-]*+")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 _PUNCTUATION = frozenset(r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~""")
 _MARKUP = frozenset(r"\`*_~[]|#")
-_UNSAFE_IN_TARGET = {"(": "%28", ")": "%29", "<": "%3C", ">": "%3E", " ": "%20"}
+_UNSAFE_IN_TARGET = str.maketrans({"(": "%28", ")": "%29", "<": "%3C", ">": "%3E", " ": "%20"})
 
 NEVER, NOT_YET = 0, -1
 
 
 class _Brackets:
-    """Finds the partner of an opening bracket; one more level of brackets may lie between."""
+    """Finds the partner of an opening bracket in its line; one more level of brackets may lie between."""
 
     def __init__(self, opening: str, closing: str) -> None:
-        within = rf"(?:[^{opening}{closing}\\]|\\.)*+"
+        within = rf"(?:[^{opening}{closing}\\\n]++|\\.)*+"
         self._closing = closing[-1]
-        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\]|\\.|{opening}{within}{closing})*+")
+        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\\n]++|\\.|{opening}{within}{closing})*+")
         self._unfinished = re.compile(rf"(?:{opening}{within})?+\\?")
 
     def end(self, text: str, at: int, limit: int) -> int:
@@ -73,17 +75,11 @@ def _run_end(text: str, at: int, stop: int) -> int:
     return end
 
 
-def code_safe(text: str) -> str:
-    """Take three backticks apart, which would end a code block, or begin one."""
-    return _BLOCK_END.sub(f"`{ZERO_WIDTH}", text)
-
-
 def _code(content: str) -> str:
-    """Inline code by one or two backticks."""
+    """Inline code by one or two backticks, which nothing within ends."""
     if "`" not in content:
         return f"`{content}`"
-    content = content.replace("``", f"`{ZERO_WIDTH}`")
-    return f"`` {content} ``"
+    return f"`` {_TWO_BACKTICKS.sub(f'`{ZERO_WIDTH}', content)} ``"
 
 
 class Inline:
@@ -91,9 +87,10 @@ class Inline:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._open: list[str] = []
-        self._in_data = False  # in an image that is written out in the text
+        self._open: list[str] = []  # emphasis
+        self.in_data = False  # in an image that is written out in the text
         self._bold = False  # all of it is bold already
+        self._within: Inline | None = None  # renders labels
         self._scanners: dict[str, Callable[[str, int, int, bool], tuple[str, int]]] = {
             "\\": self._escape,
             "`": self._backticks,
@@ -127,7 +124,7 @@ class Inline:
         """
         pieces = []
         while at < stop:
-            if self._in_data:
+            if self.in_data:
                 at = self._skip_data(text, at, stop)
                 continue
             plain = _PLAIN.match(text, at, stop)
@@ -141,7 +138,7 @@ class Inline:
             pieces.append(piece)
             at = end
         if ended:
-            self._in_data = False
+            self.in_data = False
         return "".join(pieces), at
 
     # Each scanner renders what begins at `at`. It returns `at` as the end where that is not certain yet.
@@ -160,10 +157,10 @@ class Inline:
         end = _run_end(text, at, limit)
         for closing in _BACKTICKS.finditer(text, end, limit):
             if closing.end() - closing.start() == end - at and (closing.end() < stop or ended):
-                content = text[end : closing.start()]
-                if end - at > 2:
-                    return _code(content.strip()), closing.end()
-                return f"{text[at:end]}{code_safe(content)}{text[at:end]}", closing.end()
+                content = self._dialect.code(text[end : closing.start()])
+                if end - at > 2 or ZERO_WIDTH in content:
+                    return _code(content.strip() or " "), closing.end()
+                return f"{text[at:end]}{content}{text[at:end]}", closing.end()
         if not certain:
             return "", at
         return "\\`" * (end - at), end  # else one of them and a later one would make code of what is none
@@ -185,19 +182,22 @@ class Inline:
     def _helped(self, marker: str, before: str, after: str) -> str:
         """An emphasis marker. CommonMark doesn't take it for one between a bracket or quotation mark inside and
         a letter outside, which is common where no spaces are written: a zero-width character inside helps."""
-        if marker in self._open and not before.isspace():
+        if not before.isspace() and marker in self._open:
             while self._open.pop() != marker:
                 pass
             inside, outside = before, after
             helped = f"{ZERO_WIDTH}{marker}"
         elif not after.isspace():
-            self._open.append(marker)
+            if len(self._open) < _MARKERS_OPEN:
+                self._open.append(marker)
             inside, outside = after, before
             helped = f"{marker}{ZERO_WIDTH}"
         else:
             return marker
+        if not (is_cjk(inside) or is_cjk(outside)):
+            return marker
         stuck = is_punctuation(inside) and not outside.isspace() and not is_punctuation(outside)
-        return helped if stuck and (is_cjk(inside) or is_cjk(outside)) else marker
+        return helped if stuck else marker
 
     def _underscores(self, text: str, at: int, stop: int, ended: bool) -> tuple[str, int]:
         """Emphasis by underscores becomes emphasis by asterisks: Discord underlines `__this__`, and of the two
@@ -210,21 +210,23 @@ class Inline:
         opens = end < stop and not text[end].isspace() and not before.isalnum()
         if not opens or end - at > 3:
             return text[at:end], end
-        for closing in _UNDERSCORES.finditer(text, end, stop):
+        # A run of more than three closes nothing, so it needn't be seen whole.
+        for closing in _UNDERSCORES.finditer(text, end, min(stop, limit + 5)):
             if closing.start() >= limit:
                 break
-            if closing.end() == stop and not ended and stop < limit + HELD:
+            size = closing.end() - closing.start()
+            if closing.end() == stop and not ended and size <= 3:
                 return "", at
-            if closing.end() - closing.start() == end - at:
+            if size == end - at:
                 inner = text[end : closing.start()]
                 if "*" in inner or "`" in inner:
                     return text[at:end], end
-                stars = "*" * (end - at)
+                stars = "*" * size
                 opening = self._marker(stars, before, text[end])
                 body, _ = self.scan(text, end, closing.start(), True)
                 after = text[closing.end()] if closing.end() < stop else "\n"
                 return f"{opening}{body}{self._marker(stars, text[closing.start() - 1], after)}", closing.end()
-        return (text[at:end], end) if ended or stop >= limit else ("", at)
+        return (text[at:end], end) if ended or stop >= limit + 5 else ("", at)
 
     def _link(self, text: str, at: int, stop: int, ended: bool) -> tuple[str, int]:
         return self._linked("[", text, at, at, stop, ended)
@@ -244,35 +246,36 @@ class Inline:
                 return self._anchor(text[opening + 1 : middle - 1], target[1], mark == "!"), end
         if end == NOT_YET and not ended and stop - at < HELD:
             return "", at
-        data = _DATA_IMAGE.match(text, at, limit)
+        data = _DATA_IMAGE.match(text, at, limit) if mark == "!" else None
         if data is not None:
-            self._in_data = True
+            self.in_data = True
             return data[1], data.end()
         return mark, at + 1
 
     def _skip_data(self, text: str, at: int, stop: int) -> int:
         data = _DATA.match(text, at, stop)
         end = data.end() if data is not None else at
-        self._in_data = end == stop
+        self.in_data = end == stop
         return end + 1 if end < stop and text[end] == ")" else end
 
     def _anchor(self, label: str, target: str, image: bool) -> str:
+        if self._within is None:
+            self._within = Inline(self._dialect)
         target = _ESCAPED.sub(r"\1", target.removeprefix("<").removesuffix(">")).strip()
-        label = Inline(self._dialect).whole(_IMAGE.sub(r"\1", label)).strip()
+        label = self._within.whole(_IMAGE.sub(r"\1", label)).strip()
         scheme = target.partition(":")[0].lower()
-        if scheme in self._dialect.schemes and not _ADDRESS_LIKE.match(label):
-            target = "".join(_UNSAFE_IN_TARGET.get(character, character) for character in target)
-            target = self._dialect.mentions.sub("%40", target)
+        if scheme in self._dialect.schemes and not names_another(label, target):
+            target = self._dialect.mentions.sub("%40", target.translate(_UNSAFE_IN_TARGET))
             return f"[{label or ('image' if image else target)}]({target})"
         if image and scheme == "data":
             return label
-        plain = Inline(self._dialect).whole(target)
+        plain = self._within.whole(target)
         if not label or label == plain:
             return plain
         return f"{label} ({plain})" if plain else label
 
     def _mention(self, text: str, at: int, stop: int, ended: bool) -> tuple[str, int]:
-        if not ended and stop - at < _MENTION_HELD:
+        if not ended and stop - at < MENTION_HELD:
             return "", at
         return (text[at] + ZERO_WIDTH if self._dialect.mentions.match(text, at, stop) else text[at]), at + 1
 
@@ -306,5 +309,5 @@ class Inline:
             waits = not ended and "://".startswith(text[at:stop])
             return ("", at) if waits else (":", at + 1)
         end = address.end()
-        reach = end + _MENTION_HELD if end - at > HELD else end + 1
+        reach = end + MENTION_HELD if end - at > HELD else end + 1
         return ("", at) if stop < reach and not ended else (address[0], end)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from bridge.render.characters import boundary, is_cjk, repair
-from bridge.render.inline import LOOK_BEHIND, Inline, code_safe
-from bridge.render.style import Dialect
+from bridge.render.characters import boundary, is_boundary, is_cjk, repair
+from bridge.render.inline import LOOK_BEHIND, Inline
+from bridge.render.style import MENTION_HELD, Dialect
 from bridge.render.tables import Alignment, alignments, is_delimiter, layout, split_row
 
 RULE = "─" * 10  # a horizontal rule: three dashes would underline the line above, or show as they are
@@ -28,19 +28,19 @@ _WORD_HELD = 40  # characters; what is longer needn't wait for its end to be sho
 
 _MARKERS = re.compile(r"[\s>#\-*+_=~`|:.)\]\[xX0-9]*")
 _QUOTE = re.compile(r"[ \t]*(?:>[ \t]?)++")
-_RULE = re.compile(r"[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,}[ \t]*)")
-_ITEM = re.compile(r"([ \t]*)([-*+]|[0-9]{1,9}[.)])([ \t]+)(?=\S)")
-_TASK = re.compile(r"\[([ xX])\][ \t]+(?=\S)")
-_HEADING = re.compile(r"[ \t]*(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
-_HEADING_BEGUN = re.compile(r"[ \t]*#{1,6}(?:[ \t]|\Z)")
-_FENCE = re.compile(r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})[ \t]*([^\s{}]*).*")
+_RULE = re.compile(r"[ \t]*+(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+[ \t]*+)")
+_ITEM = re.compile(r"([ \t]*+)([-*+]|[0-9]{1,9}+[.)])([ \t]++)(?=\S)")
+_TASK = re.compile(r"\[([ xX])\][ \t]++(?=\S)")
+_HEADING_BEGUN = re.compile(r"[ \t]*+(#{1,6}+)(?:[ \t]|\Z)")
+_FENCE = re.compile(r"([ \t]*+)(`{3,}+(?=[^`]*+$)|~{3,}+)[ \t]*+([^\s{}]*+).*")
 _FENCE_BEGUN = re.compile(r"[ \t]*(?:`{3,}[^`]*|~{3}.*)")
 _LANGUAGE = re.compile(r"[a-z0-9+#._-]+", re.IGNORECASE)
 _ROW_BEGUN = re.compile(r"[ \t]*\|(?!\|)")
-_ROW = re.compile(r"[ \t]*\|.*")
-_ROW_MAYBE = re.compile(r"[ \t>]*(?:\|.*)?")
+_ROW = re.compile(r"[ \t]*+\|")
+_ROW_MAYBE = re.compile(r"[ \t>]*+(?:\||\Z)")
 _DELIMITER_BEGUN = re.compile(r"[\s>|:-]*")
 _HALF = re.compile("[\r\ud800-\udbff]")
+_PLAIN = re.compile(r"[ \"#-%'-)+-9;=>?A-Z\]^a-z{-}]+")  # means itself within a line, whatever is before or after
 
 
 @dataclass(slots=True)
@@ -87,15 +87,27 @@ class Renderer:
 
     def feed(self, delta: str) -> str:
         """Take more of the input; return what is now certain, to be appended to what was returned before."""
-        delta = self._half + delta
-        self._half = delta[-1:] if _HALF.match(delta[-1:]) else ""
-        self._text += repair(delta.removesuffix(self._half))
+        if self._goes_on and self._at == len(self._text) and _PLAIN.fullmatch(delta):
+            self._text = (self._text + delta)[-LOOK_BEHIND:]
+            self._at = len(self._text)
+            self._out.append(delta)
+            return self._release(final=False)
+        if self._half or not delta.isascii() or not delta.isprintable():
+            delta = self._half + delta
+            self._half = delta[-1:] if _HALF.match(delta[-1:]) else ""
+            delta = repair(delta.removesuffix(self._half), self._text[-1:])
+        self._text += delta
         self._advance()
         return self._release(final=False)
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the line was shown as far as it was read, and what comes is text."""
+        return self._in_line and not (self._half or self._newlines or self._least_newlines or self._inline.in_data)
+
     def finish(self) -> str:
         """The input is complete; return the rest of the output."""
-        self._text += repair(self._half)
+        self._text += repair(self._half, self._text[-1:])
         self._half = ""
         self._final = True
         self._advance()
@@ -106,9 +118,13 @@ class Renderer:
         return self._release(final=True)
 
     def _advance(self) -> None:
-        while self._at < len(self._text):
-            end = self._text.find("\n", self._at)
-            if not self._step(len(self._text) if end < 0 else end, self._final or end >= 0):
+        length = len(self._text)
+        end = -1  # of the line; it is looked for once
+        while self._at < length:
+            if end < self._at:
+                end = self._text.find("\n", self._at)
+                end = end if end >= 0 else length
+            if not self._step(end, self._final or end < length):
                 break
         read = self._at - LOOK_BEHIND
         if read > 0:
@@ -180,17 +196,18 @@ class Renderer:
     # --- blocks: each tells None if the line begins none, False if that isn't certain, True if it was read ---
 
     def _heading(self, at: int, stop: int, ended: bool, lead: list[str]) -> bool | None:
-        if not _HEADING_BEGUN.match(self._text, at, stop) or stop - at > _HEADING_HELD:
+        begun = _HEADING_BEGUN.match(self._text, at, stop)
+        if begun is None or stop - at > _HEADING_HELD:
             return None
         if not ended:
             return False
-        heading = _HEADING.fullmatch(self._text, at, stop)
-        if heading is None:
-            return None
-        level, title = len(heading[1]), heading[2] or ""
+        level, title = len(begun[1]), self._text[begun.end() : stop].strip(" \t")
+        before_end = title.rstrip("#")
+        if not before_end or before_end[-1] in " \t":
+            title = before_end.rstrip(" \t")
         self._inline.reset()
         if title and level <= self._dialect.max_heading:
-            self._put(f"{''.join(lead)}{heading[1]} {self._inline.whole(title)}")
+            self._put(f"{''.join(lead)}{begun[1]} {self._inline.whole(title)}")
         elif title:
             self._put(f"{''.join(lead)}**{self._inline.whole(title, bold=True)}**")
         self._inline.reset()
@@ -222,7 +239,7 @@ class Renderer:
         ended = ended and stop - at <= _CODE_LINE_HELD
         if not ended and stop - at <= _CODE_LINE_HELD:
             return False
-        line = text[at:stop] if ended else text[at : at + _CODE_LINE_HELD].rstrip("`") or "`" * _CODE_LINE_HELD
+        line = text[at:stop] if ended else _whole_marks(text[at : at + _CODE_LINE_HELD])
         read = len(line)
         if not fence.within_line:
             if fence.quoted:
@@ -243,7 +260,7 @@ class Renderer:
                 self._put(fence.opening)
                 self._newlines = 1
                 fence.shown = True
-            self._put(code_safe(line), most_newlines=self._newlines)
+            self._put(self._dialect.code(line), most_newlines=self._newlines)
         fence.within_line = not ended
         if not ended:
             self._at = at + read
@@ -266,7 +283,7 @@ class Renderer:
             return None
         if not ended:
             return False
-        end = text.find("\n", stop + 1)
+        end = text.find("\n", stop + 1, stop + 2 + _ROW_HELD)
         below_ended = end >= 0 or self._final
         end = end if end >= 0 else len(text)
         below = text[stop + 1 : min(end, stop + 1 + _ROW_HELD)]
@@ -275,8 +292,10 @@ class Renderer:
         quoted = lead[:1] == ["> "]
         quote = _QUOTE.match(below) if quoted else None
         delimiter = below[quote.end() :] if quote is not None else below
+        if len(below) == _ROW_HELD or not is_delimiter(delimiter):
+            return None
         header = split_row(text[at:stop])
-        if len(below) == _ROW_HELD or not is_delimiter(delimiter) or len(split_row(delimiter)) != len(header):
+        if len(split_row(delimiter)) != len(header):
             return None
         self._inline.reset()
         marker = "".join(lead[1:] if quoted else lead).rstrip()
@@ -290,9 +309,9 @@ class Renderer:
         text, at = self._text, self._at
         quote = _QUOTE.match(text, at, stop) if table.quoted else None
         at = quote.end() if quote is not None else at
-        if not ended and stop - at <= _ROW_HELD and _ROW_MAYBE.fullmatch(text, at, stop):
+        if not ended and stop - at <= _ROW_HELD and _ROW_MAYBE.match(text, at, stop):
             return False
-        if stop - at > _ROW_HELD or (table.quoted and quote is None) or not _ROW.fullmatch(text, at, stop):
+        if stop - at > _ROW_HELD or (table.quoted and quote is None) or not _ROW.match(text, at, stop):
             self._close_table(table)
             return True
         size = stop - at
@@ -335,9 +354,24 @@ class Renderer:
 
 def _last_word(text: str) -> int:
     """Where the word begins that text ends with, which may still grow."""
-    at = len(text)
-    while at > 0 and len(text) - at < _WORD_HELD:
-        if text[at - 1].isspace() or (at < len(text) and (is_cjk(text[at - 1]) or is_cjk(text[at]))):
-            return boundary(text, at)
-        at -= 1
-    return boundary(text, max(len(text) - 1, 0)) if at else 0
+    least = max(0, len(text) - _WORD_HELD)
+    tail = text[least:]
+    if tail.isascii():
+        space = max(tail.rfind(" "), tail.rfind("\n"), tail.rfind("\t")) + 1
+        if space or not least:
+            return least + space if space else 0
+        return len(text) - 1
+    for at in range(len(tail), 0, -1):
+        if tail[at - 1].isspace() or (at < len(tail) and (is_cjk(tail[at - 1]) or is_cjk(tail[at]))):
+            cut = boundary(text, least + at)
+            return cut if least or is_boundary(text, cut) else 0
+    return boundary(text, len(text) - 1) if least else 0
+
+
+def _whole_marks(piece: str) -> str:
+    """A piece of a line of code, without the end where a run of backticks or a ping may be cut in two."""
+    length = len(piece)
+    begun = max(piece.rfind("<", length - MENTION_HELD), piece.rfind("@", length - MENTION_HELD))
+    begun -= piece[begun - 1 : begun] == "<"
+    piece = piece[: begun if begun > 0 else length]
+    return piece.rstrip("`") or piece

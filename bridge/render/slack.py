@@ -20,6 +20,9 @@ SLACK = Dialect(
     schemes=frozenset({"http", "https", "mailto", "tel"}),
     entities=frozenset("&<>"),
     mentions=re.compile(r"<(?=[!@#])|@(?=channel|here|everyone)", re.IGNORECASE),
+    pings=re.compile(
+        r"<(?=!(?:channel|here|everyone|subteam)|@[a-z0-9])|@(?=channel|here|everyone)", re.IGNORECASE
+    ),
 )
 
 _STYLES = {"strong": "*", "em": "_", "s": "~"}
@@ -37,6 +40,10 @@ def _escape(text: str) -> str:
     return html.escape(SLACK.escape(text), quote=False)
 
 
+def _code(text: str) -> str:
+    return html.escape(SLACK.code(text), quote=False)
+
+
 def _block(node: SyntaxTreeNode) -> str:
     match node.type:
         case "heading":
@@ -45,7 +52,7 @@ def _block(node: SyntaxTreeNode) -> str:
         case "paragraph":
             return _inline(node.children[0])
         case "fence" | "code_block":
-            return f"```\n{html.escape(node.content.rstrip(), quote=False)}\n```"
+            return f"```\n{_code(node.content.rstrip())}\n```"
         case "blockquote":
             inside = "\n\n".join(filter(None, map(_block, node.children)))
             return "\n".join(f"> {line}" for line in inside.split("\n"))
@@ -77,7 +84,7 @@ def _table(node: SyntaxTreeNode) -> str:
 
 def _words(node: SyntaxTreeNode) -> Iterator[str]:
     if node.type in ("text", "code_inline", "image"):
-        yield node.content
+        yield SLACK.code(node.content)
     elif node.type in ("softbreak", "hardbreak"):
         yield " "
     for child in node.children if node.type != "image" else ():
@@ -111,7 +118,7 @@ def _spans(node: SyntaxTreeNode, styles: frozenset[str]) -> Iterator[tuple[str, 
         elif child.type == "image":
             yield "text", f"<{_target(child)}|{_escape(child.content or 'image')}>"
         elif child.type == "code_inline":
-            yield "text", f"`{html.escape(child.content, quote=False)}`"
+            yield "text", f"`{_code(child.content)}`"
         elif child.type in ("softbreak", "hardbreak"):
             yield "text", "\n"
         elif child.children:

@@ -25,8 +25,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bridge.render.characters import boundary
+from bridge.render.measure import fitting
 from bridge.render.tables import is_delimiter
-from bridge.render.words import word_end
+from bridge.render.words import WordEnds, run_end
 
 SMALLEST_LIMIT = 64
 BLANK_LINE_ZONE = 0.70
@@ -36,11 +37,9 @@ BLOCK_ZONE = 0.50  # of the limit; a code block that starts before it goes on in
 BLOCK_HELD = 600  # characters of a code block that waits to see whether it fits
 WORD_HELD = 1_024  # characters; a longer word may be cut
 LINE_HELD = 2_000  # characters; a longer line of code may be cut
-
 ROWS_HELD = 4_000  # characters of a table's first two lines, or of a row, which a Renderer gives whole
 
 _CLOSING = "\n```"
-
 _SPACE = re.compile(r"[^\S\n]+")
 _FENCE = re.compile(r"```[^`\n]*")
 _TABLE_RULE = re.compile(r"-{3,}(?:-\|-+)*")
@@ -73,8 +72,8 @@ class _Block:
 
 
 class Splitter:
-    """`limit` is in what `measure` counts, which must add up: see `bridge.render.measure`. `cuts` are the ends
-    of parts that were closed in a former process, so that the same text gives the same parts again."""
+    """`limit` is in what `measure` counts; see `bridge.render.measure`. `cuts` are the ends of parts that were
+    closed in a former process, so that the same text gives the same parts again."""
 
     def __init__(self, limit: int, measure: Callable[[str], int] = len, cuts: Iterable[int] = ()) -> None:
         if limit < SMALLEST_LIMIT:
@@ -82,6 +81,9 @@ class Splitter:
         self._limit = limit
         self._measure = measure
         self._cuts = deque(sorted(cuts))
+        self._calm = int(limit * SENTENCE_ZONE)  # up to here a part ends within no line
+        self._words = WordEnds()
+        self._no_run_before = 0  # offset
         self._word_held = min(WORD_HELD, limit)
         self._line_held = min(LINE_HELD, limit)
 
@@ -112,12 +114,10 @@ class Splitter:
         """The parts so far, the last of which may be open. The same sequence each time, so don't keep it."""
         if self._changed:
             self._changed = False
-            del self._parts[self._closed :]
-            if self._pieces:
-                text = "".join(self._pieces)
-                self._pieces = [text]
-                closing = self._block.closing if self._block is not None and self._block.shown else ""
-                self._parts.append(Part(self._closed, text, closing, self._start, self._end, closed=False))
+            text = "".join(self._pieces)
+            self._pieces = [text]
+            closing = self._block.closing if self._block is not None and self._block.shown else ""
+            self._parts[self._closed :] = [Part(self._closed, text, closing, self._start, self._end, closed=False)]
         return self._parts
 
     def feed(self, text: str) -> None:
@@ -151,7 +151,7 @@ class Splitter:
             elif self._line_begins:
                 read = self._line()
             else:
-                read = self._atom()
+                read = self._run() or self._atom()
             if not read:
                 break
 
@@ -180,7 +180,7 @@ class Splitter:
 
     def _fence_begins(self) -> bool | None:
         text, at = self._text, self._at
-        end = text.find("\n", at)
+        end = text.find("\n", at, at + WORD_HELD)
         if end < 0 and not self._final and len(text) - at < WORD_HELD:
             return False
         stop = end if end >= 0 else len(text)
@@ -193,8 +193,8 @@ class Splitter:
 
     def _table_begins(self) -> bool | None:
         text, at = self._text, self._at
-        stop = text.find("\n", at)
-        end = text.find("\n", stop + 1) if stop >= 0 else -1
+        stop = text.find("\n", at, at + ROWS_HELD)
+        end = text.find("\n", stop + 1, at + ROWS_HELD) if stop >= 0 else -1
         if end < 0 and not self._final and len(text) - at < ROWS_HELD and _TABLE_BEGUN.fullmatch(text, at):
             return False
         end = end if end >= 0 else len(text)
@@ -216,10 +216,10 @@ class Splitter:
 
     def _block_line(self, block: _Block) -> bool:
         text, at = self._text, self._at
-        end = text.find("\n", at)
+        most = self._line_held if block.closing else ROWS_HELD
+        end = text.find("\n", at, at + most + 1)
         stop = end if end >= 0 else len(text)
         ended = end >= 0 or self._final
-        most = self._line_held if block.closing else ROWS_HELD
         if not block.closing and text[at] != "|" and self._line_begins:
             self._end_block(block, self._offset + at)
             return True
@@ -281,7 +281,7 @@ class Splitter:
                 self._close_part()
             self._release(block)
         if block.closing and block.shown:
-            self._append(block.closing, end)
+            self._append(block.closing, end, self._measure(block.closing))
             self._pending = ""
         self._block = None
         self._line_begins = not block.closing
@@ -289,6 +289,23 @@ class Splitter:
         if not block.closing and not block.lines:
             self._place(block.opening, end - len(block.opening))
         self._cut_if_due(self._end)
+
+    def _run(self) -> bool:
+        """Several plain words at once, where the part certainly goes on after them."""
+        text, at = self._text, self._at
+        if self._cuts or self._words.seen or self._offset + at < self._no_run_before:
+            return False
+        lead = self._lead()
+        end, seen = run_end(text, at, self._calm - self._size - self._measure(lead) - 1, self._final)
+        words = text[at:end].rstrip(" ")
+        if not words:
+            self._no_run_before = self._offset + seen
+            return False
+        shown = lead + words
+        self._append(shown, self._offset + at + len(words), self._measure(shown))
+        self._pending = text[at + len(words) : end]
+        self._at = end
+        return True
 
     def _atom(self) -> bool:
         text, at = self._text, self._at
@@ -301,7 +318,7 @@ class Splitter:
             self._at = space.end()
             self._pending += space[0]
             return True
-        end = word_end(text, at, self._word_held, self._final)
+        end = self._words.end(text, at, self._word_held, self._final)
         if end is None:
             return False
         self._at = end
@@ -327,20 +344,18 @@ class Splitter:
                 self._place(text[:before], offset)
                 text, offset = text[before:], offset + before
         closing = self._measure(self._block.closing) if self._block is not None else 0
-        lead = self._lead()
-        size = self._measure(lead) + self._measure(text) + closing
-        if self._pieces and self._size + size > self._limit:
+        shown = self._lead() + text
+        size = self._measure(shown)
+        while self._size + size + closing > self._limit:
+            if not self._pieces:
+                lead = shown.removesuffix(text)
+                count = fitting(text, self._limit - self._measure(lead) - closing, self._measure)
+                piece, text, offset = lead + text[:count], text[count:], offset + count
+                self._append(piece, offset, self._measure(piece))
             self._close_part()
-            lead = self._lead()
-            size = self._measure(lead) + self._measure(text) + closing
-        while not self._pieces and size > self._limit:
-            fitting = self._fitting(text, self._limit - self._measure(lead) - closing)
-            self._append(lead + text[:fitting], offset + fitting)
-            self._close_part()
-            text, offset = text[fitting:], offset + fitting
-            lead = self._lead()
-            size = self._measure(lead) + self._measure(text) + closing
-        self._append(lead + text, offset + len(text))
+            shown = self._lead() + text
+            size = self._measure(shown)
+        self._append(shown, offset + len(text), size)
         if self._block is None and text[-1] in _SENTENCE_ENDS and self._size >= self._limit * SENTENCE_ZONE:
             self._close_part()
         if self._cuts:
@@ -354,21 +369,14 @@ class Splitter:
             return "> " if self._quote else ""
         return self._pending
 
-    def _append(self, text: str, end: int) -> None:
+    def _append(self, text: str, end: int, size: int) -> None:
         self._pieces.append(text)
-        self._size += self._measure(text)
+        self._size += size
         self._end = end
         self._pending = ""
         self._changed = True
         if self._block is not None:
             self._block.shown = True
-
-    def _fitting(self, text: str, room: int) -> int:
-        """How many characters of text, cut between what people see as characters, fit into the room."""
-        count = len(text)
-        while (size := self._measure(text[:count])) > room:
-            count = min(count - 1, count * room // size)
-        return max(boundary(text, count), 1)
 
     def _close_part(self) -> None:
         if not self._pieces:
@@ -377,9 +385,8 @@ class Splitter:
         if self._block is not None and self._block.shown:
             closing = self._block.closing
             self._block.shown = False
-        del self._parts[self._closed :]
         text = "".join(self._pieces) + closing
-        self._parts.append(Part(self._closed, text, "", self._start, self._end, closed=True))
+        self._parts[self._closed :] = [Part(self._closed, text, "", self._start, self._end, closed=True)]
         self._closed += 1
         self._changed = False
         self._pieces = []

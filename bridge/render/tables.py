@@ -5,34 +5,40 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
+from unicodedata import category, normalize
 
 from markdown_it import MarkdownIt
 
 from adapters.base import Scalar
-from bridge.render.characters import boundary, width
-from bridge.render.inline import Inline, code_safe
+from bridge.render.characters import boundary, repair, width
+from bridge.render.inline import Inline
 from bridge.render.measure import utf16
 from bridge.render.style import Dialect
 
 WIDEST = 90  # columns of a code block that a desktop window shows without wrapping lines
+_NARROWEST = 3  # columns of such a block that one of a table's takes, and as many lie between two
 _SLACK_COLUMNS = 20  # the most that a table of Slack's may have
+COLUMNS = 60  # that a table is laid out with; what stands further right is joined to the last
+_NAME = 60  # characters of a column's name where it is repeated for each row
 
 PREVIEW_ROWS = 10
+PREVIEW_COLUMNS = 40
 PREVIEW_LIMIT = 1_500  # UTF-16 units; goes with a file, where Discord allows 2,000
 _CELL = 40  # characters of a cell in a preview
 
 Alignment = Literal["left", "right", "center"]
 
 _PIPE = re.compile(r"(?<!\\)((?:\\\\)*)\|")
-_DELIMITER = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
-_BREAK = re.compile(r"\s*(?:<br\s*/?>|[\r\n]+)\s*", re.IGNORECASE)
-_MARKUP = re.compile(r"[\\`*_~|\[\]<>#&]")
+_DELIMITER = re.compile(r"\|?\s*+:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+\|?")
+_BREAK = re.compile(r"<br\s*+/?>|[\r\n]++", re.IGNORECASE)
+_MARKED = re.compile(r"[\\`*_~\[\]<>!&]")
 _LINKED = re.compile(r"\]\(\S")
 _BREAKS = ("softbreak", "hardbreak")
+_BLANK = ("Cc", "Cf", "Cn", "Co")  # categories of characters that show nothing
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA = frozenset("=+-@")
 
 _parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough")
 
@@ -68,29 +74,50 @@ def layout(
 ) -> str:
     """Render a Markdown table: as a table where the platform has them, else lined up in a code block, else, if
     that is too wide or would lose links, row by row."""
+    header, sides = _bounded(header), sides[:COLUMNS]
     count = len(header)
-    cells = [[*row[: count - 1], " ".join(row[count - 1 :]), *[""] * (count - len(row))][:count] for row in rows]
+    cells = [_bounded(row, count) for row in rows]
     if dialect.tables and count <= _SLACK_COLUMNS:
         inline = Inline(dialect)
-        rendered = ([inline.whole(_BREAK.sub(" ", cell)) for cell in row] for row in (header, *cells))
+        rendered = ([inline.whole(_one_line(cell)) for cell in row] for row in (header, *cells))
         return _piped(sides, *rendered)
-    if not any(_LINKED.search(cell) for row in (header, *cells) for cell in row):
-        block = aligned(sides, *([plain(cell) for cell in row] for row in (header, *cells)))
+    if _may_align(count) and not any(_LINKED.search(cell) for row in (header, *cells) for cell in row):
+        block = aligned(sides, *([dialect.code(plain(cell)) for cell in row] for row in (header, *cells)))
         if block is not None:
             return block
     return _recorded(header, cells, dialect)
 
 
+def _bounded(row: Sequence[str], count: int = COLUMNS) -> list[str]:
+    """At most `count` cells; those that are more are joined to the last."""
+    return [*row[: count - 1], " ".join(row[count - 1 :])] if len(row) > count else list(row)
+
+
+def _one_line(cell: str) -> str:
+    return " ".join(piece.strip() for piece in _BREAK.split(cell))
+
+
+def _may_align(count: int) -> bool:
+    return count * 2 * _NARROWEST - _NARROWEST <= WIDEST
+
+
 def _piped(sides: Sequence[Alignment], header: Sequence[str], *rows: Sequence[str]) -> str:
     rules = {"left": "---", "right": "--:", "center": ":-:"}
-    lines = (header, [rules[side] for side in sides], *rows)
+    lines = (header, [rules[side] for side in sides], *(_filled(row, len(header)) for row in rows))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _filled(row: Sequence[str], count: int) -> list[str]:
+    return [*row, *[""] * (count - len(row))]
 
 
 def aligned(sides: Sequence[Alignment], header: Sequence[str], *rows: Sequence[str]) -> str | None:
     """Lay plain cells out in columns, in a code block; None if that would be wider than `WIDEST`."""
-    widths = [max(3, *map(width, column)) for column in zip(header, *rows, strict=True)]
-    if sum(widths) + 3 * (len(widths) - 1) > WIDEST:
+    if not _may_align(len(header)):
+        return None
+    rows = tuple(_filled(row, len(header)) for row in rows)
+    widths = [max(_NARROWEST, *map(width, column)) for column in zip(header, *rows, strict=True)]
+    if sum(widths) + _NARROWEST * (len(widths) - 1) > WIDEST:
         return None
 
     def line(row: Sequence[str]) -> str:
@@ -107,29 +134,38 @@ def _pad(text: str, columns: int, side: Alignment) -> str:
     return f"{' ' * before}{text}{' ' * (room - before)}"
 
 
-def _recorded(header: Sequence[str], rows: Iterable[Sequence[str]], dialect: Dialect) -> str:
+def _recorded(header: Sequence[str], rows: Sequence[Sequence[str]], dialect: Dialect) -> str:
+    """Row by row, each value with its column's name. A column that is empty in every row is named by the first."""
     inline = Inline(dialect)
     names = [inline.whole(plain(name)) for name in header]
-    records = [[inline.whole(_BREAK.sub(" ", cell.replace("\\|", "|"))) for cell in row] for row in rows]
-    if not records:
+    if not rows:
         return " · ".join(f"**{name}**" for name in names if name)
-    used = [any(column) for column in zip(*records, strict=True)]
-    blocks = (
-        "\n".join(
-            f"**{name}:** {value}" if name else value
-            for name, value, wanted in zip(names, record, used, strict=True)
-            if value or not wanted
-        )
-        for record in records
-    )
+    short = [
+        name if len(name) <= _NAME else inline.whole(_cut(plain(cell), _NAME))
+        for name, cell in zip(names, header, strict=True)
+    ]
+    records = [[inline.whole(_one_line(cell.replace("\\|", "|"))) for cell in row] for row in rows]
+    used = {index for record in records for index, value in enumerate(record) if value}
+    blocks = []
+    for number, record in enumerate(records):
+        values = _filled(record, len(names)) if number == 0 else record
+        blocks.append("\n".join(_record(names if number == 0 else short, values, used)))
     return "\n\n".join(filter(None, blocks))
 
 
+def _record(names: Sequence[str], values: Sequence[str], used: Collection[int]) -> Iterator[str]:
+    for index, value in enumerate(values):
+        if value or (index not in used and names[index]):
+            yield f"**{names[index]}:** {value}" if names[index] else value
+
+
 def plain(markdown: str) -> str:
-    """The words of a cell without their Markdown, safe inside a code block."""
-    [block] = _parser.parseInline(_BREAK.sub(" ", markdown.replace("\\|", "|")))
-    words = "".join(" " if token.type in _BREAKS else token.content for token in block.children or ())
-    return code_safe(" ".join(words.split()))
+    """The words of a cell without their Markdown."""
+    text = _one_line(markdown.replace("\\|", "|"))
+    if _MARKED.search(text) is not None:
+        [block] = _parser.parseInline(text)
+        text = "".join(" " if token.type in _BREAKS else token.content for token in block.children or ())
+    return " ".join(text.split())
 
 
 def preview(
@@ -147,39 +183,50 @@ def preview(
     `truncated`: the frame itself was cut, so there are more than `rows`. `limit` is in UTF-16 units; as many rows
     are left out as it takes.
     """
-    cells = [[_shorten(_shown(value)) for value in row] for row in rows[:max_rows]]
-    header = [_shorten(name) for name in columns]
+    shown = rows[:max_rows]
+    cells = [[_shorten(_shown(value)) for value in row[:PREVIEW_COLUMNS]] for row in shown]
+    header = [_shorten(name) for name in columns[:PREVIEW_COLUMNS]]
     sides: list[Alignment] = [
-        "right" if rows and all(_is_number(row[index]) for row in rows[:max_rows]) else "left"
-        for index in range(len(columns))
+        "right" if rows and all(_is_number(row[index]) for row in shown) else "left"
+        for index in range(len(header))
     ]
-    name = f"**{_escape(_shorten(title), dialect)}**\n\n" if title else ""
+    name = f"**{dialect.literal(_shorten(title))}**\n\n" if title else ""
+    begin, pieces, end = _preview(header, sides, cells, dialect)
     for count in range(len(cells), -1, -1):
-        text = f"{name}{_preview(header, sides, cells[:count], dialect)}\n\n{_count(count, len(rows), truncated)}"
+        if count == 0:
+            begin, pieces, end = _preview(header, sides, [], dialect)
+        about = f"\n\n{_count(count, len(rows), truncated)}{_columns_left_out(len(columns))}"
+        text = f"{name}{begin}{''.join(pieces[:count])}{end}{about}"
         if utf16(text) <= limit:
             return text
     return _count(0, len(rows), truncated)
 
 
+def _columns_left_out(total: int) -> str:
+    return f", {PREVIEW_COLUMNS} of {total:,} columns" if total > PREVIEW_COLUMNS else ""
+
+
 def _preview(
     header: Sequence[str], sides: Sequence[Alignment], rows: Sequence[Sequence[str]], dialect: Dialect
-) -> str:
+) -> tuple[str, Sequence[str], str]:
+    """A preview's beginning, a piece for each row, and its end."""
+
     def safe(row: Sequence[str]) -> list[str]:
-        return [_escape(cell, dialect) for cell in row]
+        return [*map(dialect.literal, row)]
 
     if dialect.tables and len(header) <= _SLACK_COLUMNS:
-        return _piped(sides, *map(safe, (header, *rows)))
-    block = aligned(sides, *([code_safe(cell) for cell in row] for row in (header, *rows)))
+        first, rule, *others = _piped(sides, *map(safe, (header, *rows))).split("\n")
+        return f"{first}\n{rule}", [f"\n{line}" for line in others], ""
+    block = aligned(sides, *([*map(dialect.code, row)] for row in (header, *rows)))
     if block is not None:
-        return block
+        fence, first, rule, *others, closing = block.split("\n")
+        return f"{fence}\n{first}\n{rule}", [f"\n{line}" for line in others], f"\n{closing}"
     if not rows:
-        return " · ".join(safe(header))
-    records = (zip(safe(header), safe(row), strict=True) for row in rows)
-    return "\n\n".join("\n".join(f"**{name}:** {value}" for name, value in record) for record in records)
-
-
-def _escape(text: str, dialect: Dialect) -> str:
-    return dialect.escape(_MARKUP.sub(r"\\\g<0>", text))
+        return " · ".join(safe(header)), [], ""
+    names = safe(header)
+    records = (zip(names, safe(row), strict=True) for row in rows)
+    pieces = ["\n".join(f"**{name}:** {value}" for name, value in record) for record in records]
+    return "", [f"\n\n{piece}" if number else piece for number, piece in enumerate(pieces)], ""
 
 
 def _count(shown: int, total: int, truncated: bool) -> str:
@@ -198,8 +245,11 @@ def _is_number(value: Scalar) -> bool:
 
 
 def _shorten(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _CELL else f"{text[: boundary(text, _CELL - 1)]}…"
+    return _cut(" ".join(repair(text[: _CELL * _CELL]).split()), _CELL)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: boundary(text, most - 1)]}…"
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Scalar]]) -> bytes:
@@ -213,6 +263,14 @@ def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Scalar]]) -> bytes:
 
 
 def _harmless(value: Scalar) -> Scalar:
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and _may_run(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def _may_run(text: str) -> bool:
+    """Whether a spreadsheet may take a cell for a formula, also behind characters that show nothing."""
+    if text[:1] in ("\t", "\r", "\n"):
+        return True
+    seen = (character for character in text if not character.isspace() and category(character) not in _BLANK)
+    return normalize("NFKC", next(seen, "x"))[0] in _FORMULA

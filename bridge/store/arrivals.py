@@ -1,170 +1,253 @@
-"""What people send: stored once, changed or withdrawn until it is asked, sent again on their word.
+"""What people send: stored once, changed or withdrawn until it is asked, decided upon by a button.
 
-Whoever changes a thread's state holds its row's lock first: reading the turns before the lock would miss one that
-arrives in between, and strand it.
+The port between the platforms and the database. Needs no claim: whatever changes a thread's state locks its row first,
+so that a turn which arrives while its thread is released can't be stranded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from enum import Enum, auto
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from bridge.inbound import Address, Inbound, Person, Platform, Seen
+from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
+from bridge.store import statements as sql
+from bridge.store.engine import Engine, Fenced, Op, Row
+from bridge.store.tables import now
+from bridge.store.values import MAX_NAME, StoredTurn, checkpoint_json, files_json, new_turn_id, storable, turn_of
 
-from adapters.base import RateLimited, TimedOut, Unavailable
-from bridge.inbound import Address, Inbound
-from bridge.store.database import Database, undisturbed
-from bridge.store.rows import AGAIN, at_address, execute, in_state, new_turn_id, storable, update_turn
-from bridge.store.tables import ACTIVE, Thread, ThreadState, Turn, TurnState, now
+WORK = ""  # what is announced to other replicas: there is work
+STOP = "stop:"  # and the turn's id: a person stopped it
 
-# Outcomes after which the agent may still have the question, and its answer.
-TAKEN_UP_AGAIN = (Unavailable.__name__, RateLimited.__name__, TimedOut.__name__)
+
+class Decided(Enum):
+    """What became of a person's decision."""
+
+    SENT = auto()
+    DELIVERING = auto()
+    LEFT = auto()
+    CHOSEN = auto()
+    TOO_LATE = auto()  # decided before, or not this thread's
 
 
 class Arrivals:
-    """The port between the platforms and the database. Needs no claim."""
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    async def put(self, inbound: Inbound, agent: str, *, announce: bool = False) -> bool:
+        """Store a turn, and its thread with `agent` if it is new. False if the turn is known already. `announce`:
+        tell other replicas, as this one has its hands full."""
+        at = now()
+        address = asdict(inbound.address)
+        turn = new_turn_id()
+        thread = address | {
+            "direct": inbound.direct,
+            "agent": agent,
+            "ready_at": at,
+            "person": inbound.person.id,
+            "newest": inbound.message_id,
+            "newest_position": inbound.position,
+            "touched_at": at,
+            "created_at": at,
+        }
+        _, stored, *_ = await self._engine.run(
+            Op(sql.TOUCH_THREAD, thread),
+            Op(sql.PUT_TURN, address | _turn(turn, inbound, at)),
+            Op(sql.READY, address | {"at": at}),
+            *self._announcement(WORK if announce else None),
+        )
+        return bool(stored)
 
-    @undisturbed
-    async def put(self, inbound: Inbound, agent: str) -> bool:
-        """Store a turn, and its thread with `agent` if it is new. False if the turn is known already."""
-        async with self._database.transaction() as session:
-            thread = await self._lock_thread(session, inbound.address, agent)
-            row = Turn(**_turn_values(inbound), thread_id=thread.id).model_dump()
-            insert = self._insert(Turn).values(row).on_conflict_do_nothing().returning(col(Turn.id))
-            if (await session.exec(insert)).first() is None:
-                return False
-            await self._ready(session, thread.id)
-            return True
+    async def knows(self, address: Address) -> bool:
+        [found] = await self._engine.run(Op(sql.KNOWS, asdict(address)))
+        return bool(found)
 
-    @undisturbed
-    async def ask_again(self, turn_id: str, *, send: bool, thread: Address) -> bool:
-        """A person's word on a turn that waits or failed: `send` puts it in once more, as a turn of its own with
-        a reply of its own; else it is left. False if it isn't this thread's or the word was given before.
-
-        Where the agent has merely not been reached or not been waited for long enough, the new turn goes on from
-        the old one's checkpoint and under its id, as after a crash: the question may have arrived, and isn't
-        asked twice; and what was asked is never taken for the answer to what the agent asked back."""
-        async with self._database.transaction() as session:
-            if (row := await self._locked(session, thread)) is None:
-                return False
-            turn = await session.get(Turn, turn_id)
-            undecided = (TurnState.WAITING, TurnState.FAILED)
-            if turn is None or turn.thread_id != row.id or turn.state not in undecided or turn.outcome == "left":
-                return False
-            values = turn.model_dump()
-            goes_on = turn.outcome in TAKEN_UP_AGAIN
-            turn.state, turn.outcome = TurnState.FAILED, "left"
-            await session.flush()
-            if send:
-                fresh = {
-                    key: values[key]
-                    for key in ("thread_id", "message_id", "position", "author", "author_name", "text",
-                                "attachments", "direct", "mid_thread", "question")
-                }  # fmt: skip
-                key = f"{AGAIN}{turn.id}"
-                session.add(
-                    Turn(
-                        id=new_turn_id(),
-                        event_key=key,
-                        message_key=key,
-                        asked_as=(turn.asked_as or turn.id) if goes_on else None,
-                        checkpoint=turn.checkpoint if goes_on else turn.question,
-                        **fresh,
-                    )
-                )
-                await self._ready(session, row.id)
-            return True
-
-    @undisturbed
     async def change_text(self, address: Address, message_id: str, text: str) -> bool:
         """New words for a turn that hasn't been asked yet."""
-        return await self._change(address, message_id, text=storable(text))
+        key = {"key": _message_key(address, message_id)}
+        [changed] = await self._engine.run(Op(sql.CHANGE_TEXT, key | {"words": storable(text)}))
+        return bool(changed)
 
-    @undisturbed
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""
-        return await self._change(
-            address, message_id, state=TurnState.CANCELLED, outcome="deleted", ended_at=now()
-        )
+        key = {"key": _message_key(address, message_id)}
+        [withdrawn] = await self._engine.run(Op(sql.WITHDRAW, key | {"at": now()}))
+        return bool(withdrawn)
 
-    @undisturbed
-    async def knows(self, address: Address) -> bool:
-        async with self._database.transaction() as session:
-            found = await session.exec(select(Thread.id).where(*at_address(address)))
-            return found.first() is not None
-
-    @undisturbed
     async def active_turn(self, address: Address) -> str | None:
-        """The id of the turn that runs in a thread."""
-        async with self._database.transaction() as session:
-            rows = await session.exec(
-                select(Turn.id)
-                .join(Thread, col(Thread.id) == col(Turn.thread_id))
-                .where(*at_address(address), col(Turn.state).in_(ACTIVE))
-            )
-            return rows.first()
+        """The id of the turn that is worked on in a thread."""
+        place = asdict(address)
+        active, next_turn = await self._engine.run(Op(sql.ACTIVE_TURN, place), Op(sql.NEXT_TURN, place))
+        found = active or next_turn
+        return str(found[0][0]) if found else None
 
-    @undisturbed
     async def record_stop(self, turn: str) -> None:
-        """A person pressed stop. Needs no claim: it only ever turns on."""
-        async with self._database.transaction() as session:
-            await update_turn(session, turn, stopped=True)
+        """A person pressed stop. Only ever turns on."""
+        await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *self._announcement(f"{STOP}{turn}"))
 
-    async def _change(self, address: Address, message_id: str, **values: Any) -> bool:
-        this = col(Turn.message_key) == _message_key(address, message_id)
-        async with self._database.transaction() as session:
-            # Without the lock the runner could take the turn in between, in the old words.
-            of_turn = select(Thread.id).join(Turn, col(Turn.thread_id) == col(Thread.id)).where(this)
-            await session.exec(of_turn.with_for_update(of=Thread))
-            change = sa.update(Turn).where(this, in_state(TurnState.RECEIVED)).values(**values)
-            return bool(await execute(session, change))
+    async def seen(self, platform: Platform, since: int, most: int) -> Sequence[Seen]:
+        """Threads that people wrote in since then, most recent first."""
+        values = {"platform": platform, "since": since, "most": most}
+        [rows] = await self._engine.run(Op(sql.SEEN, values))
+        return [Seen(Address(*place), newest, bool(direct)) for *place, newest, direct in rows]
 
-    def _insert(self, table: type[Turn] | type[Thread]) -> Any:
-        # Both dialects spell ON CONFLICT alike; SQLAlchemy has no common name for it.
-        sqlite_here = self._database.engine.dialect.name == "sqlite"
-        return (sqlite.insert if sqlite_here else postgresql.insert)(table)
+    # --- decisions ------------------------------------------------------------------------------------------
 
-    async def _lock_thread(self, session: AsyncSession, address: Address, agent: str) -> Thread:
-        row = Thread(**asdict(address), agent=agent).model_dump(exclude={"id"})
-        await execute(session, self._insert(Thread).values(row).on_conflict_do_nothing())
-        thread = await self._locked(session, address)
-        assert thread is not None  # inserted above, and threads are never deleted  # noqa: S101
-        return thread
+    async def retry(self, address: Address, turn_id: str) -> Decided:
+        """A person's word on a turn that waits or failed: once more, as `lifecycle.Retry` says."""
+        found = await self._find(address, turn_id)
+        if found is None:
+            return Decided.TOO_LATE
+        turn, _, _ = found
+        means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
+        if turn.superseded_by is not None or turn.state not in (TurnState.WAITING, TurnState.FAILED):
+            means = Retry.NONE
+        match means:
+            case Retry.DELIVER if turn.answer is not None:
+                return await self._redeliver(turn)
+            case Retry.NONE:
+                return Decided.TOO_LATE
+            case _:
+                return await self._send_again(turn, resumes=means is Retry.RESUME)
 
-    async def _locked(self, session: AsyncSession, address: Address) -> Thread | None:
-        found = await session.exec(select(Thread).where(*at_address(address)).with_for_update())
-        return found.first()
+    async def abandon(self, address: Address, turn_id: str) -> Decided:
+        """A person goes on without what a turn waits for."""
+        found = await self._find(address, turn_id)
+        if found is None or found[0].state is not TurnState.WAITING:
+            return Decided.TOO_LATE
+        turn = found[0]
+        becomes = after(turn.state, Event.ABANDONED)
+        decision = {"was": turn.state, "becomes": becomes, "result": Outcome.ABANDONED}
+        return await self._decide(turn, [Op(sql.DECIDE, decision | {"turn_id": turn.id})], Decided.LEFT)
 
-    async def _ready(self, session: AsyncSession, thread: int | None) -> None:
-        await execute(
-            session,
-            sa.update(Thread)
-            .where(col(Thread.id) == thread, col(Thread.state) == ThreadState.IDLE)
-            .values(state=ThreadState.READY, ready_at=now()),
+    async def choose(self, address: Address, turn_id: str, index: int, person: Person) -> Decided:
+        """A person answers what the agent asked back with one of its choices: a turn of its own."""
+        found = await self._find(address, turn_id)
+        if found is None:
+            return Decided.TOO_LATE
+        turn, shown_in, shown_at = found
+        choices = turn.request.choices if turn.request else ()
+        if turn.state is not TurnState.WAITING or not 0 <= index < len(choices) or shown_at is None:
+            return Decided.TOO_LATE
+        answer = (
+            _again(turn, key=f"chosen:{turn.id}")
+            | {
+                "message_id": shown_in or turn.message_id,
+                "position": shown_at + 1,  # the next after the message that shows it, whoever writes next
+                "person": person.id,
+                "person_name": storable(person.name[:MAX_NAME]),
+                "person_workspace": person.workspace,
+                "text": choices[index],
+                "files": files_json(()),
+                "mid_thread": False,
+                "chosen": turn.id,
+            }
         )
+        thread = {"thread_id": turn.thread}
+        try:
+            _, _, stored, *_ = await self._engine.run(
+                Op(sql.LOCK_THREAD, thread),
+                Op(sql.STILL_WAITS, {"turn_id": turn.id}),
+                Op(sql.PUT_TURN_INTO, thread | answer),
+                Op(sql.READY_THREAD, thread | {"at": now()}),
+                *self._announcement(WORK),
+            )
+        except Fenced:  # it was answered in words meanwhile
+            return Decided.TOO_LATE
+        return Decided.CHOSEN if stored else Decided.TOO_LATE
+
+    async def _find(self, address: Address, turn_id: str) -> tuple[StoredTurn, str | None, int | None] | None:
+        """The turn, if it is of this thread; its thread's last part, and where an open input request is shown."""
+        [found] = await self._engine.run(Op(sql.TURN_OF_THREAD, asdict(address) | {"turn_id": turn_id}))
+        if not found:
+            return None
+        row: Row = found[0]
+        return turn_of(row), row[-2], row[-1]
+
+    async def _redeliver(self, turn: StoredTurn) -> Decided:
+        becomes = after(turn.state, Event.REDELIVERED)
+        decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id}
+        return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
+
+    async def _send_again(self, turn: StoredTurn, *, resumes: bool) -> Decided:
+        again = _again(turn, key=f"again:{turn.id}") | {
+            "retry_of": turn.id,
+            "asked_as": (turn.asked_as or turn.id) if resumes else None,
+            "start": (checkpoint_json(turn.checkpoint) if resumes else None) or turn.start,
+        }
+        becomes = after(turn.state, Event.RETRIED)
+        superseded = {"was": turn.state, "becomes": becomes, "new_id": again["id"], "turn_id": turn.id}
+        ops = [
+            Op(sql.SUPERSEDE, superseded),
+            Op(sql.PUT_TURN_INTO, again | {"thread_id": turn.thread}),
+        ]
+        return await self._decide(turn, ops, Decided.SENT)
+
+    async def _decide(self, turn: StoredTurn, ops: Sequence[Op], decided: Decided) -> Decided:
+        thread = {"thread_id": turn.thread}
+        try:
+            await self._engine.run(
+                Op(sql.LOCK_THREAD, thread),
+                *ops,
+                Op(sql.WAITS_NO_MORE, thread | {"turn_id": turn.id}),
+                Op(sql.READY_THREAD, thread | {"at": now()}),
+                *self._announcement(WORK),
+            )
+        except Fenced:  # somebody else was quicker
+            return Decided.TOO_LATE
+        return decided
+
+    def _announcement(self, payload: str | None) -> Sequence[Op]:
+        if payload is None or self._engine.dialect == "sqlite":
+            return ()
+        return (Op(sql.ANNOUNCE, {"payload": payload}),)
 
 
 def _message_key(address: Address, message_id: str) -> str:
     return f"{address.platform}:{address.workspace}:{address.channel}:{message_id}"
 
 
-def _turn_values(inbound: Inbound) -> dict[str, Any]:
+def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
     return {
-        "id": new_turn_id(),
+        "id": turn,
         "event_key": f"{inbound.address.platform}:{inbound.event_id}",
         "message_key": _message_key(inbound.address, inbound.message_id),
         "message_id": inbound.message_id,
         "position": inbound.position,
-        "author": inbound.author,
-        "author_name": storable(inbound.author_name[:255]),
+        "person": inbound.person.id,
+        "person_name": storable(inbound.person.name[:MAX_NAME]),
+        "person_workspace": inbound.person.workspace,
         "text": storable(inbound.text),
-        "attachments": [asdict(file) for file in inbound.files],
+        "files": files_json(inbound.files),
         "direct": inbound.direct,
         "mid_thread": inbound.mid_thread,
+        "received_at": at,
+        "retry_of": None,
+        "asked_as": None,
+        "chosen": None,
+        "start": None,
+    }
+
+
+def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
+    """The values of a turn that goes on from another one. A key that is taken says that this was decided before."""
+    return {
+        "id": new_turn_id(),
+        "event_key": key,
+        "message_key": key,
+        "message_id": turn.message_id,
+        "position": turn.position,
+        "person": turn.person.id,
+        "person_name": turn.person.name,
+        "person_workspace": turn.person.workspace,
+        "text": turn.text,
+        "files": files_json(turn.files),
+        "direct": turn.direct,
+        "mid_thread": turn.mid_thread,
+        "received_at": now(),
+        "retry_of": None,
+        "asked_as": None,
+        "chosen": None,
+        "start": None,
     }

@@ -1,37 +1,26 @@
-"""The database: its engine for SQLite and PostgreSQL, its migrations, its one lock."""
+"""Opening the database: its address, its migrations, its one lock, and the engines on it."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import os
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import resources
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from filelock import FileLock, Timeout
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-SQLITE_BUSY_SECONDS = 30  # how long a command beside the running bridge waits for its writes
-POSTGRES_CONNECTIONS = 10  # a turn holds one for a few milliseconds only
-# libpq's; without them a server that has vanished is waited for a quarter of an hour, and by cancelling too.
-POSTGRES_TIMEOUTS = {
-    "connect_timeout": 10,  # seconds
-    "keepalives_idle": 15,  # seconds
-    "keepalives_interval": 5,  # seconds
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,  # milliseconds
-}
+from bridge.store import migrate
+from bridge.store.engine import Engine
+from bridge.store.presence import Alone, Presence
+from bridge.store.sqlite import BUSY_SECONDS, SqliteEngine, prepare
 
-
-P = ParamSpec("P")
-T = TypeVar("T")
+POSTGRES_CONNECTIONS = 2  # of what reads at leisure; the prepared statements have a pool of their own
+OWNER_ONLY = 0o600  # mode of a SQLite file: it holds what people wrote
 
 
 class DatabaseError(Exception):
@@ -54,25 +43,20 @@ def database_url(text: str) -> URL:
 
 
 def create_engine(url: URL) -> AsyncEngine:
+    """For migrations, and for what reads at leisure."""
     # Parameters are what people wrote; an error in the log shows the statement alone.
     if url.get_backend_name() == "postgresql":
+        from bridge.store.postgres import TIMEOUTS  # an extra: whoever has SQLite needn't install it
+
         return create_async_engine(
             url,
             pool_size=POSTGRES_CONNECTIONS,
             max_overflow=0,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={name: value for name, value in POSTGRES_TIMEOUTS.items() if name not in url.query},
+            connect_args={name: value for name, value in TIMEOUTS.items() if name not in url.query},
         )
-    # One connection, so that this process never waits for itself inside SQLite.
-    engine = create_async_engine(
-        url,
-        hide_parameters=True,
-        poolclass=sa.AsyncAdaptedQueuePool,
-        pool_size=1,
-        max_overflow=0,
-        connect_args={"timeout": SQLITE_BUSY_SECONDS},
-    )
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
@@ -81,9 +65,7 @@ def create_engine(url: URL) -> AsyncEngine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours, see below
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # what was acknowledged outlives a power cut
-    cursor.execute("PRAGMA foreign_keys=ON")
+    prepare(cursor)
     cursor.close()
 
 
@@ -93,55 +75,68 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def undisturbed(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A transaction that was begun is finished, even if who asked for it is cancelled.
-
-    Cancelled half-way, the driver gives the connection up; SQLite's then stays open, and locks the file for all
-    others until it is collected.
-    """
-
-    @functools.wraps(work)
-    async def whole(*arguments: P.args, **named: P.kwargs) -> T:
-        task = asyncio.ensure_future(work(*arguments, **named))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # seen: nobody is left to tell
-            raise
-
-    return whole
-
-
 class Database:
-    """Sessions on one engine."""
+    """An open database. `exclusive`: no other process serves it."""
 
-    def __init__(self, engine: AsyncEngine, *, exclusive: bool = False) -> None:
-        self.engine = engine
-        self.exclusive = exclusive  # no other process serves it
+    def __init__(self, url: URL, *, exclusive: bool = False) -> None:
+        self.url = url
+        self.engine = create_engine(url)
+        self.exclusive = exclusive
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session of SQLModel, for what reads at leisure."""
         async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @asynccontextmanager
+    async def prepared(self, replica: str) -> AsyncIterator[Engine]:
+        """What the prepared statements run on, for one replica."""
+        if self.url.get_backend_name() == "sqlite":
+            sqlite = SqliteEngine(self.url.database or ":memory:")
+            try:
+                yield sqlite
+            finally:
+                await sqlite.close()
+            return
+        from bridge.store.postgres import PostgresEngine
+
+        postgres = PostgresEngine(self._conninfo(), replica)
+        await postgres.open()
+        try:
+            yield postgres
+        finally:
+            await postgres.close()
+
+    def presence(self, replica: str) -> Presence:
+        """How this replica and the others know of each other."""
+        if self.url.get_backend_name() == "sqlite":
+            return Alone(replica)
+        from bridge.store.replicas import Among
+
+        return Among(self._conninfo(), replica)
+
     async def upgrade(self) -> None:
-        """Bring the tables to the newest migration."""
-        async with self.engine.begin() as connection:
-            await connection.run_sync(_migrate)
+        """Bring the tables to the newest revision. Raises `DatabaseError`."""
+        try:
+            async with self.engine.begin() as connection:
+                await connection.run_sync(migrate.upgrade)
+        except migrate.NewerDatabase as error:
+            raise DatabaseError(f"database_url: {error}") from None
 
     async def revision(self) -> tuple[str | None, str]:
-        """The migration that the database has, and the newest there is."""
-        from alembic.runtime.migration import MigrationContext
-        from alembic.script import ScriptDirectory
-
-        async with self.engine.connect() as connection:
-            current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-        return current, ScriptDirectory.from_config(_alembic()).get_current_head() or ""
+        """The revision that the database has, and the newest there is. Raises `DatabaseError`."""
+        try:
+            async with self.engine.connect() as connection:
+                return await connection.run_sync(migrate.current), migrate.newest()
+        except migrate.NewerDatabase as error:
+            raise DatabaseError(f"database_url: {error}") from None
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    def _conninfo(self) -> str:
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @asynccontextmanager
@@ -150,14 +145,18 @@ async def open_database(url: str, *, serve: bool = False, create: bool = False) 
 
     With `serve` a SQLite file is locked for this process and brought up to date; PostgreSQL's migrations are an
     operator's step (`threadbridge db upgrade`), because other replicas may still run the older code.
+
+    :raises DatabaseError: it can't be used.
     """
     parsed = database_url(url)
     if not (serve or create or _is_there(parsed)):
         raise DatabaseError(f"there is no {parsed.database} yet; `threadbridge run` makes it")
     lock = _lock(parsed) if serve else None
-    database = Database(create_engine(parsed), exclusive=lock is not None)
+    database = Database(parsed, exclusive=lock is not None)
     try:
         try:
+            if serve or create:
+                _make_file(parsed)
             if serve and parsed.get_backend_name() == "sqlite":
                 await database.upgrade()
             current, newest = await database.revision()
@@ -177,6 +176,16 @@ def _is_there(url: URL) -> bool:
     return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
 
+def _make_file(url: URL) -> None:
+    """SQLite gives its companions the mode of the file."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return
+    try:
+        os.close(os.open(str(url.database), os.O_CREAT | os.O_RDWR, OWNER_ONLY))
+    except OSError as error:
+        raise DatabaseError(f"database_url: can't open {url.database}: {error.strerror}") from None
+
+
 def _without_query(url: URL) -> str:
     return url.set(query={}).render_as_string()  # a password may stand there too
 
@@ -194,16 +203,6 @@ def _lock(url: URL) -> FileLock | None:
         raise DatabaseError(
             f"another threadbridge already serves {url.database}; SQLite serves one process, PostgreSQL several"
         ) from None
+    except OSError as error:
+        raise DatabaseError(f"database_url: can't lock {path}: {error.strerror}") from None
     return lock
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("bridge.store") / "migrations"))
-    return config
-
-
-def _migrate(connection: sa.Connection) -> None:
-    config = _alembic()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

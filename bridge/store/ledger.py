@@ -1,4 +1,4 @@
-"""What happened: the turns as an operator asks for them."""
+"""What happened: the turns as an operator asks for them. Reads at leisure, by SQLModel."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlmodel import col, select
 
 from bridge.inbound import Address
-from bridge.store.arrivals import Arrivals
-from bridge.store.database import Database, undisturbed
-from bridge.store.tables import Made, Part, Thread, Turn
+from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.database import Database
+from bridge.store.tables import Artifact, Part, Thread, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,13 @@ class Record:
     turn: Turn
     thread: Thread
     parts: Sequence[Part] = ()
-    made: Sequence[Made] = ()
+    artifacts: Sequence[Artifact] = ()
 
 
 class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @undisturbed
     async def turns(self, *, state: str | None, thread: str | None, limit: int) -> list[Record]:
         """Newest first. `thread` is its id on the platform."""
         query = select(Turn, Thread).join(Thread, col(Thread.id) == col(Turn.thread_id))
@@ -39,22 +38,26 @@ class Ledger:
             rows = await session.exec(query.order_by(col(Turn.received_at).desc()).limit(limit))
             return [Record(turn, place) for turn, place in rows]
 
-    @undisturbed
     async def turn(self, turn: str) -> Record | None:
         async with self._database.transaction() as session:
             found = await session.get(Turn, turn)
             if found is None:
                 return None
             thread = await session.get_one(Thread, found.thread_id)
-            parts = await session.exec(select(Part).where(col(Part.turn_id) == turn).order_by(col(Part.posted_at)))
-            made = await session.exec(select(Made).where(col(Made.turn_id) == turn).order_by(col(Made.index)))
-            return Record(found, thread, parts.all(), made.all())
+            parts = await session.exec(
+                select(Part).where(col(Part.turn_id) == turn).order_by(col(Part.kind), col(Part.index))
+            )
+            artifacts = await session.exec(
+                select(Artifact).where(col(Artifact.turn_id) == turn).order_by(col(Artifact.index))
+            )
+            return Record(found, thread, parts.all(), artifacts.all())
 
     async def retry(self, turn: str) -> bool:
-        """Ask again what failed or waits. The running bridge finds it within seconds."""
+        """Send again, or deliver again, what failed or waits. A running bridge takes it up within seconds."""
         record = await self.turn(turn)
         if record is None:
             return False
         place = record.thread
         address = Address(place.platform, place.workspace, place.channel, place.thread)  # type: ignore[arg-type]
-        return await Arrivals(self._database).ask_again(turn, send=True, thread=address)
+        async with self._database.prepared("retry") as engine:
+            return await Arrivals(engine).retry(address, turn) is not Decided.TOO_LATE

@@ -1,310 +1,334 @@
 """The database as the queue, for one replica: claim threads, record what comes of their turns, give them back.
 
 A replica claims threads, never turns, so one thread's turns can't run side by side. Each claim carries a fencing
-token; every later write names it and fails with `Fenced` once another replica has taken the thread over.
+token; every later write names it and raises `Fenced` once another replica has taken the thread over.
+
+What is durable before what, and what rides along:
+
+| step | is a commit of its own, because |
+|---|---|
+| a message is stored | only then may its platform be acknowledged |
+| a thread is claimed | only then may this replica work on it |
+| a turn is begun, with its first checkpoint | the next thing is the agent's question, which is asked once |
+| each further checkpoint | the next thing may be a request that must not be repeated |
+| asking is concluded, with all that the reply needs | the last words go out next, and the agent isn't asked again |
+| the turn ends; the thread goes on with the next or rests | the next turn is asked |
+
+The parts that were posted ride along with any of these, or follow within a second: who takes a turn up again looks for
+what isn't recorded before it posts.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import asdict
 from typing import Any
-
-import sqlalchemy as sa
-from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from adapters.base import Checkpoint, Exchange
 from bridge.inbound import Address
-from bridge.store.database import Database, undisturbed
-from bridge.store.rows import AGAIN, execute, in_state, storable, update_turn
-from bridge.store.tables import (
-    ACTIVE,
-    Made,
-    Part,
-    Replica,
-    Thread,
-    ThreadState,
-    Turn,
-    TurnState,
-    now,
+from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
+from bridge.store import statements as sql
+from bridge.store.engine import Engine, Fenced, Op, Row, Rows
+from bridge.store.tables import as_json, now
+from bridge.store.values import (
+    ArtifactRecord,
+    Claim,
+    Conclusion,
+    Outlook,
+    PartRecord,
+    StoredTurn,
+    WaitingTurn,
+    checkpoint_json,
+    request_json,
+    storable,
+    turn_of,
 )
 
 
-class Fenced(Exception):
-    """Another replica owns the thread now: stop at once, write nothing, post nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A thread that this replica owns until it releases it or loses it."""
-
-    thread: int
-    token: int
-    address: Address
-    agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A turn to work on, with what its thread has to do with it."""
-
-    turn: Turn
-    conversation: str | None
-    parts: Mapping[str, Part]  # of this turn, from earlier attempts
-    posted: frozenset[str]  # message ids of every reply in the thread
-    people: int  # who have asked in the thread
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How asking ended: the whole reply, and the state that the turn ends in once it is delivered."""
-
-    ends_as: TurnState
-    outcome: str
-    answer: str = ""
-    notice: str = ""
-    detail: str = ""
-    made: tuple[Made, ...] = ()
+class Changed(Exception):
+    """The turn was changed or withdrawn by its author before it was begun: look again."""
 
 
 class Queue:
-    """The port between the runner and the database."""
+    """The port between the runner and the database. Everything raises `StoreUnavailable`, and what names a claim
+    `Fenced`."""
 
-    def __init__(self, database: Database, replica: str) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, replica: str) -> None:
+        self._engine = engine
         self.replica = replica
 
     # --- claim ----------------------------------------------------------------------------------------------
 
-    @undisturbed
-    async def claim(self, limit: int, platforms: Collection[str]) -> Sequence[Claim]:
-        """Take up to `limit` ready threads of these platforms, longest waiting first."""
-        async with self._database.transaction() as session:
-            rows = await session.exec(
-                select(Thread)
-                .where(col(Thread.state) == ThreadState.READY, col(Thread.platform).in_(platforms))
-                .order_by(col(Thread.ready_at))
-                .limit(limit)
-                .with_for_update(skip_locked=True)
-            )
-            claims = []
-            for row in rows:
-                row.state, row.owner, row.token = ThreadState.RUNNING, self.replica, row.token + 1
-                claims.append(_claim(row))
-            return claims
+    async def claim(self, most: int, platforms: Sequence[str], *, suspects: bool = False) -> Sequence[Claim]:
+        """Take up to `most` ready threads, longest waiting first. `suspects`: those that took this many attempts
+        already that they may be what ends processes."""
+        first, second = (*platforms, *platforms)[:2]
+        values = {"replica": self.replica, "most": most, "platform_1": first, "platform_2": second}
+        [rows] = await self._engine.run(Op(sql.CLAIM_SUSPECT if suspects else sql.CLAIM, values))
+        return [_claim(dict(zip(sql.CLAIM_COLUMNS, row, strict=True))) for row in rows]
 
-    @undisturbed
-    async def next_turn(self, claim: Claim) -> Work | None:
-        """The turn to work on: one that was begun before, else the oldest. None released the thread."""
-        async with self._database.transaction() as session:
-            thread = await self._fence(session, claim)
-            turn = await _first(session, claim.thread, ACTIVE) or await _first(
-                session, claim.thread, (TurnState.RECEIVED,)
-            )
-            if turn is None:
-                thread.state, thread.owner = ThreadState.IDLE, None
-                return None
-            if turn.state == TurnState.RECEIVED:
-                await self._settle_waiting(session, turn)
-                turn.state, turn.asked_at = TurnState.ASKING, now()
-            turn.attempts += 1
-            await session.flush()
-            return await _work(session, turn, thread.conversation)
+    async def look(self, claim: Claim) -> Outlook:
+        """What there is to do in a claimed thread."""
+        return self._outlook(claim, await self._engine.run(*_look(claim)))
 
-    async def _settle_waiting(self, session: AsyncSession, turn: Turn) -> None:
-        """What a person writes next answers the agent's question, or leaves an uncertain turn behind that they
-        were asked about before they wrote. Sent again is not written next."""
-        if turn.event_key.startswith(AGAIN):
-            return
-        waiting = await session.exec(
-            select(Turn).where(col(Turn.thread_id) == turn.thread_id, in_state(TurnState.WAITING))
-        )
-        for earlier in waiting:
-            if earlier.outcome == "question":
-                turn.question = turn.checkpoint = earlier.checkpoint
-                earlier.state = TurnState.DONE
-            elif earlier.ended_at is None or earlier.ended_at < turn.received_at:
-                earlier.state, earlier.outcome = TurnState.FAILED, "left"
+    async def settle(self, claim: Claim) -> bool:
+        """Give a thread without work back. False if there is work after all."""
+        fence, advance = Op(sql.FENCE, self._fence(claim)), Op(sql.GO_ON, self._fence(claim) | _NOTHING_WAITS)
+        _, [[state]] = await self._engine.run(fence, advance)
+        return bool(state == "idle")
 
-    @undisturbed
     async def release(self, claims: Collection[Claim]) -> None:
-        """Give threads back unfinished, for any replica to go on with."""
-        for claim in claims:
-            try:
-                async with self._database.transaction() as session:
-                    thread = await self._fence(session, claim)
-                    thread.state, thread.owner, thread.ready_at = ThreadState.READY, None, now()
-            except Fenced:
-                continue
+        """Give threads back unfinished, for any replica to go on with. What was lost already is passed over."""
+        ops = [Op(sql.RELEASE, self._fence(claim) | {"at": now()}) for claim in claims]
+        if ops:
+            await self._engine.run(*ops)
+
+    async def still_ours(self, claim: Claim) -> None:
+        """:raises Fenced: it no longer is."""
+        await self._engine.run(Op(sql.FENCE, self._fence(claim)))
 
     # --- record ---------------------------------------------------------------------------------------------
 
-    @undisturbed
-    async def record_checkpoint(self, claim: Claim, turn: str, checkpoint: Checkpoint) -> None:
-        async with self._database.transaction() as session:
-            thread = await self._fence(session, claim)
-            if checkpoint.conversation is not None:
-                thread.conversation = checkpoint.conversation
-            await update_turn(session, turn, checkpoint=asdict(checkpoint) | {"data": dict(checkpoint.data)})
+    async def begin(
+        self,
+        claim: Claim,
+        turn: StoredTurn,
+        checkpoint: Checkpoint | None,
+        *,
+        start: str | None = None,
+        settles: WaitingTurn | None = None,
+        how: Event = Event.ANSWERED,
+    ) -> None:
+        """The turn's question is about to be sent, in the words of `turn`. It `settles` the turn that its thread waits
+        with: answers it, or abandons it.
 
-    @undisturbed
-    async def record_verdict(self, claim: Claim, turn: str, verdict: Verdict) -> None:
+        :raises Changed: its author was quicker.
+        """
+        begins = Event.BEGUN if turn.answer is None else Event.DELIVERY_BEGUN
+        values = {
+            "turn_id": turn.id,
+            "revised": turn.revision,
+            "becomes": after(turn.state, begins),
+            "at": now(),
+            "name": storable(turn.person.name),
+            "words": storable(turn.text),
+            "starts": start,
+            "stands": checkpoint_json(checkpoint),
+        }
+        ops = [Op(sql.BEGIN, values)]
+        if settles is not None:
+            result = Outcome.ABANDONED if how is Event.ABANDONED else settles.waiting.outcome
+            settled = {"settles": after(TurnState.WAITING, how), "result": result, "waiting_id": settles.id}
+            ops.append(Op(sql.SETTLE_WAITING, settled))
+            ops.append(Op(sql.WAITS_NO_MORE, {"thread_id": claim.thread, "turn_id": settles.id}))
+        try:
+            await self._engine.run(self._advance(claim, checkpoint, progress=False), *ops)
+        except Fenced:
+            await self.still_ours(claim)
+            raise Changed from None
+
+    async def record_checkpoint(
+        self, claim: Claim, turn: str, checkpoint: Checkpoint, parts: Sequence[PartRecord] = (), *, progress: bool
+    ) -> None:
+        """`progress`: it is further than the turn ever was."""
+        await self._engine.run(
+            self._advance(claim, checkpoint, progress=progress),
+            Op(sql.CHECKPOINT, {"turn_id": turn, "stands": checkpoint_json(checkpoint)}),
+            *_parts(turn, parts),
+        )
+
+    async def record_parts(self, claim: Claim, turn: str, parts: Sequence[PartRecord]) -> None:
+        await self._engine.run(self._advance(claim, None, progress=True), *_parts(turn, parts))
+
+    async def forget_part(self, claim: Claim, turn: str, kind: str, index: int) -> None:
+        key = {"turn_id": turn, "kind": kind, "index": index}
+        await self._engine.run(Op(sql.FENCE, self._fence(claim)), Op(sql.FORGET_PART, key))
+
+    async def conclude(
+        self, claim: Claim, turn: str, conclusion: Conclusion, parts: Sequence[PartRecord] = ()
+    ) -> None:
         """The whole reply is known: from here on it can be delivered without the agent."""
-        async with self._database.transaction() as session:
-            await self._fence(session, claim)
-            await update_turn(
-                session,
-                turn,
-                state=TurnState.REPLYING,
-                answer=storable(verdict.answer),
-                notice=storable(verdict.notice) or None,
-                ends_as=verdict.ends_as,
-                outcome=verdict.outcome,
-                detail=storable(verdict.detail) or None,
-            )
-            session.add_all(verdict.made)
+        values = {
+            "turn_id": turn,
+            "said": storable(conclusion.answer),
+            "asks_back": request_json(conclusion.request),
+            "notes": storable(conclusion.notice) or None,
+            "result": conclusion.outcome,
+            "details": storable(conclusion.detail) or None,
+        }
+        await self._engine.run(
+            self._advance(claim, None, progress=True),
+            Op(sql.CONCLUDE, values),
+            *(Op(sql.PUT_ARTIFACT, {"turn_id": turn} | _artifact(made)) for made in conclusion.artifacts),
+            *_parts(turn, parts),
+        )
 
-    @undisturbed
-    async def record_end(self, claim: Claim, turn: str, state: TurnState) -> None:
-        async with self._database.transaction() as session:
-            await self._fence(session, claim)
-            await update_turn(session, turn, state=state, ended_at=now())
+    async def end(
+        self,
+        claim: Claim,
+        turn: str,
+        event: Event,
+        outcome: Outcome,
+        parts: Sequence[PartRecord] = (),
+        *,
+        detail: str = "",
+        last_part: str | None = None,
+        shown_at: int | None = None,
+    ) -> Outlook | None:
+        """The reply is delivered or refused. With it the thread goes on with its next turn, or is given back: None.
 
-    @undisturbed
-    async def record_part(self, claim: Claim, turn: str, name: str, **values: Any) -> None:
-        """Write what is now known of a part; the row is made when it is first heard of."""
-        async with self._database.transaction() as session:
-            await self._fence(session, claim)
-            part = await session.get(Part, (turn, name)) or Part(turn_id=turn, name=name)
-            session.add(part.sqlmodel_update(values))
-
-    @undisturbed
-    async def forget_part(self, claim: Claim, turn: str, name: str) -> None:
-        async with self._database.transaction() as session:
-            await self._fence(session, claim)
-            await execute(session, sa.delete(Part).where(col(Part.turn_id) == turn, col(Part.name) == name))
+        `shown_at` is the position of the message that shows what the turn waits for.
+        """
+        becomes = after(TurnState.REPLYING, event, outcome)
+        waits = becomes is TurnState.WAITING
+        ended = {
+            "turn_id": turn,
+            "becomes": becomes,
+            "result": outcome,
+            "details": storable(detail) or None,
+            "at": now(),
+        }
+        advance = {
+            "shown_last": last_part,
+            "waits_with": turn if waits else None,
+            "shown_at": shown_at if waits else None,
+            "holds": shown_at if waits and outcome is Outcome.INPUT_REQUEST else None,
+        }
+        results = await self._engine.run(
+            Op(sql.FENCE, self._fence(claim)),
+            *_parts(turn, parts),
+            Op(sql.END, ended),
+            Op(sql.GO_ON, self._fence(claim) | advance),
+            *_look(claim),
+        )
+        *_, [[state]], thread, active, runnable, waiting = results
+        return None if state == "idle" else self._outlook(claim, [thread, active, runnable, waiting])
 
     # --- read -----------------------------------------------------------------------------------------------
 
-    @undisturbed
-    async def made(self, turn: str) -> Sequence[Made]:
-        async with self._database.transaction() as session:
-            rows = await session.exec(select(Made).where(col(Made.turn_id) == turn).order_by(col(Made.index)))
-            return rows.all()
+    async def parts(self, turn: str) -> Sequence[PartRecord]:
+        [rows] = await self._engine.run(Op(sql.PARTS, {"turn_id": turn}))
+        return [PartRecord(*values) for _, *values in rows]
 
-    @undisturbed
+    async def artifacts(self, turn: str) -> Sequence[ArtifactRecord]:
+        [rows] = await self._engine.run(Op(sql.ARTIFACTS, {"turn_id": turn}))
+        return [_artifact_of(row) for row in rows]
+
+    async def exchanges(self, thread: int, before: int, most: int) -> tuple[Exchange, ...]:
+        """The last `most` questions before a position that were answered, oldest first."""
+        values = {"thread_id": thread, "before": before, "most": most}
+        [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
+        return tuple(Exchange(text, answer or "") for text, answer in reversed(rows))
+
+    async def turn(self, turn: str) -> StoredTurn | None:
+        [rows] = await self._engine.run(Op(sql.TURN, {"turn_id": turn}))
+        return turn_of(rows[0]) if rows else None
+
     async def stopped(self) -> Sequence[str]:
         """The turns of this replica that a person stopped, maybe through another one."""
-        async with self._database.transaction() as session:
-            rows = await session.exec(
-                select(Turn.id)
-                .join(Thread, col(Thread.id) == col(Turn.thread_id))
-                .where(col(Thread.owner) == self.replica, in_state(TurnState.ASKING), col(Turn.stopped).is_(True))
-            )
-            return rows.all()
+        [rows] = await self._engine.run(Op(sql.STOPPED, {"replica": self.replica}))
+        return [turn for (turn,) in rows]
 
-    @undisturbed
-    async def exchanges(self, thread: int, limit: int) -> tuple[Exchange, ...]:
-        """The last `limit` questions that were answered, oldest first."""
-        async with self._database.transaction() as session:
-            rows = await session.exec(
-                select(Turn.text, Turn.answer)
-                .where(col(Turn.thread_id) == thread, in_state(TurnState.DONE), col(Turn.answer).is_not(None))
-                .order_by(col(Turn.position).desc())
-                .limit(limit)
-            )
-            return tuple(Exchange(text, answer or "") for text, answer in reversed(rows.all()))
+    # --- what a lost claim may have done --------------------------------------------------------------------
+
+    async def ask_recheck(self, claim: Claim, turn: str) -> None:
+        """This replica lost the thread while a call to the platform was under way: what it overwrote, whoever owns the
+        thread now has to write again."""
+        await self._engine.run(Op(sql.RECHECK, {"thread_id": claim.thread, "turn_id": turn, "at": now()}))
+
+    async def rechecked(self, claim: Claim, turn: str) -> None:
+        await self._engine.run(Op(sql.RECHECKED, self._fence(claim) | {"turn_id": turn}))
 
     # --- replicas -------------------------------------------------------------------------------------------
 
-    @undisturbed
-    async def heartbeat(self) -> None:
-        async with self._database.transaction() as session:
-            replica = await session.get(Replica, self.replica) or Replica(id=self.replica)
-            replica.heartbeat_at = now()
-            session.add(replica)
+    async def free_all(self) -> int:
+        """This process serves the database alone: whoever held a thread is dead."""
+        [rows] = await self._engine.run(Op(sql.FREE_ALL, {"at": now()}))
+        return len(rows)
 
-    @undisturbed
-    async def take_over(self) -> None:
-        """This process serves the database alone: every other replica is dead, whatever its last heartbeat."""
-        async with self._database.transaction() as session:
-            await execute(session, sa.delete(Replica).where(col(Replica.id) != self.replica))
+    async def reclaim(self, dead: str) -> int:
+        """Make ready what a dead replica held; what somebody has locked comes next time."""
+        found = 0
+        while True:
+            [rows] = await self._engine.run(Op(sql.RECLAIM, {"dead": dead, "at": now()}))
+            found += len(rows)
+            if len(rows) < sql.RECLAIMED_AT_ONCE:
+                return found
 
-    @undisturbed
-    async def reclaim(self, held: Collection[int], lease: timedelta) -> int:
-        """Make ready what nobody works on: threads of replicas without a heartbeat within `lease`, and this
-        replica's own that it doesn't hold (a claim whose outcome could not be written)."""
-        async with self._database.transaction() as session:
-            alive = select(Replica.id).where(
-                col(Replica.heartbeat_at) > now() - lease, col(Replica.id) != self.replica
-            )
-            lost = sa.or_(
-                sa.and_(col(Thread.owner) == self.replica, col(Thread.id).not_in(held)),
-                sa.and_(col(Thread.owner) != self.replica, col(Thread.owner).not_in(alive)),
-            )
-            found = await execute(
-                session,
-                sa.update(Thread)
-                .where(col(Thread.state) == ThreadState.RUNNING, lost)
-                .values(state=ThreadState.READY, owner=None, ready_at=now()),
-            )
-            await execute(
-                session,
-                sa.delete(Replica).where(
-                    col(Replica.heartbeat_at) < now() - 10 * lease, col(Replica.id) != self.replica
-                ),
-            )
-            return found
+    async def owners(self) -> Sequence[str]:
+        """Who holds threads."""
+        [rows] = await self._engine.run(Op(sql.OWNERS, {}))
+        return [owner for (owner,) in rows]
 
-    @undisturbed
-    async def leave(self) -> None:
-        """Take this replica's row away at a clean end."""
-        async with self._database.transaction() as session:
-            await execute(session, sa.delete(Replica).where(col(Replica.id) == self.replica))
+    async def free_unheld(self, held: Mapping[int, int]) -> int:
+        """Make ready what the database says is this replica's and nobody here works on: claims whose answer was lost.
+        `held` is threads and tokens."""
+        [rows] = await self._engine.run(Op(sql.HELD_BY, {"replica": self.replica}))
+        lost = [(thread, token) for thread, token in rows if held.get(thread) != token]
+        for thread, token in lost:
+            values = {"thread_id": thread, "token": token, "replica": self.replica, "at": now()}
+            await self._engine.run(Op(sql.FREE, values))
+        return len(lost)
 
-    # --- within a transaction -------------------------------------------------------------------------------
+    # --- within -----------------------------------------------------------------------------------------------
 
-    async def _fence(self, session: AsyncSession, claim: Claim) -> Thread:
-        found = await session.exec(
-            select(Thread)
-            .where(
-                col(Thread.id) == claim.thread,
-                col(Thread.token) == claim.token,
-                col(Thread.owner) == self.replica,
-            )
-            .with_for_update()
-        )
-        if (thread := found.first()) is None:
+    def _fence(self, claim: Claim) -> dict[str, object]:
+        return {"thread_id": claim.thread, "token": claim.token, "replica": self.replica}
+
+    def _advance(self, claim: Claim, checkpoint: Checkpoint | None, *, progress: bool) -> Op:
+        known = None if checkpoint is None else checkpoint.conversation
+        return Op(sql.ADVANCE_THREAD, self._fence(claim) | {"known_as": known, "progress": int(progress)})
+
+    def _outlook(self, claim: Claim, rows: Sequence[Rows]) -> Outlook:
+        found, active, runnable, waiting = rows
+        thread = dict(zip((*sql.CLAIM_COLUMNS, "owner", "state"), found[0], strict=True)) if found else {}
+        if (thread.get("token"), thread.get("owner")) != (claim.token, self.replica):
             raise Fenced(f"thread {claim.thread} is no longer ours")
-        return thread
+        turns = active or runnable
+        return Outlook(
+            turn=turn_of(turns[0]) if turns else None,
+            waiting=_waiting(waiting[0]) if waiting else None,
+            conversation=thread["conversation"],
+            several=bool(thread["several"]),
+            last_part=thread["last_part"],
+            recheck=thread["recheck_turn"],
+        )
 
 
-def _claim(row: Thread) -> Claim:
-    address = Address(row.platform, row.workspace, row.channel, row.thread)  # type: ignore[arg-type]
-    return Claim(thread=row.id, token=row.token, address=address, agent=row.agent)
+_NOTHING_WAITS = {"shown_last": None, "waits_with": None, "shown_at": None, "holds": None}
 
 
-async def _first(session: AsyncSession, thread: int, states: Sequence[TurnState]) -> Turn | None:
-    found = await session.exec(
-        select(Turn)
-        .where(col(Turn.thread_id) == thread, col(Turn.state).in_(states))
-        .order_by(col(Turn.position), col(Turn.received_at))
-        .limit(1)
-    )
-    return found.first()
+def _look(claim: Claim) -> Sequence[Op]:
+    thread = {"thread_id": claim.thread}
+    return [
+        Op(statement, thread)
+        for statement in (sql.LOOK_THREAD, sql.LOOK_ACTIVE, sql.LOOK_RUNNABLE, sql.LOOK_WAITING)
+    ]
 
 
-async def _work(session: AsyncSession, turn: Turn, conversation: str | None) -> Work:
-    of_thread = col(Turn.thread_id) == turn.thread_id
-    rows = await session.exec(select(Part).join(Turn, col(Turn.id) == col(Part.turn_id)).where(of_thread))
-    parts = rows.all()
-    people = await session.exec(select(sa.func.count(sa.distinct(col(Turn.author)))).where(of_thread))
-    return Work(
-        turn=turn,
-        conversation=conversation,
-        parts={part.name: part for part in parts if part.turn_id == turn.id},
-        posted=frozenset(part.message_id for part in parts if part.message_id is not None),
-        people=int(people.one()),
-    )
+def _claim(row: Mapping[str, Any]) -> Claim:
+    address = Address(row["platform"], row["workspace"], row["channel"], row["thread"])
+    return Claim(row["id"], row["token"], address, row["agent"], row["attempts"])
+
+
+def _waiting(row: Row) -> WaitingTurn:
+    turn, shown_at = turn_of(row), row[-1]
+    outcome = turn.outcome or Outcome.UNCERTAIN
+    stored = checkpoint_json(turn.checkpoint)
+    return WaitingTurn(turn.id, Waiting(outcome, shown_at if shown_at is not None else turn.position), stored)
+
+
+def _parts(turn: str, parts: Sequence[PartRecord]) -> Sequence[Op]:
+    return [Op(sql.PUT_PART, {"turn_id": turn} | asdict(part)) for part in parts]
+
+
+def _artifact(artifact: ArtifactRecord) -> dict[str, object]:
+    values = {name: getattr(artifact, name) for name in ("index", "kind", "size")}
+    texts = {name: storable(getattr(artifact, name)) for name in ("name", "media_type", "ref")}
+    return values | texts | {"table": None if artifact.table is None else as_json(artifact.table)}
+
+
+def _artifact_of(row: Row) -> ArtifactRecord:
+    _, index, kind, name, media_type, ref, size, table = row
+    return ArtifactRecord(index, kind, name, media_type, ref, size, json.loads(table) if table else None)

@@ -1,50 +1,57 @@
-"""The tables. Their words are the design's; the queries over them are in the modules beside."""
+"""The tables. Their words are the design's; the statements over them are in the modules beside.
+
+Times are integers, microseconds since 1970 in UTC, and JSON is text: so the prepared statements bind and read the same
+values on both databases, and an index on a time is an index on a number.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from bridge.lifecycle import ThreadState, TurnState
 
-class UTCDateTime(sa.TypeDecorator[datetime]):
-    """An aware UTC time on every database: SQLite drops the zone, so it is put back on the way out."""
+SECOND = 1_000_000  # in the unit of stored times
 
-    impl = sa.DateTime(timezone=True)
+
+def now() -> int:
+    """This machine's time as it is stored."""
+    return time.time_ns() // 1_000
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """A stored time, for who reads the tables at leisure: an aware UTC time."""
+
+    impl = sa.BigInteger
     cache_ok = True
 
-    def process_result_value(
-        self,
-        value: datetime | None,
-        dialect: sa.Dialect,  # noqa: ARG002
-    ) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+    def process_bind_param(self, value: datetime | int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+        return round(value.timestamp() * SECOND) if isinstance(value, datetime) else value
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else datetime.fromtimestamp(value / SECOND, UTC)
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+class Json(sa.TypeDecorator[Any]):
+    """A value as JSON text."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else as_json(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else json.loads(value)
 
 
-class ThreadState(StrEnum):
-    IDLE = "idle"  # nothing to do
-    READY = "ready"  # a turn waits to be claimed
-    RUNNING = "running"  # a replica owns it
-
-
-class TurnState(StrEnum):
-    RECEIVED = "received"  # stored, not yet asked
-    ASKING = "asking"  # the agent works on it
-    REPLYING = "replying"  # the whole reply is stored and on its way into the thread
-    WAITING = "waiting"  # for a person: an answer to the agent, or a word whether to send again
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-ACTIVE = (TurnState.ASKING, TurnState.REPLYING)
+def as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(**options: Any) -> Any:
@@ -52,21 +59,37 @@ def _text(**options: Any) -> Any:
 
 
 def _time(**options: Any) -> Any:
-    return Field(sa_type=UTCDateTime, **options)
+    return Field(sa_type=Moment, **options)
 
 
 def _json(**options: Any) -> Any:
-    return Field(sa_type=sa.JSON(none_as_null=True), **options)
+    return Field(sa_type=Json, **options)
+
+
+def _big(**options: Any) -> Any:
+    return Field(sa_type=sa.BigInteger, **options)
+
+
+# SQLite numbers rows by itself only where the type is spelled so.
+_ROW_ID: Any = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _where(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """A partial index, the same on both databases."""
+    condition = sa.text(where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 class Replica(SQLModel, table=True):
-    """A process that serves threads. A stale heartbeat gives its threads to the others."""
+    """A process that serves threads. It is alive while its session holds the advisory lock `lock`, and its
+    heartbeat, by the database's clock, is younger than the lease."""
 
     __tablename__ = "replica"
 
     id: str = Field(primary_key=True, max_length=32)
-    started_at: datetime = _time(default_factory=now)
-    heartbeat_at: datetime = _time(default_factory=now)
+    lock: int = _big()
+    started_at: datetime = _time()
+    heartbeat_at: datetime = _time()
 
 
 class Thread(SQLModel, table=True):
@@ -75,23 +98,36 @@ class Thread(SQLModel, table=True):
     __tablename__ = "thread"
     __table_args__ = (
         sa.UniqueConstraint("platform", "workspace", "channel", "thread"),
-        sa.Index("ix_thread_ready", "ready_at", sqlite_where=sa.text("state = 'ready'"),
-                 postgresql_where=sa.text("state = 'ready'")),
-        sa.Index("ix_thread_owner", "owner"),
-    )  # fmt: skip
+        _where("ix_thread_ready", "ready_at", where="state = 'ready'"),
+        _where("ix_thread_running", "owner", where="state = 'running'"),
+        sa.Index("ix_thread_touched", "platform", "touched_at"),
+    )
 
-    id: int = Field(default=None, primary_key=True)  # given by the database
+    id: int = Field(default=None, primary_key=True, sa_type=_ROW_ID)  # given by the database
     platform: str = Field(max_length=16)
     workspace: str = Field(max_length=64)
     channel: str = Field(max_length=64)
     thread: str = Field(max_length=64)
+    direct: bool = False
     agent: str = Field(max_length=64)
     conversation: str | None = _text(default=None)
     state: str = Field(default=ThreadState.IDLE, max_length=16)
     owner: str | None = Field(default=None, max_length=32)
-    token: int = Field(default=0, sa_type=sa.BigInteger)  # fencing: grows with every claim
-    ready_at: datetime = _time(default_factory=now)
-    created_at: datetime = _time(default_factory=now)
+    token: int = _big(default=0)  # fencing: grows with every claim
+    attempts: int = 0  # claims since something was achieved here
+    ready_at: datetime = _time()
+    # What its turns have to do with each other, kept here so that no turn has to be looked for.
+    waiting_turn: str | None = Field(default=None, max_length=16)  # the turn that waits for a person
+    waiting_shown: int | None = _big(default=None)  # position of the message that shows what it waits for
+    holds_until: int | None = _big(default=None)  # the same, while that is an input request: what is older waits
+    last_part: str | None = Field(default=None, max_length=64)  # message id of the last finished reply's last part
+    recheck_turn: str | None = Field(default=None, max_length=16)  # its parts may have been overwritten
+    person: str = Field(max_length=64)  # who asked first
+    several: bool = False  # more than one person asked
+    newest: str = Field(max_length=64)  # id of the newest message that was stored
+    newest_position: int = _big()
+    touched_at: datetime = _time()
+    created_at: datetime = _time()
 
 
 class Turn(SQLModel, table=True):
@@ -101,64 +137,72 @@ class Turn(SQLModel, table=True):
     __table_args__ = (
         sa.UniqueConstraint("event_key"),
         sa.UniqueConstraint("message_key"),
-        sa.Index("ix_turn_thread", "thread_id", "state", "position"),
-        sa.Index("ix_turn_state", "state", "received_at"),
+        _where("ix_turn_received", "thread_id", "position", "received_at", where="state = 'received'"),
         # The promise "one at a time" does not rest on the runner alone.
-        sa.Index("uq_turn_active", "thread_id", unique=True,
-                 sqlite_where=sa.text("state IN ('asking', 'replying')"),
-                 postgresql_where=sa.text("state IN ('asking', 'replying')")),
-    )  # fmt: skip
+        _where("uq_turn_active", "thread_id", where="state IN ('asking', 'replying')", unique=True),
+        _where("ix_turn_answered", "thread_id", "position", where="state = 'done'"),
+        _where("ix_turn_stopped", "thread_id", where="stopped AND state = 'asking'"),
+        sa.Index("ix_turn_received_at", "received_at"),
+        sa.Index("ix_turn_state", "state", "received_at"),
+    )
 
     id: str = Field(primary_key=True, max_length=16)
-    thread_id: int = Field(foreign_key="thread.id")
+    thread_id: int = _big(foreign_key="thread.id")
     event_key: str = Field(max_length=255)
     message_key: str = Field(max_length=255)
     message_id: str = Field(max_length=64)
-    position: int = Field(sa_type=sa.BigInteger)
-    author: str = Field(max_length=64)
-    author_name: str = Field(max_length=255)
+    position: int = _big()
+    person: str = Field(max_length=64)
+    person_name: str = Field(max_length=255)
+    person_workspace: str = Field(max_length=64)
     text: str = _text()
-    attachments: list[dict[str, Any]] = _json(default_factory=list)
+    files: list[dict[str, Any]] = _json()
     direct: bool = False
     mid_thread: bool = False
+    revision: int = 0  # how often its author changed it
 
     state: str = Field(default=TurnState.RECEIVED, max_length=16)
-    attempts: int = 0
     stopped: bool = False  # a person pressed stop: what still comes is read and not shown
-    asked_as: str | None = Field(default=None, max_length=16)  # the turn that this goes on from; None for itself
-    question: dict[str, Any] | None = _json(default=None)  # the checkpoint of the question that this answers
+    retry_of: str | None = Field(default=None, max_length=16)  # the turn that a person sent again as this one
+    asked_as: str | None = Field(
+        default=None, max_length=16
+    )  # the turn whose question goes on here; None: its own
+    chosen: str | None = Field(
+        default=None, max_length=16
+    )  # the turn whose input request a pressed choice answers
+    start: str | None = _text(default=None)  # JSON of the checkpoint that it begins at: another turn left it
     checkpoint: dict[str, Any] | None = _json(default=None)
-    # Set in one transaction with the state `replying`; from there on no agent is needed.
+    # Stored together with the state `replying`; from there on no agent is needed.
     answer: str | None = _text(default=None)
+    request: dict[str, Any] | None = _json(default=None)  # what the agent asked back: text, choices
     notice: str | None = _text(default=None)  # the bridge's own sentence below the answer
-    ends_as: str | None = Field(default=None, max_length=16)
-    outcome: str | None = Field(default=None, max_length=32)  # done, question, or the error's name
+    outcome: str | None = Field(default=None, max_length=32)
     detail: str | None = _text(default=None)  # for the operator
+    superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as
 
-    received_at: datetime = _time(default_factory=now)
-    asked_at: datetime | None = _time(default=None)
-    ended_at: datetime | None = _time(default=None)  # while it waits: since when
+    received_at: datetime = _time()
+    begun_at: datetime | None = _time(default=None)
+    ended_at: datetime | None = _time(default=None)
 
 
 class Part(SQLModel, table=True):
-    """One platform message of a reply. The row is written before the message is posted: without a message id
-    it says that one may have been."""
+    """One platform message of a reply, known to have been posted."""
 
     __tablename__ = "part"
 
     turn_id: str = Field(foreign_key="turn.id", primary_key=True, max_length=16)
-    name: str = Field(primary_key=True, max_length=8)
-    message_id: str | None = Field(default=None, max_length=64)
+    kind: str = Field(primary_key=True, max_length=1)
+    index: int = Field(primary_key=True)
+    message_id: str = Field(max_length=64)
     ends: int | None = None  # offset in the rendered reply where the part was closed
-    shown: int = 0  # characters it was last known to show, a few seconds old
+    shown: int = 0  # characters it was last known to show
     digest: str | None = Field(default=None, max_length=64)  # of the text it was finished with
-    posted_at: datetime = _time(default_factory=now)
 
 
-class Made(SQLModel, table=True):
+class Artifact(SQLModel, table=True):
     """A file or table that the agent made in a turn."""
 
-    __tablename__ = "made"
+    __tablename__ = "artifact"
 
     turn_id: str = Field(foreign_key="turn.id", primary_key=True, max_length=16)
     index: int = Field(primary_key=True)
@@ -166,5 +210,5 @@ class Made(SQLModel, table=True):
     name: str = _text()
     media_type: str = Field(max_length=255)
     ref: str = _text()
-    size: int | None = Field(default=None, sa_type=sa.BigInteger)
+    size: int | None = _big(default=None)
     table: dict[str, Any] | None = _json(default=None)

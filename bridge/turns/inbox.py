@@ -1,15 +1,38 @@
-"""What a front end may ask of the turns: the narrow door through which everything from a platform comes in."""
+"""What a front end may ask of the turns: the narrow Protocol through which everything from a platform comes in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.inbound import Address, Inbound
+from bridge.inbound import Address, Inbound, Person, Platform, Seen
 from bridge.turns.surface import Action
 
 
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A click on one of our buttons. `turn` and `value` came over the wire: they are checked against `address`."""
+
+    action: Action
+    turn: str
+    person: Person
+    address: Address
+    value: str = ""  # which choice
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a press."""
+
+    sentence: str = ""  # for the person who pressed alone; "" for none
+    settled: str = ""  # takes the place of the buttons, for all to read ("Sent again · Ann"); "" leaves them
+
+
 class Inbox(Protocol):
-    """Every method has stored what it was told when it returns; only then may a platform be acknowledged."""
+    """Every method has stored what it was told when it returns; only then may a platform be acknowledged. While
+    the database is away they wait, in order, for as long as it takes; a bounded number of them, and beyond that
+    they raise `Overloaded`."""
 
     async def take(self, inbound: Inbound) -> bool:
         """Store a turn. False if it is known already, by its event id or by its message."""
@@ -27,11 +50,19 @@ class Inbox(Protocol):
         """A person deleted a message: a turn that hasn't been asked yet is cancelled."""
         ...
 
-    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
-        """A button was pressed. Returns a short sentence for the person who pressed it, "" for none.
-        A turn that isn't of this thread is refused: the id came over the wire."""
+    async def pressed(self, press: Press) -> Decision:
+        """A button was pressed. A turn that isn't of this thread is refused."""
         ...
 
     async def stop(self, address: Address) -> None:
         """Stop the turn that runs in this thread, if one does."""
         ...
+
+    async def seen(self, platform: Platform) -> Sequence[Seen]:
+        """The threads that people wrote in within `limits.catch_up_hours`, most recent first, at most
+        `CATCH_UP_THREADS`: where to look for what was written while nobody listened."""
+        ...
+
+
+class Overloaded(Exception):
+    """Too many messages wait for the database: this one isn't stored, and must not be acknowledged."""

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import structlog
 
-from bridge.inbound import Address, Inbound
-from bridge.store.arrivals import Arrivals
-from bridge.turns.surface import Action
+from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.engine import persist
+from bridge.store.tables import SECOND, now
+from bridge.turns.inbox import Decision, Overloaded, Press
 
+CATCH_UP_THREADS = 1_000  # of one platform
+WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
+
+SENTENCES = {
+    Decided.SENT: "It is being sent again.",
+    Decided.DELIVERING: "I'm posting the answer again.",
+    Decided.LEFT: "All right, I'll leave it.",
+    Decided.CHOSEN: "",
+    Decided.TOO_LATE: "That was decided already.",
+}
+ENDED = "That reply has ended already."
+
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -23,46 +40,88 @@ class Intake:
         agent_for: Callable[[Address], str],
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
+        has_room: Callable[[], bool],
+        catch_up_hours: float,
     ) -> None:
         self._arrivals = arrivals
         self._agent_for = agent_for
         self._wake = wake
         self._stop_turn = stop_turn
+        self._has_room = has_room
+        self._catch_up = round(catch_up_hours * 3600 * SECOND)
+        self._waiting = 0
 
     async def take(self, inbound: Inbound) -> bool:
-        stored = await self._arrivals.put(inbound, self._agent_for(inbound.address))
-        log.info("message taken" if stored else "message known already", message=inbound.message_id)
+        agent = self._agent_for(inbound.address)
+        announce = not self._has_room()
+        stored = await self._stored(lambda: self._arrivals.put(inbound, agent, announce=announce))
+        log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         if stored:
             self._wake()
         return stored
 
     async def knows(self, address: Address) -> bool:
-        return await self._arrivals.knows(address)
+        return await self._stored(lambda: self._arrivals.knows(address))
 
     async def edited(self, address: Address, message_id: str, text: str) -> None:
-        if await self._arrivals.change_text(address, message_id, text):
+        if await self._stored(lambda: self._arrivals.change_text(address, message_id, text)):
             log.info("question changed before it was asked", message=message_id)
 
     async def deleted(self, address: Address, message_id: str) -> None:
-        if await self._arrivals.withdraw(address, message_id):
+        if await self._stored(lambda: self._arrivals.withdraw(address, message_id)):
             log.info("question withdrawn before it was asked", message=message_id)
 
     async def stop(self, address: Address) -> None:
-        turn = await self._arrivals.active_turn(address)
+        turn = await self._stored(lambda: self._arrivals.active_turn(address))
         if turn is not None:
             await self._stop(turn)
 
-    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
-        if action == "stop":
-            if await self._arrivals.active_turn(address) != turn:
-                return "That reply has ended already."
-            await self._stop(turn)
-            return ""
-        if not await self._arrivals.ask_again(turn, send=action == "again", thread=address):
-            return "That was decided already."
+    async def seen(self, platform: Platform) -> Sequence[Seen]:
+        since = now() - self._catch_up
+        return await self._stored(lambda: self._arrivals.seen(platform, since, CATCH_UP_THREADS))
+
+    async def pressed(self, press: Press) -> Decision:
+        match press.action:
+            case "stop":
+                return await self._pressed_stop(press)
+            case "retry":
+                decided = await self._stored(lambda: self._arrivals.retry(press.address, press.turn))
+                settled = "Sent again"
+            case "abandon":
+                decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn))
+                settled = "Left"
+            case "choose":
+                index = int(press.value) if press.value.isdecimal() else -1
+                decided = await self._stored(
+                    lambda: self._arrivals.choose(press.address, press.turn, index, press.person)
+                )
+                settled = "Answered"
+        if decided is Decided.TOO_LATE:
+            return Decision(SENTENCES[decided])
+        log.info("decided", decision=decided.name.lower(), turn=press.turn, person=press.person.id)
         self._wake()
-        return "It is being sent again." if action == "again" else "All right, I'll leave it."
+        return Decision(SENTENCES[decided], f"{settled} · {press.person.name or press.person.id}")
+
+    async def _pressed_stop(self, press: Press) -> Decision:
+        if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:
+            return Decision(ENDED)
+        await self._stop(press.turn)
+        return Decision()
 
     async def _stop(self, turn: str) -> None:
-        await self._arrivals.record_stop(turn)
         self._stop_turn(turn)
+        await self._stored(lambda: self._arrivals.record_stop(turn))
+
+    async def _stored(self, work: Callable[[], Awaitable[T]]) -> T:
+        with self._one_more():
+            return await persist(work)
+
+    @contextmanager
+    def _one_more(self) -> Iterator[None]:
+        if self._waiting >= WAITING:
+            raise Overloaded(f"{WAITING} messages wait for the database")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1

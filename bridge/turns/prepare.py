@@ -4,48 +4,74 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from adapters.base import Attachment, Exchange, Message
 from adapters.text import safe_name
-from bridge.inbound import ContextMessage, RemoteFile
-from bridge.store.rows import storable
-from bridge.store.tables import Turn
+from bridge.inbound import ContextMessage, Person, RemoteFile
+from bridge.store.values import StoredTurn, storable
 from bridge.turns.retry import retry
 from bridge.turns.surface import Surface, SurfaceError
 
 MAX_ATTACHMENTS = 20  # of one turn, its context's included
 FETCHES_AT_ONCE = 4
+PATIENCE = 25.0  # seconds for what the platform doesn't give; then the question goes without it, and says so
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`missing` is what could not be had, in words for people."""
+
+    message: Message
+    person: Person  # with a name
+    text: str  # the question, with names for ids
+    missing: tuple[str, ...] = ()
+
 
 log = structlog.get_logger()
 
 
 async def prepare(
-    turn: Turn,
+    turn: StoredTurn,
     surface: Surface,
-    folder: Path,
+    folder: Folder,
     *,
-    named: bool,
+    several: bool,
     max_bytes: int,
     history: tuple[Exchange, ...] = (),
-) -> tuple[Message, list[str]]:
-    """The message for the agent, its attachments in `folder`, and the names of files that could not be had."""
+) -> Prepared:
+    """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread."""
+    name, text = await surface.resolve(turn.person, turn.text)
+    person = Person(turn.person.id, name, turn.person.workspace)
+    missing: list[str] = []
     earlier: Sequence[ContextMessage] = ()
     if turn.mid_thread:
-        earlier = await retry(lambda: surface.earlier(turn.message_id))
-    wanted = [file for said in earlier for file in said.files]
-    wanted += [RemoteFile(**file) for file in turn.attachments]
-    attachments, missing = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes)
-    missing += [file.name for file in wanted[:-MAX_ATTACHMENTS]]
-    text = compose(turn, earlier, named=named, attached=[file.name for file in attachments], missing=missing)
-    message = Message(turn.asked_as or turn.id, storable(text), attachments, history)
-    return message, missing
+        try:
+            earlier = await retry(lambda: surface.earlier(turn.message_id), patience=PATIENCE)
+        except SurfaceError as error:
+            log.warning("context left out", reason=str(error))
+            missing.append("what was written here before")
+    wanted = [file for message in earlier for file in message.files] + list(turn.files)
+    attachments, lost = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes)
+    lost += [safe_name(file.name) for file in wanted[:-MAX_ATTACHMENTS]]
+    composed = compose(
+        text,
+        name,
+        earlier,
+        named=several and not turn.direct,
+        attached=[file.name for file in attachments],
+        missing=lost,
+    )
+    message = Message(turn.asked_as or turn.id, storable(composed), attachments, history)
+    return Prepared(message, person, text, (*missing, *lost))
 
 
 def compose(
-    turn: Turn,
+    text: str,
+    author: str,
     earlier: Sequence[ContextMessage],
     *,
     named: bool,
@@ -53,39 +79,64 @@ def compose(
     missing: Sequence[str] = (),
 ) -> str:
     """What the agent reads. `named`: several people talk in the thread, so each is told by name."""
-    question = turn.text.strip()
+    question = text.strip()
     if not question and attached:
         question = f"(Attached without a word: {', '.join(attached)})"
     elif not question:
         question = "(You were called without a word.)"
     if named or earlier:
-        question = f"{turn.author_name}: {question}"
+        question = f"{author}: {question}"
     if missing:
         question += f"\n\n(Attached, but it could not be read: {', '.join(missing)})"
     if not earlier:
         return question
-    before = "\n\n".join(f"{said.author_name}: {_with_files(said)}" for said in earlier)
+    before = "\n\n".join(f"{one.author_name}: {_with_files(one)}" for one in earlier)
     return f"Earlier in this thread:\n\n{before}\n\nNow:\n\n{question}"
 
 
-def _with_files(said: ContextMessage) -> str:
-    if not said.files:
-        return said.text
-    return f"{said.text}\n(attached: {', '.join(file.name for file in said.files)})".lstrip()
+def _with_files(message: ContextMessage) -> str:
+    if not message.files:
+        return message.text
+    return f"{message.text}\n(attached: {', '.join(file.name for file in message.files)})".lstrip()
+
+
+class Folder:
+    """A folder of one turn, made when it is first used. Files in it are named by number: names are hostile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    def new(self, suffix: str = "") -> Path:
+        self._path.mkdir(parents=True, exist_ok=True)
+        self._count += 1
+        return self._path / f"{self._count}{suffix}"
+
+    async def remove(self) -> None:
+        if self._count:
+            await asyncio.to_thread(_remove, self._path)
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+    folder.rmdir()
 
 
 async def _fetch_all(
-    surface: Surface, files: Sequence[RemoteFile], folder: Path, max_bytes: int
+    surface: Surface, files: Sequence[RemoteFile], folder: Folder, max_bytes: int
 ) -> tuple[tuple[Attachment, ...], list[str]]:
+    if not files:
+        return (), []
     gate = asyncio.Semaphore(FETCHES_AT_ONCE)
     missing: list[str] = []
 
-    async def fetch(index: int, file: RemoteFile) -> Attachment | None:
+    async def fetch(file: RemoteFile) -> Attachment | None:
         name = safe_name(file.name)
-        path = folder / f"{index}-{name}"
+        path = folder.new()
         try:
             async with gate:
-                await retry(lambda: surface.fetch(file, path, max_bytes))
+                await retry(lambda: surface.fetch(file, path, max_bytes), patience=PATIENCE)
         except SurfaceError as error:
             log.warning("attachment left out", file=name, reason=str(error))
             missing.append(name)
@@ -93,5 +144,5 @@ async def _fetch_all(
         return Attachment(name=name, media_type=file.media_type, path=path, size=path.stat().st_size)
 
     async with asyncio.TaskGroup() as group:
-        fetches = [group.create_task(fetch(index, file)) for index, file in enumerate(files)]
+        fetches = [group.create_task(fetch(file)) for file in files]
     return tuple(done for task in fetches if (done := task.result()) is not None), missing

@@ -1,31 +1,57 @@
 """One turn at a time per thread, oldest first; many threads at once; what a crash left is taken up.
 
-The runner claims threads from the queue and gives each a task. It is woken by the intake, and looks by itself now
-and then in case another process put something in.
+The runner claims threads from the queue and gives each a task. It is woken by the intake and by what other replicas
+announce, and looks by itself now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
-from adapters.base import Agent, Checkpoint, Event, Message, NotFound
-from bridge.store.queue import Claim, Fenced, Queue, Work
-from bridge.turns.surface import FrontEnd
+from adapters.base import Agent, Checkpoint, Event, Message
+from bridge.inbound import Person
+from bridge.store.arrivals import STOP
+from bridge.store.engine import Fenced, StoreUnavailable, persist
+from bridge.store.presence import Presence
+from bridge.store.queue import Changed, Queue
+from bridge.store.values import Claim, Outlook, StoredTurn
+from bridge.turns.ask import NoAgent
+from bridge.turns.hold import Hold
+from bridge.turns.parts import Parts
+from bridge.turns.prepare import Folder
+from bridge.turns.restate import restate
+from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
+from bridge.turns.work import Limits, Work
 
-LEASE = timedelta(seconds=30)  # without a heartbeat for this long, a replica's threads are taken over
-HEARTBEAT = 5.0  # seconds; several fit into a lease
 MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more: it only has to be told
 LOOK_AGAIN = 2.0  # seconds between two looks for work that nobody announced
-CLAIM_AT_ONCE = 100  # threads in one transaction
+SWEEP = 15.0  # seconds between two looks for claims whose answer was lost, and for stops that weren't heard
+CLAIM_AT_ONCE = 100  # threads in one statement
 
+# Awaited by the agents' client before each request: see `bridge.turns.surface.Guard`.
+current_guard: ContextVar[Guard | None] = ContextVar("current_guard", default=None)
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one process. Seconds, bytes, threads."""
+
+    deadline: Callable[[str], float]  # of a turn, by the agent's name
+    quiet_after: float
+    running: int
+    attachment_bytes: int
+    grace: float
+    folder: Path  # for the files of turns at work
 
 
 class Runner:
@@ -34,25 +60,21 @@ class Runner:
     def __init__(
         self,
         queue: Queue,
+        presence: Presence,
         agents: Mapping[str, Agent],
         platforms: Mapping[str, FrontEnd],
-        *,
-        deadline: Callable[[str], float],
-        max_running: int,
-        max_attachment_bytes: int,
-        grace: float,
+        bounds: Bounds,
     ) -> None:
         self._queue = queue
+        self._presence = presence
         self._agents = agents
         self._platforms = platforms
-        self._deadline = deadline
-        self._max_running = max_running
-        self._max_attachment_bytes = max_attachment_bytes
-        self._grace = grace
+        self._bounds = bounds
         self._wake = asyncio.Event()
         self._ending = False  # no turn is begun any more
-        self._claiming = asyncio.Lock()  # a sweep must not see a claim that isn't held yet
         self._held: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
+        self._claiming = asyncio.Lock()  # held until what was claimed is in `_held`
+        self._suspect: int | None = None  # the one thread at work that may be what ends processes
         self._at_work: dict[str, TurnAtWork] = {}
 
     def wake(self) -> None:
@@ -64,105 +86,195 @@ class Runner:
         if turn in self._at_work:
             self._at_work[turn].stop()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another thread could be worked on at once."""
+        return not self._ending and len(self._held) < self._bounds.running
+
     async def run(self) -> None:
         """Claim and serve. Cancelled, it stops taking, gives running turns the grace period, and leaves the rest
         to the next process."""
-        await self._queue.heartbeat()
         async with asyncio.TaskGroup() as group:
-            alive = group.create_task(self._keep_alive(), name="heartbeat")
+            keeping = group.create_task(self._presence.keep(self._bury, self._hear), name="presence")
+            sweeping = group.create_task(self._sweep_for_ever(), name="sweep")
             try:
                 await self._claim_for_ever()
             finally:
                 await self._wind_down()  # with a heartbeat: the grace may be longer than the lease
-                alive.cancel()
+                keeping.cancel()
+                sweeping.cancel()
+
+    # --- claims ---------------------------------------------------------------------------------------------
 
     async def _claim_for_ever(self) -> None:
+        woken = False
         while True:
+            await self._presence.lease.until_sure()
             self._wake.clear()
-            try:
-                claimed = await self._claim_some()
-            except SQLAlchemyError as error:
-                log.error("can't claim threads", error=str(error))
-                claimed = 0
+            claimed = 0
+            with suppress(StoreUnavailable):  # logged where it is waited out; here is another try soon
+                async with self._claiming:
+                    claimed = await self._claim_some(suspects=not woken)
             if claimed < CLAIM_AT_ONCE:
-                await self._woken()
+                woken = await self._woken()
 
-    async def _claim_some(self) -> int:
-        async with self._claiming:
-            free = min(self._max_running - len(self._held), CLAIM_AT_ONCE)
-            claims = await self._queue.claim(free, list(self._platforms)) if free else []
-            for claim in claims:
-                task = asyncio.create_task(self._serve(claim), name=f"thread {claim.thread}")
-                self._held[claim.thread] = claim, task
-            return len(claims)
+    async def _claim_some(self, *, suspects: bool) -> int:
+        free = min(self._bounds.running - len(self._held), CLAIM_AT_ONCE)
+        if not free:
+            return 0
+        platforms = list(self._platforms)
+        claims = list(await self._queue.claim(free, platforms))
+        if suspects and not claims and self._suspect is None:
+            claims = list(await self._queue.claim(1, platforms, suspects=True))
+            self._suspect = next((claim.thread for claim in claims), None)
+        for claim in claims:
+            task = asyncio.create_task(self._serve(claim), name=f"thread {claim.thread}")
+            self._held[claim.thread] = claim, task
+        return len(claims)
 
-    async def _woken(self) -> None:
+    async def _woken(self) -> bool:
+        """False if nobody announced anything in time."""
         try:
             async with asyncio.timeout(LOOK_AGAIN):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            return False
+        return True
 
-    async def _keep_alive(self) -> None:
+    # --- the other replicas ---------------------------------------------------------------------------------
+
+    async def _bury(self, replicas: Sequence[str]) -> None:
+        """Take over what dead replicas held."""
+        for replica in replicas:
+            with suppress(StoreUnavailable):
+                await self._presence.end_sessions(replica)
+                found = await self._queue.reclaim(replica)
+                await self._presence.leave(replica)
+                log.warning("replica is dead", dead=replica, threads=found)
+                self._wake.set()
+
+    def _hear(self, announced: str) -> None:
+        if announced.startswith(STOP):
+            self.stop_turn(announced.removeprefix(STOP))
+        else:
+            self._wake.set()
+
+    async def _sweep_for_ever(self) -> None:
         while True:
-            try:
-                await self._queue.heartbeat()
-                async with self._claiming:
-                    found = await self._queue.reclaim(list(self._held), LEASE)
-                if found:
-                    log.info("threads taken up again", threads=found)
-                    self._wake.set()
-                for turn in await self._queue.stopped():
-                    self.stop_turn(turn)
-            except SQLAlchemyError as error:
-                log.error("heartbeat failed", error=str(error))
-            await asyncio.sleep(HEARTBEAT)
+            await asyncio.sleep(SWEEP)
+            with suppress(StoreUnavailable):
+                await self._sweep()
+
+    async def _sweep(self) -> None:
+        async with self._claiming:  # else a claim whose answer is on its way would be taken for a lost one
+            held = {thread: claim.token for thread, (claim, _) in self._held.items()}
+            found = await self._queue.free_unheld(held)
+        owners = await self._queue.owners()
+        alive = set(await self._presence.alive())  # after them: who owns a thread was alive before
+        for owner in owners:
+            if owner not in alive:
+                found += await self._queue.reclaim(owner)
+        if found:
+            log.warning("threads taken up again", threads=found)
+            self._wake.set()
+        for turn in await self._queue.stopped():
+            self.stop_turn(turn)
+
+    # --- a thread -------------------------------------------------------------------------------------------
 
     async def _serve(self, claim: Claim) -> None:
         """Work off a thread's turns. Whatever ends this early leaves the thread to the next sweep."""
+        hold = Hold(self._queue, claim, self._presence.lease)
+        current_guard.set(hold.guard)
+        working_on: str | None = None
         with bound_contextvars(thread=claim.thread, platform=claim.address.platform, agent=claim.agent):
             try:
-                while not self._ending and (work := await self._queue.next_turn(claim)) is not None:
-                    with bound_contextvars(turn=work.turn.id):
-                        await self._work(claim, work)
-                if self._ending:
-                    await self._queue.release([claim])
+                outlook: Outlook | None = await hold.look()
+                while not self._ending and outlook is not None:
+                    if outlook.recheck is not None:
+                        await self._restate(hold, outlook.recheck)
+                    if outlook.turn is None:
+                        outlook = None if await hold.settle() else await hold.look()
+                        continue
+                    working_on = outlook.turn.id
+                    with bound_contextvars(turn=working_on):
+                        outlook = await self._work(hold, outlook, outlook.turn)
+                    working_on = None
+                if outlook is not None:
+                    await persist(lambda: self._queue.release([claim]))
             except Fenced:
                 log.warning("thread was taken over by another replica")
-            except SQLAlchemyError as error:  # without its traceback: an outage ends every thread at once
-                log.error("thread put back", error=str(error))
+                if working_on is not None and hold.doubtful:
+                    await self._ask_recheck(claim, working_on)
             except Exception:  # one thread's trouble is not the others'; the sweep takes it up again
                 log.exception("thread put back")
             finally:
-                if self._held[claim.thread][0] is claim:  # else it was lost and claimed anew meanwhile
-                    del self._held[claim.thread]
-                self._wake.set()
+                hold.close()
+                self._let_go(claim)
 
-    async def _work(self, claim: Claim, work: Work) -> None:
-        turn = work.turn
+    def _let_go(self, claim: Claim) -> None:
+        full = not self.has_room
+        held = self._held.get(claim.thread)
+        if held is not None and held[0] is claim:  # else it was lost and claimed anew meanwhile
+            del self._held[claim.thread]
+            if self._suspect == claim.thread:
+                self._suspect = None
+        if full:
+            self._wake.set()
+
+    async def _work(self, hold: Hold, outlook: Outlook, turn: StoredTurn) -> Outlook | None:
+        claim = hold.claim
         agent = self._agents.get(claim.agent)
-        seconds = MISSING_SECONDS if agent is None else self._deadline(claim.agent)
-        surface = self._platforms[claim.address.platform].surface(claim.address, author=turn.author)
-        agent = agent or _Missing(claim.agent)
-        at_work = TurnAtWork(self._queue, claim, work, surface, agent, seconds, self._max_attachment_bytes)
+        seconds = MISSING_SECONDS if agent is None else self._bounds.deadline(claim.agent)
+        at_work = TurnAtWork(
+            Work(
+                hold=hold,
+                turn=turn,
+                outlook=outlook,
+                surface=self._surface(hold, turn.person),
+                agent=agent or _Missing(claim.agent),
+                limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
+                folder=Folder(self._bounds.folder / turn.id),
+            )
+        )
         self._at_work[turn.id] = at_work
         try:
-            await at_work.work()
+            return await at_work.run()
+        except Changed:
+            return await hold.look()
         finally:
-            del self._at_work[turn.id]
+            if self._at_work.get(turn.id) is at_work:  # else, as in `_let_go`
+                del self._at_work[turn.id]
+
+    def _surface(self, hold: Hold, person: Person) -> Surface:
+        address = hold.claim.address
+        return self._platforms[address.platform].surface(address, person=person, guard=hold.guard)
+
+    async def _restate(self, hold: Hold, turn_id: str) -> None:
+        """A replica that had lost this thread may have written over a finished reply: write it again."""
+        turn = await persist(lambda: self._queue.turn(turn_id))
+        if turn is not None and turn.answer is not None:
+            records = await persist(lambda: self._queue.parts(turn_id))
+            await restate(self._surface(hold, turn.person), turn, Parts(turn_id, records, resumed=True))
+        await persist(lambda: self._queue.rechecked(hold.claim, turn_id))
+
+    async def _ask_recheck(self, claim: Claim, turn: str) -> None:
+        log.warning("a reply may have been written over", turn=turn)
+        await persist(lambda: self._queue.ask_recheck(claim, turn))
 
     async def _wind_down(self) -> None:
         self._ending = True
         held = list(self._held.values())
-        if held:
-            log.info("waiting for running turns", threads=len(held), seconds=self._grace)
-            _, late = await asyncio.wait([task for _, task in held], timeout=self._grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        if not held:
+            return
+        log.info("waiting for running turns", threads=len(held), seconds=self._bounds.grace)
+        _, late = await asyncio.wait([task for _, task in held], timeout=self._bounds.grace)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        with suppress(StoreUnavailable):
             await self._queue.release([claim for claim, task in held if task in late])
-        await self._queue.leave()
 
 
 class _Missing:
@@ -181,7 +293,7 @@ class _Missing:
         events: tuple[Event, ...] = ()
         for event in events:
             yield event
-        raise NotFound(
+        raise NoAgent(
             f"no [agents.{self._name}] in the settings",
             sentence="The agent of this thread isn't set up here any more. Please tell whoever runs this bot.",
         )

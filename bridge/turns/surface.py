@@ -6,36 +6,68 @@ edit (or a post) with `last=True`. Every call may be repeated after a failure; n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bridge.inbound import Address, ContextMessage, RemoteFile
+from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.style import Style
+from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "again", "leave"]
+Action = Literal["stop", "retry", "abandon", "choose"]
+# Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
+# thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
+Guard = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button under a part. `turn` comes back with the click, to `Intake.pressed`."""
+    """A button under a part. `turn` and `value` come back with the click, to `Inbox.pressed`."""
 
     action: Action
     label: str
     turn: str
+    value: str = ""  # of a choice: its index
+
+
+class PartKind(StrEnum):
+    """What a part is. The value is stored, and is part of the key that the platform keeps."""
+
+    TEXT = "p"  # the answer
+    REST = "r"  # what a text part that can't be changed any more lacks; a surface's own
+    ANSWER = "a"  # the whole of a very long answer, as a file
+    FILE = "f"  # an artifact
+    TABLE = "t"  # an artifact
+    REQUEST = "q"  # what the agent asks back: in a message of its own, so that what is older is no answer
+    NOTICE = "n"  # the bridge's own words
+
+    @property
+    def is_upload(self) -> bool:
+        return self in (PartKind.ANSWER, PartKind.FILE, PartKind.TABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class PartKey:
-    """Names a part for ever, in every process: `nonce` is at most 25 characters (Discord's limit)."""
+    """Names a part for ever, in every process. `nonce` is at most 25 characters (Discord's limit)."""
 
     turn: str  # 16 characters
-    name: str  # "0", "1", … for text; "f0" a file, "t0" a table, "n0" a notice
+    kind: PartKind
+    index: int = 0
 
     @property
     def nonce(self) -> str:
-        return f"{self.turn}-{self.name}"
+        return f"{self.turn}-{self.kind}{self.index}"
+
+
+class Sending(Enum):
+    """What a call is for; budgets serve the first and last words before those in between."""
+
+    FIRST = auto()
+    GROWTH = auto()
+    LAST = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +105,12 @@ class Gone(SurfaceError):
     """The channel, thread or message is deleted, or the bot was put out: no repeat will help."""
 
 
+class StoppedByPerson(SurfaceError):
+    """The person stopped this reply on the platform: nothing more is written into the part. The turn is stopped as
+    by `Inbox.stop`, which may be told as well, sooner or later. Finishing the part then writes nothing and is
+    fine."""
+
+
 class Refused(SurfaceError):
     """The platform refuses this content for good (too long, a file too large, a type that isn't allowed)."""
 
@@ -81,6 +119,25 @@ class Surface(Protocol):
     """One turn's view of its thread."""
 
     style: Style
+
+    def slot(self, sending: Sending) -> AbstractAsyncContextManager[None]:
+        """Held around one `post`, `edit`, `delete` or `upload`: entering it waits for this reply's share of the
+        platform's budget. What is sent is decided inside, so that text which came meanwhile goes along."""
+        ...
+
+    async def resolve(self, person: Person, text: str) -> tuple[str, str]:
+        """The person's name, and the text as Markdown with names for ids. Bounded by seconds; never raises: what
+        can't be looked up stays an id."""
+        ...
+
+    async def mark_waiting(self, asked: str, waits: bool) -> None:
+        """Show on the question that it was seen and has to wait (a reaction), or take that away. Never raises."""
+        ...
+
+    async def say_undeliverable(self, asked: str, sentence: str) -> bool:
+        """The reply was refused for good: say so wherever it can be said (in the thread, in reply to the question,
+        in a direct message, by a reaction on the question). False if nowhere. Never raises."""
+        ...
 
     async def working(self, label: str | None) -> None:
         """Show that the agent works (label "" for a plain sign of life); None ends the sign. Never raises:
@@ -103,6 +160,10 @@ class Surface(Protocol):
     ) -> None:
         """Bring the part from `shown` to `text`; None where nobody knows what it shows (after a restart).
         `last=True` finishes it: the stream is stopped, the buttons are those given."""
+        ...
+
+    async def close(self, key: PartKey, message_id: str) -> None:
+        """End a part that still grows, with whatever it shows: nobody will ever know its text again."""
         ...
 
     async def delete(self, message_id: str) -> None:
@@ -138,8 +199,14 @@ class FrontEnd(Protocol):
         `ConfigurationError` with a sentence for the operator."""
         ...
 
-    def surface(self, address: Address, *, author: str) -> Surface:
-        """The surface for a turn of `author`, a user id of the platform: Slack streams to a person."""
+    def surface(self, address: Address, *, person: Person, guard: Guard) -> Surface:
+        """The surface for a turn of `person`: Slack streams to a person. `guard` is awaited before each call."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Fetch what people wrote since the newest message that is stored, and take it in the order in which it
+        was written: after a start, a connection that wasn't resumed, an outage of the database. Bounded by age and
+        count; one at a time; never raises."""
         ...
 
     def trouble(self) -> str | None:

@@ -2,23 +2,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from a2a.types import StreamResponse
+from a2a.utils.proto_utils import parse_lenient
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
 from adapters.a2a.agent import A2A, A2ASettings
 from adapters.a2a.reader import Reader
+from adapters.a2a.streaming import text_update
 from adapters.base import (
     AuthenticationFailed,
     Checkpoint,
     Done,
     InputRequest,
     Message,
+    NotFound,
     ProtocolError,
     Rejected,
+    RunFailed,
     Scalar,
     Table,
     Uncertain,
@@ -27,6 +31,7 @@ from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
+    Contract,
     FilesContract,
     Heard,
     HistoryContract,
@@ -36,6 +41,7 @@ from adapters.testing import (
     StreamContract,
     TablesContract,
     UploadContract,
+    World,
     fetch,
     hear,
 )
@@ -51,7 +57,7 @@ def make(backend: A2ABackend, **settings: object):  # type: ignore[no-untyped-de
     return agent
 
 
-class TestStreamingAgent(
+class Streamed(
     AdapterContract,
     StreamContract,
     UploadContract,
@@ -62,9 +68,11 @@ class TestStreamingAgent(
     CancelsContract,
     InputRequestContract,
 ):
+    way: ClassVar[dict[str, Any]] = {}
+
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[A2A]]:
-        backend = A2ABackend(pace=PACE)
+        backend = A2ABackend(pace=PACE, **self.way)
         operations = {
             "question": ["SendStreamingMessage"],
             "stream": ["SendStreamingMessage", "SubscribeToTask"],
@@ -76,7 +84,7 @@ class TestStreamingAgent(
         await backend.aclose()
 
 
-class TestPolledAgent(
+class Polled(
     AdapterContract,
     PolledContract,
     UploadContract,
@@ -87,9 +95,11 @@ class TestPolledAgent(
     CancelsContract,
     InputRequestContract,
 ):
+    way: ClassVar[dict[str, Any]] = {}
+
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[A2A]]:
-        backend = A2ABackend(pace=PACE, streams=False)
+        backend = A2ABackend(pace=PACE, streams=False, **self.way)
         operations = {
             "question": ["SendMessage"],
             "answer": ["GetTask"],
@@ -99,6 +109,74 @@ class TestPolledAgent(
         async with world_of(backend, make(backend), operations) as world:
             yield world
         await backend.aclose()
+
+
+class WithoutAList(Contract):
+    """Protocol 0.3 doesn't list tasks, which shows only once its card was read: what needs the list says so."""
+
+    async def test_the_history_tells_who_said_what_in_order(self, world: World) -> None:
+        agent: Any = world.agent()
+        heard = await self.turn(agent, self.question)
+        assert heard.conversation
+        for call in (agent.history, agent.files):
+            with pytest.raises(Rejected) as caught:
+                await call(heard.conversation)
+            self.fit(world, caught.value)
+            assert "doesn't tell" in caught.value.sentence
+
+    async def test_every_conversation_is_listed(self, world: World) -> None:
+        agent: Any = world.agent()
+        with pytest.raises(Rejected):
+            await agent.conversations()
+
+    async def test_a_file_that_it_makes_can_be_fetched(self, world: World) -> None:
+        agent = world.agent()
+        heard = await self.turn(agent, self.file_question)
+        assert heard.files
+        for file in heard.files:
+            assert len(await fetch(agent, str(heard.conversation), file.ref)) == file.size
+
+
+class TestJsonRpc(Streamed):
+    pass
+
+
+class TestJsonRpcPolled(Polled):
+    pass
+
+
+class TestRest(Streamed):
+    way: ClassVar[dict[str, Any]] = {"rest": True}
+
+
+class TestRestPolled(Polled):
+    way: ClassVar[dict[str, Any]] = {"rest": True}
+
+
+class TestOldJsonRpc(WithoutAList, Streamed):
+    way: ClassVar[dict[str, Any]] = {"old": True}
+
+
+class TestOldJsonRpcPolled(WithoutAList, Polled):
+    way: ClassVar[dict[str, Any]] = {"old": True}
+
+
+class TestOldRest(WithoutAList, Streamed):
+    way: ClassVar[dict[str, Any]] = {"old": True, "rest": True}
+
+
+class TestOldRestPolled(WithoutAList, Polled):
+    way: ClassVar[dict[str, Any]] = {"old": True, "rest": True}
+
+
+class TestJavaScript(Streamed):
+    """A server that sends a task as it was stored first, so with the question that was just answered."""
+
+    way: ClassVar[dict[str, Any]] = {"stored_first": True}
+
+
+class TestJavaScriptPolled(Polled):
+    way: ClassVar[dict[str, Any]] = {"stored_first": True}
 
 
 class Started:
@@ -117,11 +195,11 @@ class Started:
 
 @pytest.fixture
 async def start() -> AsyncIterator[Callable[..., Any]]:
-    """`await start(streams=…, old=…)`."""
+    """`await start(streams=…, old=…)`: see `A2ABackend`."""
     async with AsyncExitStack() as stack:
 
-        async def started(*, streams: bool = True, old: bool = False, rest: bool = False) -> Started:
-            backend = A2ABackend(pace=0, streams=streams, old=old, rest=rest)
+        async def started(**way: bool) -> Started:
+            backend = A2ABackend(pace=0, **way)  # type: ignore[arg-type]
             stack.push_async_callback(backend.aclose)
             client = await stack.enter_async_context(create_client())
             return Started(await stack.enter_async_context(world_of(backend, make(backend), {})), backend, client)
@@ -131,19 +209,6 @@ async def start() -> AsyncIterator[Callable[..., Any]]:
 
 def said(text: str, name: str = "1") -> Message:
     return Message(f"turn-{name}", text)
-
-
-@pytest.mark.parametrize("streams", [True, False], ids=["streamed", "polled"])
-@pytest.mark.parametrize("way", [{}, {"old": True}, {"rest": True}], ids=["1.0", "0.3", "HTTP+JSON"])
-async def test_every_way_of_the_protocol_is_spoken(
-    start: Callable[..., Any], streams: bool, way: dict[str, bool]
-) -> None:
-    server = await start(streams=streams, **way)
-    first = await hear(server.agent.ask(None, said("Where is the harbour?")))
-    second = await hear(server.agent.ask(first.conversation, said("And a report?", "2")))
-    assert "Where is the harbour?" in second.text
-    content = await fetch(server.agent, str(second.conversation), second.files[0].ref)
-    assert content.startswith(b"# Report")
 
 
 async def test_a_cut_stream_is_joined_again(start: Callable[..., Any]) -> None:
@@ -181,6 +246,74 @@ async def test_without_a_list_of_tasks_it_stays_uncertain(start: Callable[..., A
     with pytest.raises(Uncertain):
         await hear(server.agent.ask(None, said("Hello?"), resume=begun))
     assert server.backend.count() == 0
+
+
+WAYS: list[dict[str, bool]] = [{}, {"rest": True}, {"old": True}, {"old": True, "rest": True}]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_task_that_failed_while_nobody_listened_is_said_so(
+    start: Callable[..., Any], way: dict[str, bool]
+) -> None:
+    """A subscription to it is refused or breaks off: then the task itself tells, at once."""
+    server = await start(**way)
+    server.backend.faults.add("SendStreamingMessage", faults.cut(after=1))
+    with pytest.raises(RunFailed):
+        await hear(server.agent.ask(None, said("Please fail.")))
+    assert server.backend.times()["SubscribeToTask"] == 1
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(
+    "odd",
+    [faults.garbage(), faults.garbage(b"[]", "application/json"), faults.garbage(b'{"resu', "application/json")],
+)
+async def test_a_look_up_survives_an_odd_answer(
+    start: Callable[..., Any], way: dict[str, bool], odd: faults.Fault
+) -> None:
+    server = await start(**way)
+    heard = await hear(server.agent.ask(None, said("What is the plan?")))
+    server.backend.faults.add("GetTask", odd)
+    task = next(c for c in heard.checkpoints if c.data["step"] == "task")
+    again = await hear(server.other().ask(heard.conversation, said("What is the plan?"), resume=task))
+    assert again.text == heard.text
+    assert server.backend.times()["GetTask"] == 2
+
+
+async def test_an_answer_may_be_asked_about_again(start: Callable[..., Any]) -> None:
+    server = await start(stored_first=True)
+    asked = await hear(server.agent.ask(None, said("Ask me before you go on.")))
+    again = await hear(server.agent.ask(None, said("Ask me again.", "2"), resume=asked.checkpoints[-1]))
+    assert isinstance(again.events[-1], InputRequest)
+    assert server.backend.count() == 2
+    answered = await hear(server.agent.ask(None, said("2024.", "3"), resume=again.checkpoints[-1]))
+    assert "2024." in answered.text
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_the_settings_can_be_checked(start: Callable[..., Any], way: dict[str, bool]) -> None:
+    server = await start(**way)
+    found = await server.agent.check()
+    assert "Simulated agent" in found
+    assert ("0.3" if "old" in way else "1.0") in found
+    with pytest.raises(AuthenticationFailed):
+        await server.other(api_key="wrong").check()
+    with pytest.raises(NotFound) as caught:
+        await server.other(base_url=f"{server.url}/nothing/here").check()
+    assert "set up" in caught.value.sentence
+    assert server.backend.count() == 0
+
+
+async def test_an_agent_that_only_speaks_grpc_is_said_so() -> None:
+    interface = {"url": "http://a:50051", "protocolBinding": "GRPC", "protocolVersion": "1.0"}
+    card = {"name": "a", "supportedInterfaces": [interface], "capabilities": {}}
+    async with create_client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=card))) as client:
+        agent = A2A(A2ASettings(base_url="http://a"), client)
+        with pytest.raises(ProtocolError, match="GRPC only") as caught:
+            await agent.check()
+        assert "gRPC only" in caught.value.sentence
+        with pytest.raises(ProtocolError):
+            await hear(agent.ask(None, said("Hello?")))
 
 
 async def test_the_card_may_lie_anywhere(start: Callable[..., Any]) -> None:
@@ -324,7 +457,63 @@ async def test_a_task_that_waits_asks(state: str) -> None:
     heard = await read(artifact("a", {"text": "Before that:"}), status(state, "Which year?"))
     assert heard.events[-1] == InputRequest("Which year?")
     waiting: dict[str, Scalar] = {"step": "waiting", "task": "t1", "seen": 1, "before": 0, "asked": ""}
-    assert heard.checkpoints[-1] == Checkpoint("c1", waiting)
+    last = heard.checkpoints[-1]
+    assert last == Checkpoint("c1", {**waiting, "question": last.data["question"]})
+
+
+UPDATE: dict[str, Any] = {"taskId": "t", "contextId": "c", "append": True, "lastChunk": True}
+
+
+@pytest.mark.parametrize(
+    ("artifact", "more", "quick"),
+    [
+        ({"artifactId": "a", "name": "n", "parts": [{"text": "x"}, {"text": ""}]}, {}, True),
+        ({"artifactId": "a", "parts": []}, {}, True),
+        ({"artifactId": "a", "parts": [{"text": "x"}]}, {"append": None}, True),
+        ({"artifactId": "a", "parts": [{"data": {"b": 1}}]}, {}, False),
+        ({"artifactId": "a", "parts": [{"text": "x", "metadata": {"b": 1}}]}, {}, False),
+        ({"artifactId": "a", "parts": [{"text": "x"}], "description": "d"}, {}, False),
+        ({"artifactId": "a", "parts": [{"text": "x"}]}, {"metadata": {"b": 1}}, False),
+        ({"artifactId": "a", "parts": [{"text": "x"}]}, {"future": 1}, False),
+    ],
+)
+def test_the_short_way_to_read_an_update_reads_the_same(
+    artifact: dict[str, Any], more: dict[str, Any], quick: bool
+) -> None:
+    result = {"artifactUpdate": {**UPDATE, "artifact": artifact, **more}}
+    read = text_update(result)
+    assert (read is not None) == quick
+    assert read is None or read == parse_lenient(result, StreamResponse())
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        [],
+        {"task": {}},
+        {"artifactUpdate": None},
+        {"artifactUpdate": {"artifact": 3}},
+        {"artifactUpdate": {"artifact": {"parts": "x"}}},
+        {"artifactUpdate": {"artifact": {"parts": [{"text": 3}]}}},
+        {"artifactUpdate": {"taskId": 3, "artifact": {"parts": []}}},
+    ],
+)
+def test_what_is_odd_is_left_to_the_library(result: object) -> None:
+    assert text_update(result) is None
+
+
+def test_what_stood_before_the_answer_counts_once_nothing_else_comes() -> None:
+    first = Reader("c1", "t1", asked="one")
+    list(first.feed(status("INPUT_REQUIRED", "Which year?")))
+    waiting = next(event for event in first.rest() if isinstance(event, Checkpoint))
+    reader = Reader("c1", "t1", asked="two", answered=str(waiting.data["question"]))
+    list(reader.feed(status("INPUT_REQUIRED", "Which year?")))
+    assert reader.stands
+    assert not reader.is_over()
+    reader.ask_again()
+    assert reader.is_over()
+    assert list(reader.rest())[-1] == InputRequest("Which year?")
 
 
 async def test_what_was_shown_before_a_question_is_not_shown_again() -> None:

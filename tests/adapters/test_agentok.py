@@ -1,29 +1,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
+import respx
+import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.agentok import agent as agentok
-from adapters.agentok.agent import Agentok
-from adapters.agentok.run import UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
+from adapters.agentok import posting
+from adapters.agentok.agent import OVER, QUIET, Agentok
+from adapters.agentok.run import MAX_LINE, UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
 from adapters.base import (
+    AgentError,
+    AuthenticationFailed,
     Checkpoint,
+    Checks,
     Event,
     InputRequest,
     Message,
     NotFound,
     ProtocolError,
+    RateLimited,
     Rejected,
+    RunFailed,
     Text,
+    Unavailable,
     Uncertain,
 )
 from adapters.http import polling
+from adapters.http.failures import ATTEMPTS
 from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
@@ -33,25 +44,27 @@ from adapters.testing import (
     InputRequestContract,
     ListsContract,
     PolledContract,
+    close,
     hear,
 )
 from adapters.testing.backends import faults
-from adapters.testing.backends.agentok import FAILURE, SOURCE, AgentokBackend, Form
+from adapters.testing.backends.agentok import FAILURE, FIRST_WORDS, SOURCE, AgentokBackend, Server
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
+from tests.adapters.odd import ODD_ANSWERS
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
 
 AgentokWorld = BackendWorld[Agentok]
 
 
-async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
-    backend = AgentokBackend(form=form, pace=PACE)
-    source = {"from_type": "flow", "from_flow": SOURCE}
-    if form == "seen":
-        source = {"from_type": "project", "from_project": SOURCE}
+SOURCES = {kind: {"from_type": kind, f"from_{kind}": SOURCE} for kind in ("flow", "project", "template")}
+
+
+async def worlds(server: Server, prefix: str, kind: str) -> AsyncIterator[AgentokWorld]:
+    backend = AgentokBackend(server=server, prefix=prefix, pace=PACE)
 
     def make(url: str, client: httpx.AsyncClient) -> Agentok:
-        settings = {"base_url": url, "api_key": backend.key, **source}
+        settings = {"base_url": url, "api_key": backend.key, **SOURCES[kind]}
         return Agentok(Agentok.Settings.model_validate(settings), client)
 
     async with world_of(backend, make, OPERATIONS) as world:
@@ -60,7 +73,7 @@ async def worlds(form: Form) -> AsyncIterator[AgentokWorld]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agentok, "ARRIVAL", 0.15)
+    monkeypatch.setattr(posting, "ARRIVAL", 0.15)
 
 
 class AgentokContract(
@@ -72,39 +85,57 @@ class AgentokContract(
     CancelsContract,
     InputRequestContract,
 ):
-    pass
+    variant: ClassVar[tuple[Server, str, str]]
 
-
-class TestServerAsSeen(AgentokContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[AgentokWorld]:
-        async for world in worlds("seen"):
+        async for world in worlds(*self.variant):
             yield world
 
 
-class TestServerOfTheGuide(AgentokContract):
-    @pytest.fixture
-    async def world(self) -> AsyncIterator[AgentokWorld]:
-        async for world in worlds("doc"):
-            yield world
+class TestFlowOfTheGuide(AgentokContract):
+    variant = ("guide", "", "flow")
 
 
-@pytest.fixture(params=["seen", "doc"])
+class TestFlowUnderV1(AgentokContract):
+    variant = ("guide", "/v1", "flow")
+
+
+class TestProjectOn2024(AgentokContract):
+    variant = ("2024", "/v1", "project")
+
+
+class TestTemplateOn2024(AgentokContract):
+    variant = ("2024", "", "template")
+
+
+class TestProjectOn2026(AgentokContract):
+    variant = ("2026-07", "/v1", "project")
+
+
+class TestTemplateOn2026(AgentokContract):
+    variant = ("2026-07", "", "template")
+
+
+@pytest.fixture(params=["guide", "2024", "2026-07"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
-    async for world in worlds(request.param):
+    guided = request.param == "guide"
+    async for world in worlds(request.param, "" if guided else "/v1", "flow" if guided else "project"):
         yield world
 
 
-@pytest.fixture
-async def seen() -> AsyncIterator[AgentokWorld]:
-    async for world in worlds("seen"):
+@pytest.fixture(params=["2024", "2026-07"])
+async def seen(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
+    async for world in worlds(request.param, "/v1", "project"):
         yield world
 
 
 @pytest.fixture(autouse=True)
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(polling, "FIRST", 0.01)
     monkeypatch.setattr(polling, "LONGEST", 0.05)
+    with stamina.set_testing(True, attempts=ATTEMPTS):
+        yield
 
 
 def backend_of(world: AgentokWorld) -> AgentokBackend:
@@ -227,6 +258,28 @@ def test_a_status_counts_once_the_run_began(status: str | None, state: str) -> N
     assert run.state == state
 
 
+@pytest.mark.parametrize(
+    ("looks", "begun", "state"),
+    [
+        ([("running", [])], False, "unknown"),  # the status of the dead run, the question is nowhere
+        ([("running", [PERSON])], False, "unknown"),
+        ([("running", [("control", "TERMINATED", "COMPLETED")])], False, "unknown"),
+        ([("aborted", [PERSON])], False, "unknown"),  # the dead run's end, late
+        ([("running", [PERSON, RUNNING])], True, "working"),
+        ([("running", [PERSON, ("agent", "Nothing.")])], True, "working"),
+        ([("completed", [PERSON])] * 2, True, "finished"),
+        ([("running", [PERSON, RUNNING])] * 2 + [("failed", [PERSON, RUNNING])], True, "failed"),
+    ],
+)
+def test_a_status_that_a_dead_run_left_says_nothing_of_the_next(
+    looks: list[tuple[str, list[tuple[Kind, str]]]], begun: bool, state: str
+) -> None:
+    run = Run(10, "What is new?", stale=True)
+    for status, own in looks:
+        run.look(status, rows(*own))
+    assert (run.begun, run.state) == (begun, state)
+
+
 def test_a_run_that_waits_asks_what_its_row_says() -> None:
     run = Run(10, "What is new?")
     waits = rows(PERSON, RUNNING, ("control", "Which year?", "WAIT_FOR_HUMAN_INPUT"))
@@ -309,7 +362,7 @@ async def test_the_prefix_is_found_once_and_kept(world: AgentokWorld, ending: st
         agent = agent_of(world, client, base_url=world.url + ending)
         await agent.conversations()
         await agent.conversations()
-    known = "/v1/chats" if backend_of(world).form == "seen" else "/chats"
+    known = f"{backend_of(world).prefix}/chats"
     assert asked in ([known, known], ["/v1/chats", known, known])
 
 
@@ -363,7 +416,10 @@ async def test_an_old_status_does_not_end_a_run_that_has_not_begun(world: Agento
     assert world.asked() == 2
 
 
-async def test_a_question_waits_for_the_run_before_it(world: AgentokWorld) -> None:
+async def test_a_question_waits_for_the_run_before_it(
+    world: AgentokWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agentok, "QUIET", 1_000)
     backend = backend_of(world)
     world.hold()
     conversation = await left_running(world)
@@ -380,6 +436,7 @@ async def test_a_run_that_never_ends_lets_no_question_through(
     world: AgentokWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agentok, "BUSY", 0.1)
+    monkeypatch.setattr(agentok, "QUIET", 1_000)
     world.hold()
     conversation = await left_running(world)
     with pytest.raises(Rejected) as caught:
@@ -388,10 +445,52 @@ async def test_a_run_that_never_ends_lets_no_question_through(
     assert world.asked() == 1
 
 
-async def test_a_run_that_crashes_before_it_begins_is_rejected(world: AgentokWorld) -> None:
-    backend_of(world).crashes = True
-    with pytest.raises(Rejected, match="never begun"):
-        await hear(world.agent().ask(None, QUESTION))
+@pytest.mark.parametrize("dies", ["unbegun", "begun"])
+async def test_a_run_that_dies_in_the_server_fails_the_turn_and_not_the_next_one(
+    world: AgentokWorld, dies: Literal["unbegun", "begun"]
+) -> None:
+    backend = backend_of(world)
+    backend.dies = dies
+    agent = world.agent()
+    kept: list[Event] = []
+    with pytest.raises(RunFailed) as caught:
+        await keep(agent.ask(None, QUESTION), kept)
+    assert "ran into an error" in caught.value.sentence
+    assert [event.delta for event in kept if isinstance(event, Text)] == ([FIRST_WORDS] if dies == "begun" else [])
+    backend.dies = ""
+    [conversation] = await agent.conversations()
+    heard = await hear(agent.ask(conversation, Message("turn-2", "And then?")))
+    assert "And then?" in heard.text
+    assert FIRST_WORDS not in heard.text
+
+
+async def test_a_run_that_dies_while_it_asks_asks_nobody(world: AgentokWorld) -> None:
+    backend_of(world).dies = "begun"
+    kept: list[Event] = []
+    with pytest.raises(RunFailed):
+        await keep(world.agent().ask(None, ASKING), kept)
+    assert not any(isinstance(event, InputRequest) for event in kept)
+
+
+async def test_a_status_that_stays_running_after_the_run_does_not_hold_the_turn(world: AgentokWorld) -> None:
+    def stuck(row: dict[str, object]) -> dict[str, object]:
+        return {**row, "status": "running"} if row["status"] != "ready" else row
+
+    backend = backend_of(world)
+    shown = backend._shown
+    backend._shown = lambda chat: stuck(shown(chat))  # type: ignore[method-assign]
+    backend._control = lambda chat, word, rest="": None  # type: ignore[method-assign]
+    assert QUESTION.text in (await hear(world.agent().ask(None, QUESTION))).text
+
+
+async def test_a_running_without_new_rows_does_not_lock_the_chat(world: AgentokWorld) -> None:
+    world.hold()
+    conversation = await left_running(world)
+    world.release()
+    backend_of(world).forget_runs()
+    heard = await hear(world.agent().ask(conversation, Message("turn-2", "And then?")))
+    assert "And then?" in heard.text
+    assert world.asked() == 2
 
 
 async def test_a_post_that_breaks_off_leaves_the_run_to_the_polls(world: AgentokWorld) -> None:
@@ -494,12 +593,188 @@ async def test_a_new_message_is_asked_where_the_waiting_run_died(world: AgentokW
     assert world.asked() == 2
 
 
+async def test_an_answer_of_several_lines_answers_one_question(world: AgentokWorld) -> None:
+    backend_of(world).asks_more = ["Which month?"]
+    asked = await hear(world.agent().ask(None, ASKING))
+    several = Message("turn-2", "The year 2024,\n\n  or so.\r\nMaybe.\u2028Yes.")
+    again = await hear(world.agent().ask(asked.conversation, several, resume=asked.checkpoints[-1]))
+    assert backend_of(world).answers == ["The year 2024, or so. Maybe. Yes."]
+    assert again.events[-1] == InputRequest("Which month?")
+    assert "2024" not in again.text, "its echo isn't the agent's words"
+    third = Message("turn-3", "May")
+    heard = await hear(world.agent().ask(asked.conversation, third, resume=again.checkpoints[-1]))
+    assert "“May”" in heard.text
+    assert world.violations() == []
+
+
+async def test_an_answer_that_is_too_long_for_a_line_is_not_given(world: AgentokWorld) -> None:
+    asked = await hear(world.agent().ask(None, ASKING))
+    endless = Message("turn-2", "x" * MAX_LINE + "\ny")
+    with pytest.raises(Rejected) as caught:
+        await hear(world.agent().ask(asked.conversation, endless, resume=asked.checkpoints[-1]))
+    assert "shorten" in caught.value.sentence
+    assert backend_of(world).answers == []
+
+
+# --- each request -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def alone() -> AsyncIterator[tuple[respx.MockRouter, Agentok]]:
+    """An agent whose requests are answered one by one."""
+    router = respx.MockRouter(base_url="http://agentok.example", assert_all_called=False)
+    async with create_client(transport=httpx.MockTransport(router.async_handler)) as client:
+        settings = {"base_url": "http://agentok.example", "api_key": "k", **SOURCES["project"]}
+        yield router, Agentok(Agentok.Settings.model_validate(settings), client)
+
+
+CHAT, MESSAGES = "/v1/chats/4", "/v1/chats/4/messages"
+ASKED = [{"id": 7, "type": "user", "content": QUESTION.text}]
+ANSWERED: list[Any] = [
+    *ASKED,
+    None,
+    {"id": None, "content": "lost"},
+    {"id": 9, "type": "assistant", "content": "Nothing."},
+    {"id": 10, "type": "assistant", "content": "__STATUS_COMPLETED__ DONE"},
+    [],
+]
+
+
+@pytest.mark.parametrize("step", ["begin", "wait"])
+@pytest.mark.parametrize("place", [CHAT, MESSAGES])
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+async def test_a_poll_survives_an_odd_answer(
+    alone: tuple[respx.MockRouter, Agentok], odd: bytes, place: str, step: str
+) -> None:
+    router, agent = alone
+    replies = {CHAT: {"id": 4, "status": "completed"}, MESSAGES: ANSWERED if step == "wait" else []}
+    asked = asyncio.Event()
+
+    async def post(_: httpx.Request) -> httpx.Response:
+        asked.set()
+        return httpx.Response(200, json=None)
+
+    def look(path: str) -> Callable[[httpx.Request], httpx.Response]:
+        odd_once = [odd] if path == place else []
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            if odd_once:
+                return httpx.Response(200, content=odd_once.pop())
+            return httpx.Response(200, json=ANSWERED if asked.is_set() and path == MESSAGES else replies[path])
+
+        return answer
+
+    router.post(MESSAGES).mock(side_effect=post)
+    for path in (CHAT, MESSAGES):
+        router.get(path).mock(side_effect=look(path))
+    checkpoint = Checkpoint("4", {"step": step, "mark": 0})
+    heard = await hear(agent.ask("4", QUESTION, resume=checkpoint))
+    assert heard.text == "Nothing."
+    assert asked.is_set() == (step == "begin")
+
+
+@pytest.mark.parametrize("status", [502, 503, 429])
+async def test_before_the_question_an_outage_is_the_callers(
+    alone: tuple[respx.MockRouter, Agentok], status: int
+) -> None:
+    router, agent = alone
+    looks = router.get(CHAT).respond(status)
+    with pytest.raises((Unavailable, RateLimited)):
+        await hear(agent.ask("4", QUESTION))
+    assert looks.call_count <= ATTEMPTS
+
+
+async def test_a_chat_is_given_up_on_after_looks_without_a_new_row(
+    alone: tuple[respx.MockRouter, Agentok], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "LONGEST", 0.01)
+    router, agent = alone
+    talk = [{"id": number, "type": "assistant", "content": "Hm."} for number in range(1, 6)]
+    rows = [talk[:1]] * QUIET + [talk] * (QUIET + 1)  # one more look would have been too many
+    looks = router.get(MESSAGES).mock(side_effect=[httpx.Response(200, json=found) for found in rows])
+    router.get(CHAT).respond(json={"id": 4, "status": "running"})
+    events = agent.ask("4", QUESTION)
+    checkpoints = [await anext(events), await anext(events)]
+    assert checkpoints[1] == Checkpoint("4", {"step": "ask", "mark": 5, "stale": True})
+    assert looks.call_count == len(rows)
+    await close(events)
+
+
+async def test_a_run_that_died_is_waited_for_while_rows_come(alone: tuple[respx.MockRouter, Agentok]) -> None:
+    router, agent = alone
+    router.get(CHAT).respond(json={"id": 4, "status": "running"})
+    router.post("/v1/chats").respond(json={"id": 4, "status": None})
+    router.post(MESSAGES).respond(500)
+    talk = [{"id": number, "type": "assistant", "content": f"{number}."} for number in range(8, 12)]
+    rows = [[*ASKED, *talk[:1]], *[[*ASKED, *talk[:2]]] * OVER, *[[*ASKED, *talk]] * (OVER + 1)]
+    looks = router.get(MESSAGES).mock(side_effect=[httpx.Response(200, json=found) for found in rows])
+    kept: list[Event] = []
+    with pytest.raises(RunFailed, match="500"):
+        await keep(agent.ask(None, QUESTION), kept)
+    assert looks.call_count == len(rows)
+    assert "".join(event.delta for event in kept if isinstance(event, Text)).split() == ["8.", "9.", "10.", "11."]
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_turn_sends_no_request_that_it_can_do_without(world: AgentokWorld, later: bool) -> None:
+    backend = backend_of(world)
+    backend.pace = 0
+    agent = world.agent()
+    await agent.conversations()  # the prefix is found once
+    first = await hear(agent.ask(None, QUESTION)) if later else None
+    backend.calls.clear()
+    await hear(agent.ask(first.conversation if first else None, Message("turn-2", "And then?")))
+    before = ["status", "messages"] if later else ["create"]
+    assert backend.calls[: len(before) + 1] == [*before, "question"]
+    assert set(backend.calls[len(before) + 1 :]) == {"status", "messages"}
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_source_that_is_not_there_is_a_wrong_setting_and_says_so(world: AgentokWorld) -> None:
+    kind = backend_of(world).kinds[0]
+    async with create_client() as client:
+        with pytest.raises(Rejected) as caught:
+            await hear(agent_of(world, client, **{f"from_{kind}": 99}).ask(None, QUESTION))
+    assert "isn't set up correctly" in caught.value.sentence
+
+
+async def test_settings_that_can_work_are_confirmed_without_a_trace(world: AgentokWorld) -> None:
+    agent = world.agent()
+    assert isinstance(agent, Checks)
+    kind = backend_of(world).kinds[0]
+    assert await agent.check() == f"key accepted; chats of {kind} {SOURCE} so far: 0"
+    await hear(agent.ask(None, QUESTION))
+    assert await agent.check() == f"key accepted; chats of {kind} {SOURCE} so far: 1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, "", AuthenticationFailed),
+        (403, "", AuthenticationFailed),
+        (404, '{"detail": "Not Found"}', NotFound),
+        (404, "<html>", NotFound),
+        (200, "<html>", ProtocolError),
+        (500, "Internal Server Error", Unavailable),
+        (418, "", Rejected),
+    ],
+)
+async def test_what_speaks_against_the_settings_is_told(
+    alone: tuple[respx.MockRouter, Agentok], status: int, body: str, error: type[AgentError]
+) -> None:
+    router, agent = alone
+    router.get(path__in=("/v1/chats", "/chats")).respond(status, text=body)
+    with pytest.raises(error):
+        await agent.check()
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------
 
 
 def agent_of(world: AgentokWorld, client: httpx.AsyncClient, **more: object) -> Agentok:
-    form = backend_of(world).form
-    source = {"from_type": "project", "from_project": SOURCE} if form == "seen" else {"from_flow": SOURCE}
+    source = SOURCES[backend_of(world).kinds[0]]
     settings = {"base_url": world.url, "api_key": world.key, **source, **more}
     return Agentok(Agentok.Settings.model_validate(settings), client)
 

@@ -48,6 +48,7 @@ def test_a_file_that_was_sent_is_read_and_none_made() -> None:
 
 def test_slow_fail_long_and_ask_me() -> None:
     assert think("be slow").slow
+    assert think("tell me slowly").slow
     assert think("please fail").fails
     assert think("Ask me first").asks
     assert not think("I ask myself").asks

@@ -10,6 +10,7 @@ import pytest
 import stamina
 from pydantic import SecretStr
 
+import adapters.http.addresses
 import adapters.http.service
 from adapters.base import (
     AgentError,
@@ -287,12 +288,48 @@ async def test_json_is_never_fetched_from_another_origin(to: str) -> None:
     assert len(wire.requests) == 1
 
 
-async def test_a_file_may_lie_elsewhere_but_the_key_stays_home() -> None:
-    wire = Wire(response(302, Location="https://files.example/f"), response(200, "content"))
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The addresses of names."""
+    known = {"files.example": "93.184.216.34", "inside.example": "10.0.0.1"}
+
+    async def look_up(host: str, port: int | None) -> list[str]:
+        return [known.get(host, host)]
+
+    monkeypatch.setattr(adapters.http.addresses, "look_up", look_up)
+    return known
+
+
+async def test_a_file_may_lie_elsewhere_but_the_key_stays_home(names: dict[str, str]) -> None:
+    wire = Wire(
+        response(302, Location="https://files.example/f"), response(302, Location="g"), response(200, "content")
+    )
     assert b"".join([c async for c in wire.service.download("/f", json={"key": KEY})]) == b"content"
     last = wire.requests[-1]
-    assert last.url.host == "files.example"
+    assert str(last.url) == "https://93.184.216.34/g"
+    assert last.headers["host"] == "files.example"
+    assert last.extensions["sni_hostname"] == "files.example"
     assert KEY not in f"{last.url} {last.headers} {last.content!r}"
+
+
+@pytest.mark.parametrize(
+    "to", ["https://inside.example/f", "https://127.0.0.1/f", "https://[::1]/f", "https://169.254.169.254/latest"]
+)
+async def test_a_download_is_not_led_inside(names: dict[str, str], to: str) -> None:
+    wire = Wire(response(302, Location=to), response(200, "secrets"))
+    with pytest.raises(ProtocolError, match="no public address"):
+        _ = [c async for c in wire.service.download("/f")]
+    assert len(wire.requests) == 1
+    wire = Wire(response(302, Location="https://files.example/f"), response(302, Location=to), response(200, "s"))
+    with pytest.raises(ProtocolError, match="no public address"):
+        _ = [c async for c in wire.service.download("/f")]
+    assert len(wire.requests) == 2
+
+
+async def test_a_download_is_led_to_an_inner_address_that_is_listed(names: dict[str, str]) -> None:
+    wire = Wire(response(302, Location="https://inside.example/f"), response(200, "content"))
+    service = Service(wire.client, BASE, name="test", headers={}, file_origins=["https://inside.example"])
+    assert b"".join([c async for c in service.download("/f")]) == b"content"
 
 
 async def test_a_file_is_not_fetched_in_clear_where_the_service_is_not() -> None:

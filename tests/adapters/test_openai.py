@@ -5,13 +5,27 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
-from adapters.base import Attachment, Checkpoint, Exchange, Message, NotFound, ProtocolError, Rejected, Stateless
+from adapters.base import (
+    Attachment,
+    AuthenticationFailed,
+    Checkpoint,
+    Done,
+    Exchange,
+    Message,
+    NotFound,
+    ProtocolError,
+    RateLimited,
+    Rejected,
+    RunFailed,
+    Stateless,
+)
+from adapters.http.service import create_client
 from adapters.openai.agent import OpenAI
 from adapters.openai.chat import ChatCompletions
 from adapters.openai.reader import Reader
@@ -21,6 +35,7 @@ from adapters.testing import (
     CancelsContract,
     DeletesContract,
     FilesContract,
+    Heard,
     HistoryContract,
     PolledContract,
     StreamContract,
@@ -35,6 +50,7 @@ from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
 Agent = Responses | ChatCompletions
 OPERATIONS = {"question": ["ask"], "stream": ["ask", "read"], "upload": ["upload"], "download": ["made file"]}
+POLLED = {"question": ["ask"], "answer": ["read", "read"], "upload": ["upload"], "download": ["made file"]}
 CHAT = {"question": ["chat"], "stream": ["chat"], "upload": ["chat"]}
 
 
@@ -46,52 +62,59 @@ def make(backend: OpenAIBackend, **settings: object) -> Callable[[str, httpx.Asy
     return agent
 
 
-class TestResponses(
+class Kept(
     AdapterContract,
-    StreamContract,
     UploadContract,
     FilesContract,
     HistoryContract,
     DeletesContract,
-    CancelsContract,
 ):
+    """By the Responses API, where the server keeps the conversation."""
+
+    lacks: ClassVar[set[str]] = set()
+    operations: ClassVar[dict[str, list[str]]] = OPERATIONS
+    settings: ClassVar[dict[str, Any]] = {}
+
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[Agent]]:
-        backend = OpenAIBackend(pace=PACE)
-        async with world_of(backend, make(backend), OPERATIONS) as world:
+        backend = OpenAIBackend(pace=PACE, lacks=self.lacks)
+        async with world_of(backend, make(backend, **self.settings), self.operations) as world:
             yield world
 
 
-class TestResponsesThatAreNotStreamed(
-    AdapterContract,
-    PolledContract,
-    UploadContract,
-    FilesContract,
-    HistoryContract,
-    DeletesContract,
-    CancelsContract,
-):
-    @pytest.fixture
-    async def world(self) -> AsyncIterator[BackendWorld[Agent]]:
-        backend = OpenAIBackend(pace=PACE, lacks={"streams"})
-        operations = {
-            "question": ["ask"],
-            "answer": ["read", "read"],
-            "upload": ["upload"],
-            "download": ["made file"],
-        }
-        async with world_of(backend, make(backend), operations) as world:
-            yield world
+class TestResponses(Kept, StreamContract, CancelsContract):
+    pass
+
+
+class TestResponsesThatAreNotStreamed(Kept, PolledContract, CancelsContract):
+    lacks: ClassVar[set[str]] = {"streams"}
+    operations: ClassVar[dict[str, list[str]]] = POLLED
+
+
+class TestResponsesNotInTheBackground(Kept, StreamContract):
+    lacks: ClassVar[set[str]] = {"background"}
+    settings: ClassVar[dict[str, Any]] = {"background": False}
+
+
+class TestResponsesNotInTheBackgroundNorStreamed(Kept, PolledContract):
+    lacks: ClassVar[set[str]] = {"background", "streams"}
+    operations: ClassVar[dict[str, list[str]]] = POLLED
+    settings: ClassVar[dict[str, Any]] = {"background": False}
 
 
 class TestChatCompletions(AdapterContract, StreamContract, UploadContract):
     recovers = False
+    lacks: ClassVar[set[str]] = set()
 
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[Agent]]:
-        backend = OpenAIBackend(pace=PACE)
+        backend = OpenAIBackend(pace=PACE, lacks=self.lacks)
         async with world_of(backend, make(backend, api="chat"), CHAT) as world:
             yield world
+
+
+class TestChatCompletionsWithoutUsage(TestChatCompletions):
+    lacks: ClassVar[set[str]] = {"usage"}
 
 
 @pytest.fixture
@@ -266,3 +289,197 @@ def test_an_error_in_a_stream_ends_it(event: dict[str, Any]) -> None:
 def test_a_response_without_an_id_is_not_understood() -> None:
     with pytest.raises(ProtocolError):
         list(Reader("conv_1").feed({"type": "response.created", "response": {"status": "queued"}}))
+
+
+# --- what servers send of a chat
+
+
+def sse(*values: object, done: bool = True) -> httpx.Response:
+    data = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    text = "".join(f"data: {value}\n\n" for value in [*data, *(["[DONE]"] if done else [])])
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text=text)
+
+
+def chunk(finish: str | None = None, **delta: object) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+async def chat(*answers: httpx.Response, **settings: object) -> tuple[Heard, list[httpx.Request]]:
+    """The answer to one question, by a server that answers so, and what it was sent."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return answers[min(len(asked), len(answers)) - 1]
+
+    values = {"base_url": "http://a/v1", "api_key": "k", "model": "m", "api": "chat", **settings}
+    async with create_client(transport=httpx.MockTransport(answer)) as client:
+        agent = OpenAI(OpenAI.Settings.model_validate(values), client)
+        return await hear(agent.ask(None, said("Hello?"))), asked
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([chunk(content="Hi"), chunk("stop")], "Hi"),
+        ([chunk(content="Hi")], "Hi"),  # [DONE] alone says that it is whole
+        ([chunk(content=[{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]), chunk("stop")], "Hi"),
+        ([chunk(content=[{"type": "thinking", "thinking": []}, "?", {"text": "Hi"}]), chunk("stop")], "Hi"),
+        ([chunk(refusal="No."), chunk("stop")], "No."),
+        ([{"choices": [{"index": 0, "finish_reason": "stop"}]}], ""),
+        (
+            [
+                {"choices": None},
+                {},
+                {"choices": [None, "x", {}]},
+                {"choices": [{"delta": 3}]},
+                chunk(content="Hi"),
+            ],
+            "Hi",
+        ),
+        ([chunk(content="Hi"), {"choices": [], "usage": {"prompt_tokens": "x"}}], "Hi"),
+    ],
+)
+async def test_a_chat_in_every_form(values: list[object], text: str) -> None:
+    heard, _ = await chat(sse(*values))
+    assert heard.text == text
+    assert done(heard).note == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}, "Hi"),
+        ({"choices": [{"message": {"content": [{"type": "text", "text": "Hi"}]}}]}, "Hi"),
+        ({"choices": [{"finish_reason": "stop"}]}, ""),
+        ({"choices": [{"message": None}]}, ""),
+    ],
+)
+async def test_a_chat_in_one_piece_in_every_form(body: object, text: str) -> None:
+    assert (await chat(httpx.Response(200, json=body)))[0].text == text
+
+
+def done(heard: Heard) -> Done:
+    assert isinstance(heard.events[-1], Done)
+    return heard.events[-1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("length", "too long"), ("content_filter", "filter"), ("stop", ""), ("tool_calls", ""), ("what is new", "")],
+)
+async def test_an_answer_that_was_cut_off_says_so(reason: str, words: str) -> None:
+    for answer in (
+        sse(chunk(content="Hi"), chunk(reason)),
+        httpx.Response(200, json={"choices": [{"message": {"content": "Hi"}, "finish_reason": reason}]}),
+    ):
+        heard, _ = await chat(answer)
+        assert heard.text == "Hi"
+        assert words in done(heard).note
+        assert bool(done(heard).note) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        ({"reason": "max_output_tokens"}, "too long"),
+        ({"reason": "content_filter"}, "filter"),
+        ({"reason": "what is new"}, "cut off"),
+        (None, "cut off"),
+    ],
+)
+def test_an_incomplete_response_says_so(details: object, words: str) -> None:
+    reader = Reader("conv_1", "r1")
+    response = {"id": "r1", "status": "incomplete", "incomplete_details": details}
+    list(reader.feed({"type": "response.incomplete", "response": response}))
+    (last,) = reader.rest()
+    assert words in last.note  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [200, 429])
+async def test_an_account_that_is_used_up_is_not_asked_again(status: int) -> None:
+    error = {"error": {"code": "insufficient_quota", "type": "insufficient_quota", "message": "see your plan"}}
+    answers = (
+        [httpx.Response(status, json=error)] if status == 429 else [sse(error), httpx.Response(200, json=error)]
+    )
+    for answer in answers:
+        asked: list[httpx.Request] = []
+
+        def reply(request: httpx.Request, answer: httpx.Response = answer) -> httpx.Response:
+            asked.append(request)  # noqa: B023 - used up within the round
+            return answer
+
+        async with create_client(transport=httpx.MockTransport(reply)) as client:
+            values = {"base_url": "http://a/v1", "api_key": "k", "model": "m", "api": "chat"}
+            with pytest.raises((RateLimited, RunFailed)) as caught:
+                await hear(OpenAI(OpenAI.Settings.model_validate(values), client).ask(None, said("Hello?")))
+        assert "used up" in caught.value.sentence
+        assert len(asked) == 1
+
+
+@pytest.mark.parametrize("code", ["server_error", "context_length_exceeded", 500, None, "what is new"])
+async def test_an_error_within_a_good_stream_is_a_failed_run(code: object) -> None:
+    with pytest.raises(RunFailed) as caught:
+        await chat(sse(chunk(content="Hi"), {"error": {"code": code, "message": "Traceback"}}))
+    assert "Traceback" not in caught.value.sentence
+
+
+async def test_usage_is_no_longer_asked_for_where_it_was_refused(serve_with: Callable[..., Any]) -> None:
+    backend, agent = await serve_with({"usage"}, api="chat")
+    for text in ("One?", "Two?"):
+        assert text in (await hear(agent.ask(None, said(text)))).text
+    assert ["stream_options" in body for body in backend.asked] == [True, False, False]
+    assert backend.count() == 2
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+async def test_what_is_set_besides_goes_along(serve_with: Callable[..., Any], api: str) -> None:
+    backend, agent = await serve_with(api=api, effort="low", temperature=0, max_tokens=50)
+    await hear(agent.ask(None, said("Hello?")))
+    (body,) = backend.asked
+    assert body["temperature"] == 0
+    assert body.get("reasoning_effort", body.get("reasoning")) in ("low", {"effort": "low"})
+    assert body.get("max_completion_tokens", body.get("max_output_tokens")) == 50
+
+
+async def test_headers_and_query_go_along() -> None:
+    _, (request,) = await chat(sse(chunk("stop")), headers={"X-Team": "blue"}, query={"api-version": "2026-01-01"})
+    assert request.headers["x-team"] == "blue"
+    assert request.headers["authorization"] == "Bearer k"
+    assert request.url.query == b"api-version=2026-01-01"
+
+
+# --- what `doctor` asks
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+async def test_the_settings_can_be_checked(serve_with: Callable[..., Any], api: str) -> None:
+    backend, agent = await serve_with(api=api)
+    assert MODEL in await agent.check()
+    backend.faults.add("model", faults.refuse(404))
+    assert MODEL in await agent.check(), "the list has it"
+    for values, error in (({"api_key": "wrong"}, AuthenticationFailed), ({"model": "wrong"}, NotFound)):
+        _, agent = await serve_with(api=api, **values)
+        with pytest.raises(error) as caught:
+            await agent.check()
+        assert "runs this bot" in caught.value.sentence
+    assert f"there are: {MODEL}" in str(caught.value)
+    _, agent = await serve_with({"models"}, api=api)
+    assert "could be checked" in await agent.check()
+
+
+@pytest.mark.parametrize("body", ["<html>", '"text"', "{}", "[]", '{"data": 3}'])
+async def test_what_lists_no_models_is_no_such_server(serve_with: Callable[..., Any], body: str) -> None:
+    backend, agent = await serve_with()
+    for operation in ("model", "models"):
+        backend.faults.add(operation, faults.garbage(body.encode(), "application/json"))
+    with pytest.raises(ProtocolError):
+        await agent.check()
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+async def test_a_model_that_there_is_not_is_a_wrong_setting(serve_with: Callable[..., Any], api: str) -> None:
+    _, agent = await serve_with(api=api, model="wrong")
+    with pytest.raises(NotFound) as caught:
+        await hear(agent.ask(None, said("Hello?")))
+    assert "set up" in caught.value.sentence

@@ -57,6 +57,28 @@ def test_the_next_line_releases_an_event_that_nothing_separates() -> None:
     assert [event.data for event in decoder.feed(b'data: {"a": 2}\n')] == ['{"a": 1}']
 
 
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([b"data: a\n", b"data: b\n\n"], ["a\nb"]),
+        ([b"data: a\r", b"data: b\n\n"], ["a\nb"]),
+        ([b"data: a\n\n", b"data: b\n\n", b"data: c\rd\n\n"], ["a", "b", "c"]),
+        ([b"da", b"data: b\n\n"], []),
+        ([b"event: x\n", b"data: b\n\n"], ["b"]),
+    ],
+)
+def test_a_chunk_that_looks_whole_may_be_none(chunks: list[bytes], expected: list[str]) -> None:
+    assert decode(*chunks) == expected
+
+
+def test_an_event_in_one_chunk_keeps_its_kind_and_id() -> None:
+    decoder = EventDecoder()
+    decoder.feed(b"event: x\nid: 7\n")
+    (first,), (second,) = decoder.feed(b"data: a\n\n"), decoder.feed(b"data: b\n\n")
+    assert (first.event, first.id) == ("x", "7")
+    assert (second.event, second.id) == ("message", "7")
+
+
 @pytest.mark.parametrize("stream", [b"data: " + b"x" * 101, b"data: x\n" * 30, b"event: " + b"x" * 101])
 def test_an_event_is_bounded(stream: bytes) -> None:
     with pytest.raises(EventTooLong):

@@ -2,14 +2,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
+import respx
 import stamina
 
 import adapters.http.polling
-from adapters.base import Attachment, Checkpoint, Message, ProtocolError, Rejected, Text, Uncertain
+from adapters.base import (
+    AgentError,
+    Attachment,
+    AuthenticationFailed,
+    Checkpoint,
+    Checks,
+    Message,
+    NotFound,
+    ProtocolError,
+    Rejected,
+    RunFailed,
+    Text,
+    Unavailable,
+    Uncertain,
+)
 from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
@@ -26,6 +41,7 @@ from adapters.testing.backends.faults import drop, garbage, refuse
 from adapters.testing.backends.toqan import Gets, ToqanBackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from adapters.toqan import MAX_UPLOAD, Toqan, ToqanSettings
+from tests.adapters.odd import ODD_ANSWERS
 
 OPERATIONS = {
     "question": ("create", "continue"),
@@ -49,8 +65,24 @@ async def world(backend: ToqanBackend) -> AsyncIterator[BackendWorld[Toqan]]:
         yield world
 
 
-class TestToqan(AdapterContract, PolledContract, UploadContract, FilesContract, HistoryContract):
-    pass
+class ToqanContract(AdapterContract, PolledContract, UploadContract, FilesContract, HistoryContract):
+    gets: ClassVar[Gets]
+
+    @pytest.fixture
+    def backend(self) -> ToqanBackend:
+        return ToqanBackend(gets=self.gets, pace=PACE)
+
+
+class TestBodyOrQuery(ToqanContract):
+    gets = "either"
+
+
+class TestBodyOnly(ToqanContract):
+    gets = "body"
+
+
+class TestQueryOnly(ToqanContract):
+    gets = "query"
 
 
 @pytest.fixture
@@ -217,6 +249,140 @@ async def test_a_file_that_the_service_would_refuse_is_not_sent(
         await hear(world.agent().ask(None, say("look", large)))
     assert "100 MB" in caught.value.sentence
     assert not backend.calls
+
+
+async def test_a_body_that_was_taken_once_is_not_given_up_for_an_outage(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    backend.gets = "body"
+    backend.faults.add("answer", refuse(502), times=9)
+    assert "plan" in (await hear(world.agent().ask(None, say("plan")))).text
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_turn_sends_no_request_that_it_can_do_without(
+    backend: ToqanBackend, world: BackendWorld[Toqan], later: bool
+) -> None:
+    backend.pace = 0
+    agent = world.agent()
+    first = await hear(agent.ask(None, say("plan"))) if later else None
+    backend.calls.clear()
+    await hear(agent.ask(first.conversation if first else None, say("and then?")))
+    assert backend.calls == (["history", "continue", "answer"] if later else ["create", "answer"])
+
+
+async def test_a_question_that_another_process_asked_is_not_taken_for_this_one(
+    backend: ToqanBackend, world: BackendWorld[Toqan]
+) -> None:
+    agent = world.agent()
+    first = await hear(agent.ask(None, say("yes")))
+    await hear(world.agent().ask(first.conversation, say("yes")))
+    backend.faults.add("continue", drop())
+    with pytest.raises(Uncertain):
+        await hear(agent.ask(first.conversation, say("yes")))
+    assert backend.count() == 2
+
+
+async def test_a_run_that_failed_can_be_tried_again(world: BackendWorld[Toqan]) -> None:
+    with pytest.raises(RunFailed) as caught:
+        await hear(world.agent().ask(None, say("fail")))
+    assert "ran into an error" in caught.value.sentence
+
+
+async def test_a_finished_run_without_an_answer_says_so(backend: ToqanBackend, world: BackendWorld[Toqan]) -> None:
+    backend.said.append("<think>nothing to say</think>")
+    with pytest.raises(ProtocolError) as caught:
+        await hear(world.agent().ask(None, say("plan")))
+    assert "without an answer" in caught.value.sentence
+
+
+# --- each request
+
+
+@pytest.fixture
+async def alone() -> AsyncIterator[tuple[respx.MockRouter, Toqan]]:
+    """An agent whose requests are answered one by one."""
+    router = respx.MockRouter(base_url="http://toqan.example")
+    async with create_client(transport=httpx.MockTransport(router.async_handler)) as client:
+        settings = ToqanSettings.model_validate({"base_url": "http://toqan.example", "api_key": "k"})
+        yield router, Toqan(settings, client)
+
+
+ASKED = Checkpoint("c1", {"request": "r1"})
+ROWS: list[Any] = [
+    None,
+    {"id": "r1", "message": "plan", "author_id": "u1", "attachments": None},
+    {"id": None, "message": "lost"},
+    {"id": "a1", "message": None, "author_id": "Toqan"},
+    {
+        "id": "a2",
+        "message": "It is.",
+        "author_id": "Toqan",
+        "attachments": [None, {"name": None}, {"name": "a.md"}],
+    },
+]
+
+
+@pytest.mark.parametrize("place", ["/get_answer", "/find_conversation"])
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+async def test_a_poll_survives_an_odd_answer(
+    alone: tuple[respx.MockRouter, Toqan], place: str, odd: bytes
+) -> None:
+    router, agent = alone
+    odd_once = [httpx.Response(200, content=odd)]
+    finished = [httpx.Response(200, json={"status": "finished", "answer": None, "attachments": None})]
+    rows = [httpx.Response(200, json=ROWS)]
+    answers = router.get("/get_answer").mock(
+        side_effect=odd_once + finished if place == "/get_answer" else finished
+    )
+    router.post("/find_conversation").mock(side_effect=rows if place == "/get_answer" else odd_once + rows)
+    heard = await hear(agent.ask(None, say("plan"), resume=ASKED))
+    assert heard.text == "It is."
+    assert [file.name for file in heard.files] == ["a.md"]
+    assert answers.call_count == (2 if place == "/get_answer" else 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, {"message": "Conversation not found"}), (400, {"message": "bad id"}), (422, {}), (200, [])],
+)
+async def test_a_key_that_is_taken_is_confirmed(
+    alone: tuple[respx.MockRouter, Toqan], status: int, body: object
+) -> None:
+    router, agent = alone
+    router.post("/find_conversation").respond(status, json=body)
+    assert isinstance(agent, Checks)
+    assert "key accepted" in await agent.check()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, '{"message": "Unauthorized"}', AuthenticationFailed),
+        (403, "", AuthenticationFailed),
+        (404, "<html>nothing here</html>", NotFound),
+        (200, "<html>log in</html>", ProtocolError),
+        (503, "", Unavailable),
+        (418, "", Rejected),
+    ],
+)
+async def test_what_speaks_against_the_settings_is_told(
+    alone: tuple[respx.MockRouter, Toqan], status: int, body: str, error: type[AgentError]
+) -> None:
+    router, agent = alone
+    router.post("/find_conversation").respond(status, text=body)
+    with pytest.raises(error):
+        await agent.check()
+
+
+async def test_a_404_of_the_first_question_is_a_wrong_setting_and_says_so(
+    alone: tuple[respx.MockRouter, Toqan],
+) -> None:
+    router, agent = alone
+    router.post("/create_conversation").respond(404)
+    with pytest.raises(NotFound) as caught:
+        await hear(agent.ask(None, say("plan")))
+    assert "isn't set up correctly" in caught.value.sentence
 
 
 async def test_words_of_an_unfinished_answer_are_not_shown(

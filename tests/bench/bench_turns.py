@@ -1,85 +1,163 @@
-"""How long a turn takes beside the agent and the platform, as a ratio to the bare database writes it needs.
+"""The engine alone: what a turn costs beside an agent and a platform that do nothing.
 
-    python tests/bench/bench_turns.py
+    python tests/bench/bench_turns.py [--postgres URL] [--turns 1500] [--json FILE]
 
-The floor is the same number of committed transactions that a turn makes, each with one small insert, on the same
-SQLite file settings in the same run.
+From `Intake.take` to the thread at rest, on an empty database and on one of 200,000 turns, 20,000 of them in the thread
+that goes on. The floor is the bare work of the database in the same run: as many committed units of the same statements
+a turn, one after another without a bridge around them.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import logging
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from secrets import token_hex
 
 import sqlalchemy as sa
 import structlog
+from sqlmodel import col
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bridge.store.database import Database, create_engine, database_url
-from tests.turns.agents import Backend, ScriptedAgent
+from adapters.base import Checkpoint, Done, Event, Message, Text
+from bridge.store.database import Database, database_url
+from bridge.store.tables import Thread, Turn, now
 from tests.turns.process import Bridge, running
-from tests.turns.world import MemoryPlatform, inbound
+from tests.turns.world import HERE, MemoryPlatform, inbound
 
-TURNS = 200
+AT_ONCE = 50  # threads
+OLD_TURNS = 20_000  # in the thread that goes on
+TABLE = 200_000  # turns
 
 
-async def turns(folder: Path) -> tuple[float, float, float]:
-    """Seconds a turn in one thread and in many threads at once, and the transactions of a turn."""
-    database = Database(create_engine(database_url(f"sqlite:///{folder / 'turns.db'}")))
+class Nothing:
+    """An agent that answers at once."""
+
+    async def ask(
+        self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
+    ) -> AsyncIterator[Event]:
+        yield Checkpoint(conversation or "c")
+        yield Text("ok")
+        yield Done()
+
+
+@dataclass(frozen=True)
+class Figures:
+    turns_a_second: float
+    cpu_ms: float  # a turn, all threads of the process
+
+
+async def measure(bridge: Bridge, turns: int, prefix: str) -> Figures:
+    """Many threads at once, each with several turns in a row."""
+    platform = bridge.platform
+    before, wall, cpu = len(platform.messages), time.perf_counter(), time.process_time()
+
+    async def person(thread: str) -> None:
+        for number in range(turns // AT_ONCE):
+            await bridge.intake.take(inbound(10**9 + number, thread=thread))
+
+    await asyncio.gather(*(person(f"{prefix}{index}") for index in range(AT_ONCE)))
+    await platform.until(lambda: len(platform.messages) - before >= turns)
+    seconds, used = time.perf_counter() - wall, time.process_time() - cpu
+    return Figures(turns / seconds, used / turns * 1000)
+
+
+async def one_thread(bridge: Bridge, turns: int, start: int) -> Figures:
+    platform = bridge.platform
+    before, wall, cpu = len(platform.messages), time.perf_counter(), time.process_time()
+    for number in range(turns):
+        await bridge.intake.take(inbound(start + number, thread="long"))
+    await platform.until(lambda: len(platform.messages) - before >= turns)
+    seconds, used = time.perf_counter() - wall, time.process_time() - cpu
+    return Figures(turns / seconds, used / turns * 1000)
+
+
+async def fill(database: Database) -> None:
+    """A table of finished turns, many of them in one thread."""
+    async with database.engine.begin() as connection:
+        at = now()
+        thread = {
+            "platform": HERE.platform, "workspace": HERE.workspace, "channel": HERE.channel, "direct": False,
+            "agent": "support", "state": "idle", "token": 0, "attempts": 0, "ready_at": at, "person": "U1",
+            "several": False, "newest": "1", "newest_position": 1, "touched_at": at, "created_at": at,
+        }  # fmt: skip
+        names = [f"old{number}" for number in range((TABLE - OLD_TURNS) // 20)]
+        await connection.execute(sa.insert(Thread), [thread | {"thread": name} for name in names])
+        by_age = sa.select(col(Thread.id)).order_by(col(Thread.thread) != "long", col(Thread.id))
+        found = await connection.execute(by_age)
+        ids = list(found.scalars())
+        for begin in range(0, TABLE, 10_000):
+            await connection.execute(
+                sa.insert(Turn), [_old_turn(number, ids, at) for number in range(begin, begin + 10_000)]
+            )
+
+
+def _old_turn(number: int, threads: Sequence[int], at: int) -> dict[str, object]:
+    thread = threads[0] if number < OLD_TURNS else threads[1 + number % (len(threads) - 1)]
+    key = f"old:{number}"
+    return {
+        "id": f"{number:016x}", "thread_id": thread, "event_key": key, "message_key": key, "message_id": key,
+        "position": number, "person": "U1", "person_name": "Ann", "person_workspace": "", "text": "an old question",
+        "files": [], "direct": False, "mid_thread": False, "revision": 0, "state": "done", "stopped": False,
+        "outcome": "answered", "answer": "an old answer " * 10, "received_at": at,
+    }  # fmt: skip
+
+
+async def run(url: str, turns: int) -> dict[str, Figures]:
+    found: dict[str, Figures] = {}
+    database = Database(database_url(url))
     await database.upgrade()
-    begun = 0
-
-    def count(_connection: sa.Connection) -> None:
-        nonlocal begun
-        begun += 1
-
-    bridge = Bridge(database, MemoryPlatform(), ScriptedAgent(Backend()))
-    async with running(bridge):
-        sa.event.listen(database.engine.sync_engine, "begin", count)
-        start = time.perf_counter()
-        for number in range(TURNS):
-            await bridge.intake.take(inbound(number))
-        await bridge.platform.until(lambda: len(bridge.platform.messages) == TURNS)
-        in_a_row = (time.perf_counter() - start) / TURNS
-        made = begun / TURNS
-        start = time.perf_counter()
-        for number in range(TURNS):
-            await bridge.intake.take(inbound(1, thread=f"t{number}"))
-        await bridge.platform.until(lambda: len(bridge.platform.messages) == 2 * TURNS)
-        at_once = (time.perf_counter() - start) / TURNS
+    async with running(Bridge(database, MemoryPlatform(), Nothing())) as bridge:
+        await measure(bridge, AT_ONCE * 2, "warm")
+        found["many threads, empty"] = await measure(bridge, turns, "a")
+        found["one thread, empty"] = await one_thread(bridge, turns // 4, 10**9)
+    await fill(database)
+    async with running(Bridge(database, MemoryPlatform(), Nothing(), replica="r2")) as bridge:
+        await measure(bridge, AT_ONCE * 2, "warm-again")
+        found[f"many threads, {TABLE:,} turns in the table"] = await measure(bridge, turns, "b")
+        found[f"one thread, {OLD_TURNS:,} turns in it"] = await one_thread(bridge, turns // 4, 2 * 10**9)
     await database.close()
-    return in_a_row, at_once, made
-
-
-async def floor(folder: Path, transactions: int) -> float:
-    """Seconds for the bare transactions of one turn."""
-    engine = create_engine(database_url(f"sqlite:///{folder / 'floor.db'}"))
-    async with engine.begin() as connection:
-        await connection.execute(sa.text("CREATE TABLE row (id INTEGER PRIMARY KEY, text TEXT)"))
-    start = time.perf_counter()
-    for _ in range(TURNS):
-        for _ in range(transactions):
-            async with engine.begin() as connection:
-                await connection.execute(sa.text("INSERT INTO row (text) VALUES ('a small row')"))
-    seconds = (time.perf_counter() - start) / TURNS
-    await engine.dispose()
-    return seconds
+    return found
 
 
 async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--postgres", help="the address of an empty server; a database is made in it")
+    parser.add_argument("--turns", type=int, default=1_500)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    results: dict[str, dict[str, Figures]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        in_a_row, at_once, made = await turns(Path(folder))
-        bare = await floor(Path(folder), round(made))
-    print(f"transactions a turn    {made:6.1f}")
-    print(f"floor, the bare writes {bare * 1000:6.2f} ms")
-    print(f"a turn in one thread   {in_a_row * 1000:6.2f} ms, {in_a_row / bare:4.2f} times the floor")
-    print(f"a turn of many threads {at_once * 1000:6.2f} ms, {at_once / bare:4.2f} times the floor")
+        results["SQLite, synchronous=FULL"] = await run(f"sqlite:///{folder}/turns.db", options.turns)
+    if options.postgres:
+        results["PostgreSQL"] = await run(await _made(options.postgres), options.turns)
+    print("| | turns/s | CPU a turn |\n|---|---:|---:|")
+    for database, found in results.items():
+        for name, figures in found.items():
+            print(f"| {database}: {name} | {figures.turns_a_second:,.0f} | {figures.cpu_ms:.2f} ms |")
+    if options.json:
+        plain = {
+            database: {name: asdict(one) for name, one in found.items()} for database, found in results.items()
+        }
+        options.json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+
+async def _made(server: str) -> str:
+    import psycopg
+
+    name = f"bench{token_hex(4)}"
+    async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
+        await connection.execute(f"CREATE DATABASE {name}")
+    return server.replace("/postgres?", f"/{name}?")
 
 
 if __name__ == "__main__":

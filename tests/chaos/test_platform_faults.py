@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bridge.frontends.slack import connection
+from bridge.frontends.slack import connection, workspace
+from bridge.frontends.slack.client import Budgets
 from bridge.turns import retry
 from tests.e2e.people import DiscordPeople, People, SlackPeople, text_of
 from tests.e2e.running import at_rest
@@ -26,6 +28,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(retry, "LONGEST_PAUSE", 0.1)
     monkeypatch.setattr(connection, "PING_INTERVAL", 0.5)
+    # After a refusal the budget is spent evenly over Slack's minute: here it has a second.
+    monkeypatch.setattr(workspace, "Budgets", partial(Budgets, 60.0))
 
 
 def break_down(town: Town, platform: str, *, after: bool) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from adapters.base import AuthenticationFailed, Rejected, Unavailable
 from adapters.testing.backends import faults
+from tests.cli.command import WHOLE_TEST
 from tests.cli.conftest import Command
 from tests.e2e.town import BACKENDS, Town
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(WHOLE_TEST)]
 
 LAST_WORDS = "or send me a file.\n"
 TAKE_FILES = ("toqan", "sema4ai", "enthusiast", "openai", "a2a")

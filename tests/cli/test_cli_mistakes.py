@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import run_command
+from tests.cli.command import WHOLE_TEST, run_command
 from tests.cli.conftest import Command
 from tests.e2e.people import SlackPeople
 from tests.e2e.running import as_toml, running
 from tests.e2e.town import Town
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(WHOLE_TEST)]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.command import WHOLE_TEST
 from tests.ops.everything import Everything, serve_everything
 
 ROOT = Path(__file__).parents[2]
 MARKS = ("ok   ", "warn ", "fail ")
 
-pytestmark = pytest.mark.slow  # a process each
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(WHOLE_TEST)]  # a process each
 
 
 async def doctor(*arguments: str, folder: Path, **environment: str) -> tuple[int | None, list[str], str]:
@@ -42,11 +43,11 @@ async def test_a_good_set_up_exits_with_0(tmp_path: Path) -> None:
     async with serve_everything(tmp_path) as everything:
         code, lines, trouble = await doctor("--config", str(everything.file()), folder=tmp_path)
     assert (code, trouble) == (0, "")
-    assert len(lines) == 7 + len(everything.backends)
+    assert len(lines) == 9 + len(everything.backends)
     assert all(line.startswith("ok   ") for line in lines)
 
 
-async def test_a_bad_one_exits_with_1_and_says_each_mend_on_its_line(tmp_path: Path) -> None:
+async def test_a_bad_one_exits_with_1_and_says_each_fix_on_its_line(tmp_path: Path) -> None:
     async with serve_everything(tmp_path) as everything:
         secrets = everything.secrets
         spoil(everything)
@@ -74,7 +75,7 @@ async def test_a_warning_alone_exits_with_0(tmp_path: Path) -> None:
 async def test_without_a_file_it_says_where_to_begin(tmp_path: Path) -> None:
     code, lines, trouble = await doctor(folder=tmp_path)
     assert (code, trouble) == (1, "")
-    assert "`threadbridge init` asks for what is needed." in lines[0]
+    assert f"there is no threadbridge.toml in {tmp_path}; `threadbridge init` writes one" in lines[0]
 
 
 async def test_tokens_from_the_environment_are_checked(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import subprocess
 import sys
+import threading
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,15 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from bridge import toml
 from bridge.agents import load_adapter
 from bridge.cli import init as setup
 from bridge.cli.commands import app
+from bridge.cli.settings_file import Line, Value, text_of
 from bridge.settings import Settings, load
+from tests.cli.command import PATIENCE, WHOLE_TEST
+from tests.ops.everything import Everything, serve_everything
+
+pytestmark = pytest.mark.timeout(WHOLE_TEST)
 
 ROOT = Path(__file__).parents[2]
 DISCORD_TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.a.b"
@@ -41,6 +48,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def init(*answers: str, arguments: tuple[str, ...] = ()) -> Result:
+    """Without a network."""
+    return invoke("--offline", *arguments, answers=answers)
+
+
+def invoke(*arguments: str, answers: tuple[str, ...]) -> Result:
     return CliRunner().invoke(app, ["init", *arguments], input="".join(f"{answer}\n" for answer in answers))
 
 
@@ -91,16 +103,23 @@ def test_by_http_the_signing_secret_is_asked_for() -> None:
     assert "YOUR-HOST" in result.output
 
 
-def test_the_next_steps_are_those_of_what_was_chosen() -> None:
+def test_it_says_where_a_token_is_to_be_had_before_it_asks_for_it() -> None:
     slack = init(*BY_SOCKET, *ECHO).output
-    assert "threadbridge manifest slack" in slack
+    assert slack.index("https://api.slack.com/apps?new_app=1&manifest_json=%7B") < slack.index(
+        "slack.bot_token, at"
+    )
     assert "Discord" not in slack
     discord = init("y", "discord", DISCORD_TOKEN, *ECHO).output
     assert "api.slack.com" not in discord
-    assert "switch on Message Content" in discord
-    assert "client_id=123456789012345678" in discord
+    assert discord.index("switch on Message Content") < discord.index("discord.token, at")
+    assert discord.index("Reset Token shows the token") < discord.index("discord.token, at")
     for said in (slack, discord):
         assert said.index("threadbridge doctor") < said.index("threadbridge run")
+
+
+def test_it_ends_with_the_invite_link() -> None:
+    result = init("both", *BY_SOCKET[1:], DISCORD_TOKEN, *ECHO)
+    assert "client_id=123456789012345678" in result.output.splitlines()[-1]
 
 
 def test_another_file_is_named_in_the_next_steps(tmp_path: Path) -> None:
@@ -123,7 +142,7 @@ def test_secrets_are_never_printed() -> None:
 def test_on_a_terminal_a_secret_isnt_shown_while_it_is_typed(tmp_path: Path) -> None:
     terminal, end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "init"],
+        [sys.executable, "-m", "bridge", "init", "--offline"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         stdin=end,
@@ -144,7 +163,7 @@ def test_on_a_terminal_a_secret_isnt_shown_while_it_is_typed(tmp_path: Path) -> 
             while not shown.rpartition(question)[1] or not shown.endswith(": "):
                 shown += os.read(terminal, 4096).decode()
             os.write(terminal, f"{answer}\n".encode())
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
         shown += os.read(terminal, 65_536).decode()
     finally:
         process.kill()
@@ -178,6 +197,58 @@ def test_the_manifest_can_be_had_before_there_are_tokens() -> None:
     result = CliRunner().invoke(app, ["manifest", "slack"])
     assert result.exit_code == 0, result.output
     assert '"socket_mode_enabled": false' in result.output
+
+
+# --- tried on the platforms ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
+    """Both platforms, served by a thread, as the command has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    serving = serve_everything(tmp_path)
+    everything = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(PATIENCE)
+    for table, name in (("slack", "api_url"), ("discord", "api_url"), ("discord", "gateway_url")):
+        monkeypatch.setenv(f"THREADBRIDGE_{table}__{name}".upper(), everything.tables[table][name])
+    yield everything
+    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(PATIENCE)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(PATIENCE)
+    loop.close()
+
+
+def test_good_tokens_are_said_to_be_good_and_it_ends_with_what_doctor_says(simulated: Everything) -> None:
+    slack, discord = simulated.slack, simulated.discord
+    result = invoke(answers=("both", "", slack.bot_token, slack.app_token, discord.token, *ECHO))
+    assert result.exit_code == 0, result.output
+    tried, _, doctor = result.output.partition("What `threadbridge doctor` says of it:")
+    for line in (
+        "ok   slack.bot_token: accepted",
+        "ok   slack.app_token: accepted",
+        "ok   discord.token: accepted",
+    ):
+        assert line in tried
+        assert line in doctor
+    assert "ok   agents.echo" in doctor
+    assert "fail" not in result.output
+    assert not [secret for secret in simulated.secrets if secret in result.output]
+
+
+def test_a_refused_token_is_asked_for_again_while_the_person_wants_to(
+    simulated: Everything, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THREADBRIDGE_SLACK__API_URL")
+    result = invoke(answers=("discord", "MTIz.wrong.token", "y", simulated.discord.token, *ECHO))
+    assert "fail discord.token: refused by Discord" in result.output
+    assert result.output.index("refused by Discord") < result.output.index("ok   discord.token")
+    assert written().discord is not None
+    kept = invoke(answers=("y", "discord", "MTIz.wrong.token", "n", *ECHO))
+    assert kept.exit_code == 0, kept.output
+    discord = written().discord
+    assert discord is not None
+    assert discord.token.get_secret_value() == "MTIz.wrong.token"
 
 
 # --- the agent's questions -----------------------------------------------------------------------------------
@@ -272,9 +343,11 @@ scalars = st.text(st.characters(codec="utf-8")) | st.booleans() | st.integers() 
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
 
 
-@given(values)
-def test_every_value_comes_back_from_toml(value: toml.Value) -> None:
-    assert tomllib.loads(f"{toml.key('a b')} = {toml.dumps(value)}") == {"a b": value}
+@given(values, st.text(st.characters(categories=["L", "N", "P", "S"])))
+def test_every_value_comes_back_from_the_file(value: Value, comment: str) -> None:
+    lines = [Line("a b", value, comment), Line("c", value, active=False)]
+    written = tomllib.loads(text_of([], {}, "x", lines))
+    assert written == {"agents": {"x": {"a b": value}}}
 
 
 def test_the_names_of_agents_fit_into_variables() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +11,25 @@ from typing import Literal, Protocol
 
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
-from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
-from bridge.turns.surface import Action, FrontEnd, Surface
+from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.turns.inbox import Decision, Press
+from bridge.turns.surface import FrontEnd, Guard, Surface
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
 from tests.e2e.waiting import eventually
-from tests.turns.world import HERE, MemoryPlatform
+from tests.turns.world import HERE, MemoryPlatform, unguarded
 
-Trouble = Literal["lost", "unheard", "unheard upload", "throttled", "gone"]
+Trouble = Literal["lost", "unheard", "unheard upload", "throttled", "gone", "unknown"]
 TALK = (("ada", "The printer is on fire."), ("grace", "Which one?"), ("ada", "The red one."))
 LASTING = 100  # calls
+NOT_THE_SURFACES = ("auth.test", "bots.info", "apps.connections.open")  # the front end's own calls
 DELAY = 60  # seconds; discord.py sits out less than 30 by itself
 
 
 class Stage(Protocol):
     asked: str  # the message that is answered: the last of `TALK`
 
-    def surface(self) -> Surface:
+    def surface(self, guard: Guard = unguarded) -> Surface:
         """A new one each time, as after a restart."""
         ...
 
@@ -35,7 +37,11 @@ class Stage(Protocol):
 
     def trouble(self, kind: Trouble) -> None:
         """What the next write meets: it is lost, or takes effect and its answer is lost, or it is one too many,
-        or the channel is gone, which lasts until `mend`."""
+        or the channel is gone, or it is refused by a code that nobody knows; these two last until `mend`."""
+        ...
+
+    def calls(self) -> int:
+        """HTTP calls to the platform since the beginning."""
         ...
 
     def mend(self) -> None: ...
@@ -58,14 +64,17 @@ class NoInbox:
         return False
 
     async def knows(self, address: Address) -> bool:
-        return False
+        return True  # nothing is to be looked up
 
     async def edited(self, address: Address, message_id: str, text: str) -> None: ...
 
     async def deleted(self, address: Address, message_id: str) -> None: ...
 
-    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
-        return ""
+    async def pressed(self, press: Press) -> Decision:
+        return Decision()
+
+    async def seen(self, platform: Platform) -> Sequence[Seen]:
+        return []
 
     async def stop(self, address: Address) -> None: ...
 
@@ -76,8 +85,11 @@ class MemoryStage:
     def __init__(self) -> None:
         self.platform = MemoryPlatform(before=[ContextMessage(self.name(who), text) for who, text in TALK[:-1]])
 
-    def surface(self) -> Surface:
-        return self.platform.surface(HERE, author="U1")
+    def surface(self, guard: Guard = unguarded) -> Surface:
+        return self.platform.surface(HERE, person=Person("U1"), guard=guard)
+
+    def calls(self) -> int:
+        return self.platform.calls
 
     def shown(self) -> list[Shown]:
         return [
@@ -117,9 +129,12 @@ class SlackStage:
     thread: Thread
     asked: str
 
-    def surface(self) -> Surface:
+    def surface(self, guard: Guard = unguarded) -> Surface:
         address = Address("slack", self.town.slack.team_id, self.thread.channel, self.thread.id)
-        return self.front.surface(address, author=self.town.slack.person("ada").id)
+        return self.front.surface(address, person=Person(self.town.slack.person("ada").id), guard=guard)
+
+    def calls(self) -> int:
+        return len([call for call in self.town.slack.made_calls if call.method not in NOT_THE_SURFACES])
 
     def shown(self) -> list[Shown]:
         return self.people.shown(self.thread)
@@ -137,6 +152,8 @@ class SlackStage:
                 faults.throttle("*", DELAY)
             case "gone":
                 faults.refuse("*", "channel_not_found", times=LASTING)
+            case "unknown":
+                faults.refuse("*", "never_heard_of", times=LASTING)
 
     def mend(self) -> None:
         self.town.slack.faults.clear()
@@ -161,9 +178,12 @@ class DiscordStage:
     thread: Thread
     asked: str
 
-    def surface(self) -> Surface:
+    def surface(self, guard: Guard = unguarded) -> Surface:
         address = Address("discord", str(self.town.discord.guild.id), self.thread.channel, self.thread.id)
-        return self.front.surface(address, author=str(self.town.discord.person("ada").id))
+        return self.front.surface(address, person=Person(str(self.town.discord.person("ada").id)), guard=guard)
+
+    def calls(self) -> int:
+        return len(self.town.discord.calls())
 
     def shown(self) -> list[Shown]:
         return self.people.shown(self.thread)
@@ -179,6 +199,8 @@ class DiscordStage:
                 faults.throttle("*", DELAY)
             case "gone":
                 faults.refuse("*", 404, 10003, "Unknown Channel", times=LASTING)
+            case "unknown":
+                faults.refuse("*", 418, 99999, "Never heard of", times=LASTING)
 
     def mend(self) -> None:
         self.town.discord.faults.clear()

@@ -13,6 +13,7 @@ from bridge.turns.surface import (
     Button,
     Gone,
     PartKey,
+    PartKind,
     Refused,
     Surface,
     SurfaceError,
@@ -31,9 +32,9 @@ from tests.contract.stages import (
 )
 
 TURN = "turn000000000001"
-KEY = PartKey(TURN, "0")
-AGAIN = Button("again", "Send it again", TURN)
-LEAVE = Button("leave", "Leave it", TURN)
+KEY = PartKey(TURN, PartKind.TEXT, 0)
+AGAIN = Button("retry", "Send it again", TURN)
+LEAVE = Button("abandon", "Leave it", TURN)
 STOP = Button("stop", "Stop", TURN)
 STAGES = {"memory": memory_stage, "slack": slack_stage, "discord": discord_stage}
 
@@ -112,7 +113,7 @@ async def test_a_part_as_long_as_allowed(stage: Stage, surface: Surface, filler:
         text += filler
     text = text.strip()
     posted = await surface.post(KEY, text, last=True)
-    second = PartKey(TURN, "1")
+    second = PartKey(TURN, PartKind.TEXT, 1)
     growing = await surface.post(second, text[:10], last=False, buttons=(STOP,))
     await surface.edit(second, growing, text, shown=text[:10], last=True, buttons=(AGAIN,))
     assert [(message.id, message.text) for message in stage.shown()] == [(posted, text), (growing, text)]
@@ -148,13 +149,15 @@ async def test_a_repeated_post_that_knows_more_shows_more(stage: Stage, final: s
 async def test_a_part_that_was_never_posted_is_not_found(stage: Stage, surface: Surface) -> None:
     assert await surface.find(KEY, after=stage.asked, known=set()) is None
     message_id = await surface.post(KEY, "The first part.", last=True)
-    assert await stage.surface().find(PartKey(TURN, "1"), after=stage.asked, known={message_id}) is None
+    assert (
+        await stage.surface().find(PartKey(TURN, PartKind.TEXT, 1), after=stage.asked, known={message_id}) is None
+    )
 
 
 async def test_files_arrive_as_they_are(stage: Stage, surface: Surface, tmp_path: Path) -> None:
     content = bytes(range(256)) * 30
     upload = a_file(tmp_path, content=content)
-    message_id = await surface.upload(PartKey(TURN, "f0"), [upload], "Here it is.")
+    message_id = await surface.upload(PartKey(TURN, PartKind.FILE), [upload], "Here it is.")
     [shown] = stage.shown()
     assert shown.id == message_id
     assert shown.text == "Here it is."
@@ -162,7 +165,7 @@ async def test_files_arrive_as_they_are(stage: Stage, surface: Surface, tmp_path
 
 
 async def test_an_upload_whose_answer_was_lost_is_not_sent_twice(stage: Stage, tmp_path: Path) -> None:
-    key = PartKey(TURN, "f0")
+    key = PartKey(TURN, PartKind.FILE)
     upload = a_file(tmp_path)
     stage.trouble("unheard upload")
     with pytest.raises(Unreachable):
@@ -176,8 +179,8 @@ async def test_an_upload_whose_answer_was_lost_is_not_sent_twice(stage: Stage, t
 
 async def test_delete_takes_a_part_away_once(stage: Stage, surface: Surface) -> None:
     stays = await surface.post(KEY, "This stays.", last=True)
-    goes = await surface.post(PartKey(TURN, "1"), "This goes.", last=True)
-    growing = await surface.post(PartKey(TURN, "2"), "This too", last=False)
+    goes = await surface.post(PartKey(TURN, PartKind.TEXT, 1), "This goes.", last=True)
+    growing = await surface.post(PartKey(TURN, PartKind.TEXT, 2), "This too", last=False)
     for message_id in (goes, growing, goes):
         await surface.delete(message_id)
     await stage.surface().delete(growing)
@@ -252,12 +255,12 @@ async def test_failures_are_told_apart(
     stage: Stage, surface: Surface, tmp_path: Path, trouble: Trouble, raised: type[SurfaceError]
 ) -> None:
     message_id = await surface.post(KEY, "First words", last=True)
-    second = PartKey(TURN, "1")
+    second = PartKey(TURN, PartKind.TEXT, 1)
     for call in (
         lambda: surface.post(second, "More", last=True),
         lambda: surface.post(second, "More", last=False),
         lambda: surface.edit(KEY, message_id, "First words, again", shown=None, last=True),
-        lambda: surface.upload(PartKey(TURN, "f0"), [a_file(tmp_path)]),
+        lambda: surface.upload(PartKey(TURN, PartKind.FILE), [a_file(tmp_path)]),
     ):
         stage.trouble(trouble)
         with pytest.raises(raised) as error:
@@ -275,3 +278,11 @@ async def test_a_message_that_is_gone(stage: Stage, surface: Surface) -> None:
     await surface.delete(message_id)
     with pytest.raises(Gone):
         await surface.edit(KEY, message_id, "First words and more", shown="First words", last=True)
+
+
+async def test_a_part_whose_text_nobody_knows_any_more_ends_as_it_is(stage: Stage) -> None:
+    message_id = await stage.surface().post(KEY, "The first words", last=False, buttons=(STOP,))
+    for _ in range(2):  # it may be asked for again
+        await stage.surface().close(KEY, message_id)
+    [shown] = stage.shown()
+    assert (shown.text.strip(), shown.growing, dict(shown.buttons)) == ("The first words", False, {})

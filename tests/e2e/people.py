@@ -120,7 +120,7 @@ class SlackPeople:
         await self.world.press(who, shown.id, shown.buttons[label])
 
     async def stop(self, who: str, thread: Thread) -> None:
-        assert self.world.session(thread.channel, thread.id).status == "processing"
+        await self.world.until(lambda: self.world.session(thread.channel, thread.id).status == "processing")
         await self.world.stop_session(who, thread.channel, thread.id)
 
     async def another_bot(self, thread: Thread, text: str) -> None:

@@ -68,7 +68,7 @@ def _ended(tasks: object) -> bool:
 def states(database: Path) -> list[str]:
     """The state of every turn, oldest first."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return [state for (state,) in connection.execute("SELECT state FROM turn ORDER BY received_at")]
+        return [state for (state,) in connection.execute("SELECT state FROM turn ORDER BY received_at, id")]
 
 
 async def at_rest(database: Path, turns: int) -> list[str]:

@@ -213,7 +213,7 @@ async def test_a_question_asked_back_is_answered_by_writing_in_the_thread(
     backend = town.backend("agentok")
     thread = await people.say("ada", "agentok", f"{BOT} ask me about the year")
     assert await at_rest(database, 1) == ["waiting"]
-    assert people.shown(thread)[-1].text.endswith("Which year do you mean?")
+    assert people.shown(thread)[-1].text == "Which year do you mean?", "in a message of its own"
     await people.reply("ada", thread, "2024")
     assert await at_rest(database, 2) == ["done", "done"]
     assert backend.answers == ["2024"]  # type: ignore[attr-defined]
@@ -235,7 +235,7 @@ async def test_an_error_is_one_sentence_and_can_be_tried_again(town: Town, peopl
     assert backend.count() == 1
     assert people.shown(thread)[-1].text.endswith(LAST_WORDS)
 
-    await people.press("ada", notice, "Try again")  # pressed once more: that was decided already
+    await eventually(lambda: not people.shown(thread)[0].buttons)
     await people.reply("ada", thread, "thanks")
     await at_rest(database, 3)
     assert backend.count() == 2
@@ -256,7 +256,7 @@ async def test_whoever_asked_decides_when_nobody_knows_whether_the_question_arri
     await people.press("ada", notice, word)
     again = word == "Send it again"
     await eventually(lambda: "waiting" not in states(database))
-    assert await at_rest(database, 1 + again) == ["failed", "done"][: 1 + again]
+    assert await at_rest(database, 1 + again) == (["failed", "done"] if again else ["cancelled"])
     assert backend.count() == 1 + again
 
     await people.reply("ada", thread, "another question")

@@ -7,13 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 
 from adapters.base import Closes
 from adapters.testing.backends import Simulated, simulated_backends
 from adapters.testing.serving import serve
-from bridge import toml
 from bridge.frontends.slack.manifest import SCOPES
 from bridge.playground import discord, slack
 
@@ -35,6 +37,7 @@ class Everything:
             routes=[
                 Mount("/slack", slack.create_app(self.slack)),
                 Mount("/discord", discord.create_app(self.discord)),
+                *(Route(f"/{kind}{one.path}", _wants_a_key) for kind, one in self.backends.items()),
                 *(Mount(f"/{kind}", one.backend.app) for kind, one in self.backends.items()),
             ]
         )
@@ -62,9 +65,13 @@ class Everything:
 
     def file(self) -> Path:
         file = self.folder / "settings.toml"
-        text = "\n".join(f"{toml.key(name)} = {toml.dumps(value)}" for name, value in self.tables.items())
-        file.write_text(text, encoding="utf-8")
+        file.write_text(tomlkit.dumps(self.tables), encoding="utf-8")
         return file
+
+
+async def _wants_a_key(_request: Request) -> Response:
+    """What an agent's base address answers: enough for who looks at the address alone."""
+    return Response(status_code=401)
 
 
 @asynccontextmanager

@@ -16,8 +16,10 @@ WORDS = "what a person wrote"
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
+    logging.disable(logging.NOTSET)  # a command that was run in this process switches its log off
     yield
+    logging.disable(disabled)
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -37,7 +39,7 @@ def test_a_traceback_shows_where_and_not_what_was_at_hand(
         fail("".join(WORDS))
     except ValueError:
         if library:
-            logging.getLogger("asyncio").exception("it broke")
+            logging.getLogger(f"a.library.{json}").exception("it broke")  # of a name that nobody has switched off
         else:
             structlog.get_logger().exception("it broke")
     logged = capsys.readouterr().err

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, async_play
 from adapters.testing.backends.brain import think
 from bridge.app import bridge
 from bridge.playground.demo import Playground, playground
+from bridge.playground.page.rooms import OPENING
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
@@ -26,11 +27,12 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 15_000  # milliseconds for what the bridge has to do first
+PATIENCE = 60_000  # milliseconds for what the bridge has to do first, on a very busy machine
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
+    pytest.mark.timeout(300),
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's package chromium"),
 ]
@@ -53,9 +55,10 @@ def on_both(journey: Journey) -> Callable[[Playground, Browser], Awaitable[None]
     return test
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Playground]:
-    database = tmp_path_factory.mktemp("page") / "demo.db"
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(tmp_path: Path) -> AsyncIterator[Playground]:
+    """A playground of its own for each test, with the platforms' real limits of rate."""
+    database = tmp_path / "demo.db"
     async with playground() as simulated, bridge(simulated.settings(database), opened=simulated.in_process.update):
         for kind in ("toqan", "enthusiast", "fifthelement", "openai"):
             simulated.backends[kind].backend.pace = 0.005
@@ -223,6 +226,128 @@ async def test_hostile_texts_and_names_are_text(served: Playground, page: Page, 
     await expect(window.locator(".pane.main .by").last).to_contain_text("Eve<b>il</b>")
     assert await window.locator(".messages :is(img, script, b b, .by b, a[href^=javascript])").count() == 0
     await expect(page.locator(".toast")).to_contain_text("Mention @threadbridge")
+
+
+# Notes at each change of the counters whether they are green, and how much still grows.
+WATCH_TALLY = """() => {
+    const tally = document.querySelector(".tally");
+    window.seen = [];
+    const growing = () => document.querySelectorAll(".growing").length;
+    const look = () => window.seen.push([tally.classList.contains("kept"), growing()]);
+    new MutationObserver(look).observe(tally, { attributes: true, subtree: true, childList: true });
+}"""
+
+
+@on_both
+async def test_the_counters_are_green_only_when_every_reply_is_complete(
+    served: Playground, page: Page, platform: str
+) -> None:
+    window = await go_to(page, platform, "general")
+    await page.evaluate(WATCH_TALLY)
+    await write(window, "@threadbridge write something long 5000, slow 4")
+    await expect(window.locator(".pane.thread .growing")).to_have_count(1, timeout=PATIENCE)
+    await expect(page.locator(".tally.at-work")).to_be_visible()
+    await expect(window.locator(".pane.thread .growing")).to_have_count(0, timeout=2 * PATIENCE)
+    await expect(page.locator(".tally.kept")).to_be_visible(timeout=2 * PATIENCE)
+    seen = await page.evaluate("window.seen")
+    assert [growing for green, growing in seen if green and growing] == []
+
+
+@on_both
+async def test_a_page_that_is_loaded_again_shows_what_it_showed(
+    served: Playground, page: Page, platform: str
+) -> None:
+    window = await go_to(page, platform, "toqan")
+    await write(window, "@threadbridge hello there")
+    await finished(window, 1)
+    said = await replies(window).first.inner_text()
+    await page.reload()
+    await expect(window.locator(".channels .on").first).to_contain_text("toqan", timeout=PATIENCE)
+    await expect(replies(window).first).to_have_text(said, use_inner_text=True, timeout=PATIENCE)
+
+
+async def across(box: Locator) -> tuple[float, float]:
+    """Where a field begins and how wide it is."""
+    found = await box.bounding_box()
+    assert found is not None
+    return found["x"], found["width"]
+
+
+@on_both
+async def test_a_thread_that_opens_takes_nothing_from_who_types(
+    served: Playground, page: Page, platform: str
+) -> None:
+    for width, channel in ((1440, "enthusiast"), (500, "toqan")):
+        await page.set_viewport_size({"width": width, "height": 800})
+        if width == 500:
+            await page.get_by_role("tab", name=platform, exact=False).click()
+        window = await go_to(page, platform, channel)
+        box = window.locator(".pane.main textarea")
+        where = await across(box)
+        await box.fill(f"@threadbridge hello at {width}")
+        await box.press("Enter")
+        await box.press_sequentially("I am ")
+        await expect(window.locator(".pane.main .replies")).to_have_count(1, timeout=PATIENCE)
+        await box.press_sequentially("still typing")
+        await expect(box).to_be_focused()
+        await expect(box).to_have_value("I am still typing")
+        assert await across(box) == where
+        await box.fill("")
+        await expect(page.locator(".tally.kept")).to_be_visible(timeout=2 * PATIENCE)
+
+
+async def test_at_1440_pixels_channel_and_thread_stand_side_by_side(page: Page) -> None:
+    await page.set_viewport_size({"width": 1440, "height": 900})
+    for platform in ("slack", "discord"):
+        window = await go_to(page, platform, "fifthelement")
+        await write(window, "@threadbridge hello")
+        await finished(window, 1)
+        for pane in ("main", "thread"):
+            await expect(window.locator(f".pane.{pane} textarea")).to_be_visible()
+            box = await window.locator(f".pane.{pane}").bounding_box()
+            assert box is not None
+            assert box["width"] > 200
+
+
+@on_both
+async def test_what_to_go_on_with_stands_below_an_answer_and_not_below_a_question_or_a_failure(
+    served: Playground, page: Page, platform: str
+) -> None:
+    window = page.locator(f"#{platform}")
+    offered = window.locator(".pane.thread .prompts button")
+    questions = {"general": "please ask me something", "toqan": "please fail", "sema4ai": "hello"}
+    for channel, words in questions.items():
+        await go_to(page, platform, channel)
+        await write(window, f"@threadbridge {words}")
+        await expect(window.locator(".pane.main .replies")).to_have_count(1, timeout=PATIENCE)
+        await window.locator(".pane.main .replies").click()
+        await expect(page.locator(".tally.kept")).to_be_visible(timeout=2 * PATIENCE)
+        if channel != "sema4ai":
+            await expect(offered).to_have_count(0)
+    await expect(offered.first).to_be_visible(timeout=PATIENCE)
+    foot = await window.locator(".pane.thread .foot").bounding_box()
+    await offered.first.click()
+    await expect(offered).to_have_count(0)
+    assert await window.locator(".pane.thread .foot").bounding_box() == foot, "nothing jumps"
+
+
+async def test_it_opens_with_a_scene(browser: Browser, tmp_path: Path) -> None:
+    async with (
+        playground(scene=OPENING) as simulated,
+        bridge(simulated.settings(tmp_path / "demo.db"), opened=simulated.in_process.update),
+        fresh_page(simulated, browser) as page,
+    ):
+        for platform in ("slack", "discord"):
+            window = page.locator(f"#{platform}")
+            await expect(window.locator(".pane.thread .file", has_text="orders.csv")).to_be_visible(
+                timeout=PATIENCE
+            )
+            await expect(replies(window).locator(".file img")).to_be_visible(timeout=PATIENCE)
+            await expect(replies(window).first).to_contain_text("29835", timeout=PATIENCE)
+        await expect(page.locator(".tally.kept #replied")).to_have_text("2", timeout=PATIENCE)
+        async with fresh_page(simulated, browser) as second:
+            await expect(second.locator("#slack .pane.thread .file img")).to_be_visible()
+            await expect(second.locator("#written")).to_have_text("2", timeout=PATIENCE)
 
 
 async def test_a_narrow_screen_shows_one_platform_and_one_pane(page: Page) -> None:

@@ -25,7 +25,7 @@ from bridge.playground.page.troubles import Trouble
 from bridge.playground.page.views import CantDo, PlatformView, TallyView
 from bridge.playground.slack import SlackWorld
 
-TALLY: TallyView = {"written": 0, "asked": 0, "replied": 0, "twice": 0}
+TALLY: TallyView = {"written": 0, "repeated": 0, "asked": 0, "replied": 0, "twice": 0}
 
 
 @dataclass

@@ -14,7 +14,8 @@ from bridge.playground.discord.posting import compose, send_as_bot
 from bridge.playground.page.discord import DiscordView
 from bridge.playground.page.rooms import ROOMS
 from bridge.playground.page.slack import SlackView
-from bridge.playground.page.views import CantDo, ChangeView, Replies
+from bridge.playground.page.tally import SETTLED, Replies
+from bridge.playground.page.views import CantDo, ChangeView
 from bridge.playground.slack import Message as SlackMessage
 from bridge.playground.slack import SlackWorld
 
@@ -123,10 +124,71 @@ async def test_slacks_sign_and_its_stop_button(slack: SlackWorld, slack_view: Sl
 
 async def test_slack_replies_are_told_apart_by_turn_and_part(slack: SlackWorld, slack_view: SlackView) -> None:
     general = slack.channel("general").id
-    for turn, part in [("a", "0"), ("a", "1"), ("b", "0"), ("b", "0")]:
-        metadata = {"event_type": "threadbridge_part", "event_payload": {"turn": turn, "part": part}}
-        slack.put(SlackMessage(general, slack.new_ts(), slack.bot.id, "hi", metadata=metadata))
-    assert slack_view.replies() == Replies(turns=2, twice=1)
+    shown = []
+    for turn, index in [("a", 0), ("a", 1), ("b", 0), ("b", 0)]:
+        payload = {"turn": turn, "kind": "p", "index": index}
+        metadata = {"event_type": "threadbridge_part", "event_payload": payload}
+        shown.append(slack.put(SlackMessage(general, slack.new_ts(), slack.bot.id, "hi", metadata=metadata)))
+    assert slack_view.replies(0) == Replies(ended=0, twice=1)
+    assert slack_view.replies(SETTLED) == Replies(ended=2, twice=1)
+    slack.change(replace(shown[0], text="more", edited_ts=slack.new_ts()))
+    assert slack_view.replies(SETTLED) == Replies(ended=1, twice=1)
+
+
+async def test_while_slack_says_that_the_app_works_its_turn_has_not_ended(
+    slack: SlackWorld, slack_view: SlackView
+) -> None:
+    general = slack.channel("general").id
+    ts = await slack.say("ada", "general", "hi")
+    metadata = {"event_type": "threadbridge_part", "event_payload": {"turn": "a", "kind": "p", "index": 0}}
+    slack.put(SlackMessage(general, slack.new_ts(), slack.bot.id, "hi", ts, metadata=metadata))
+    slack.set_session(replace(slack.session(general, ts), status="processing"))
+    slack_view.replies(0)
+    assert slack_view.replies(100).ended == 0
+    slack.set_session(replace(slack.session(general, ts), status="active"))
+    assert slack_view.replies(100).ended == 1
+
+
+async def test_the_bridges_own_words_on_slack_are_marked(slack: SlackWorld, slack_view: SlackView) -> None:
+    for kind in "pn":
+        metadata = {"event_type": "threadbridge_part", "event_payload": {"turn": "a", "kind": kind, "index": 0}}
+        place = slack.channel("general").id
+        slack.put(SlackMessage(place, slack.new_ts(), slack.bot.id, kind, metadata=metadata))
+    assert [one["notice"] for one in slack_view.server()["messages"]] == [False, True]
+
+
+async def acknowledge(*_: object) -> dict[str, object]:
+    return {}
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord"])
+async def test_what_is_pressed_is_counted_as_what_it_is_and_once(
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    slack: SlackWorld,
+    slack_view: SlackView,
+    discord: DiscordWorld,
+    discord_view: DiscordView,
+) -> None:
+    ids = [f"threadbridge:{action}:t:" for action in ("retry", "abandon", "choose")]
+    if platform == "slack":
+        labelled = {"type": "button", "text": {"type": "plain_text", "text": "x"}}
+        blocks = (
+            {"type": "actions", "block_id": "b", "elements": [labelled | {"action_id": one} for one in ids]},
+        )
+        place = slack.channel("general").id
+        message = slack.put(SlackMessage(place, slack.new_ts(), slack.bot.id, blocks=blocks)).ts
+        monkeypatch.setattr(slack.deliveries, "ask", acknowledge)  # no app listens here
+        view: SlackView | DiscordView = slack_view
+    else:
+        posted = compose(discord, discord.place("general"), discord.bot, Draft(content="x"))
+        row = [{"type": 2, "style": 2, "label": "x", "custom_id": one} for one in ids]
+        posted.components = [{"type": 1, "components": row}]
+        discord.place("general").messages[posted.id] = posted
+        message, view = str(posted.id), discord_view
+    for one in [*ids, *ids]:
+        await view.press(message, one)
+    assert (view.repeated, view.written) == (1, 1)
 
 
 async def test_what_is_gone_on_slack_is_said(slack_view: SlackView) -> None:
@@ -216,16 +278,19 @@ async def test_discord_replies_count_when_they_are_finished(
         general.messages[message.id] = message
         return message
 
-    growing = reply("b-0", growing=True)
-    reply("a-0")
-    reply("a-1")
-    assert discord_view.replies() == Replies(turns=1, twice=0)
+    reply("a-p0")
+    reply("a-p1")
+    growing = reply("b-p0", growing=True)
+    discord_view.replies(0)
+    assert discord_view.replies(SETTLED) == Replies(ended=1, twice=0)
     shown = {one["id"]: one for one in discord_view.server()["messages"]}
     assert shown[str(growing.id)]["growing"]
     assert shown[str(growing.id)]["buttons"] == [{"id": "threadbridge:stop:b", "label": "Stop"}]
     growing.components = []
-    reply("a-1")
-    assert discord_view.replies() == Replies(turns=2, twice=1)
+    reply("a-p1")
+    assert discord_view.replies(3 * SETTLED) == Replies(ended=2, twice=1)
+    reply("c-n0")
+    assert [one["notice"] for one in discord_view.server()["messages"]][-1]
 
 
 async def test_discord_files_and_names(discord: DiscordWorld, discord_view: DiscordView) -> None:

@@ -218,6 +218,33 @@ async def test_what_is_no_frame_closes_the_connection(world: DiscordWorld, text:
         assert await gateway.closed() == 4002
 
 
+async def test_sessions_are_counted_and_one_too_many_costs_the_token(world: DiscordWorld) -> None:
+    token = world.token
+    world.gateway.starts = 1
+    async with served(world) as url:
+        async with socket(url) as gateway, aiohttp.ClientSession() as session:
+            await gateway.send(2, {"token": token, "intents": 0})
+            await world.until(lambda: world.gateway.identified == 1)
+            headers = {"Authorization": f"Bot {token}"}
+            async with session.get(f"{url}/api/v10/gateway/bot", headers=headers) as answer:
+                limit = (await answer.json())["session_start_limit"]
+            assert (limit["total"], limit["remaining"]) == (1000, 0)
+            assert 0 < limit["reset_after"] <= 86_400_000
+        async with socket(url) as gateway:
+            await gateway.send(2, {"token": token, "intents": 0})
+            assert await gateway.closed() == 4004
+    assert world.token != token
+
+
+def test_after_a_day_there_are_sessions_again() -> None:
+    now = 1_800_000_000.0
+    world = DiscordWorld(clock=lambda: now)
+    world.gateway.starts = 0
+    now += 86_400
+    assert world.gateway.count_start()
+    assert world.gateway.starts == 999
+
+
 async def test_another_version_is_refused(world: DiscordWorld) -> None:
     async with served(world) as url, socket(url, "v=6") as gateway:
         assert await gateway.closed() == 4012

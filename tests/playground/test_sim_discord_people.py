@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.playground.discord import Change, DiscordWorld
+from bridge.playground.discord import Change, DiscordWorld, Poll
 from bridge.playground.discord.feed import MAX_WAITING, Feed
 from bridge.playground.discord.files import FileStore, make_attachment, plain_name
 from bridge.playground.discord.limits import MAX_WINDOWS, SEND, Limits
@@ -191,6 +191,20 @@ def test_names_of_files(name: str, kept: str) -> None:
     assert plain_name(name) == kept
     upload = Upload(name, "", b"")
     assert (make_attachment(upload, attachment_id=1, channel_id=2).title is None) == (name == kept)
+
+
+def test_a_title_may_be_given() -> None:
+    upload = Upload("f.csv", "text/csv", b"", title="报告")
+    made = make_attachment(upload, attachment_id=1, channel_id=2)
+    assert (made.name, made.title) == ("f.csv", "报告")
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"), [("x" * 301, ("a",)), ("x", ("a" * 56,)), ("x", ()), ("x", ("a",) * 11)]
+)
+def test_a_poll_that_discord_would_not_take(question: str, answers: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="no poll"):
+        Poll(question, answers)
 
 
 def test_the_oldest_files_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,10 @@ class Asking:
         path = f"/channels/{self.world.place('general').id}/messages/{message_id}"
         return await self._http.patch(path, json={"content": "y"})
 
+    async def open_thread(self, message_id: int) -> httpx.Response:
+        path = f"/channels/{self.world.place('general').id}/messages/{message_id}/threads"
+        return await self._http.post(path, json={"name": "asked"})
+
     async def me(self) -> httpx.Response:
         return await self._http.get("/users/@me")
 
@@ -104,6 +108,25 @@ async def test_limits_can_be_quicker_or_off(rate: float | None, wait: float, sta
         await asking.send()
     asking.now += wait
     assert (await asking.send()).status_code == status
+
+
+async def test_limits_can_be_switched_on_and_off_at_any_time() -> None:
+    asking = Asking()
+    for rate, statuses in ((None, [200] * 7), (1.0, [200] * 5 + [429] * 2), (None, [200] * 2)):
+        asking.world.limits.rate = rate
+        assert [(await asking.send()).status_code for _ in statuses] == statuses
+
+
+async def test_fifty_threads_in_five_minutes_and_channel() -> None:
+    asking = Asking()
+    questions = [await asking.world.say("ada", "general", f"question {number}") for number in range(51)]
+    statuses = []
+    for question in questions:
+        asking.now += 0.1  # within the limit of the whole bot
+        statuses.append((await asking.open_thread(question)).status_code)
+    assert statuses == [201] * 50 + [429]
+    asking.now += 300
+    assert (await asking.open_thread(questions[-1])).status_code == 201
 
 
 async def test_the_client_waits_the_limits_out() -> None:

@@ -220,6 +220,16 @@ async def test_redelivers_the_last_event(world: SlackWorld, url: str) -> None:
     assert [body["event_id"] for body in bot.bodies] == [bot.bodies[0]["event_id"]] * 2
 
 
+async def test_an_event_that_is_held_back_is_overtaken(world: SlackWorld, url: str) -> None:
+    async with connected(world, url) as bot:
+        world.deliveries.hold_back(0.05)
+        await world.say("ada", "general", "first")
+        await world.say("ada", "general", "second")
+        await settled(world)
+    assert [event["text"] for event in bot.events] == ["second", "first"]
+    assert [envelope.attempts for envelope in world.deliveries.envelopes] == [1, 1]
+
+
 async def test_what_is_written_without_a_connection_is_lost(world: SlackWorld, url: str) -> None:
     await world.say("ada", "general", "unheard")
     await settled(world)

@@ -3,6 +3,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bridge.render.discord import DISCORD
 from bridge.render.markdown import RULE, Renderer
@@ -41,12 +42,14 @@ BOTH = [
     ("a list in a quote", "> - a\n>   - b", "> - a\n>   - b"),
     ("rules", "a\n---\nb\n\n***\n\n_ _ _", f"a\n{RULE}\nb\n\n{RULE}\n\n{RULE}"),
     ("spoilers", "||secret|| ||x", "||secret|| ||x"),
-    ("code keeps all", "`<@1> @everyone **x** [a](b)`", "`<@1> @everyone **x** [a](b)`"),
+    ("code keeps all but pings", "`<#1> </b> <@1> **x** [a](b)`", f"`<#1> </b> <{Z}@1> **x** [a](b)`"),
     ("code with a backtick", "``a`b``", "``a`b``"),
-    ("code with three backticks", "`a ``` b`", f"`a `{Z}`` b`"),
+    ("code with three backticks", "`a ``` b`", f"`` a `{Z}`{Z}` b ``"),
+    ("code with many backticks", "````a ``` b`` c````", f"`` a `{Z}`{Z}` b`{Z}` c ``"),
+    ("code of three backticks", "````` ``` `````", f"`` `{Z}`{Z}` ``"),
     ("code by three backticks", "x ```code``` y", "x `code` y"),
     ("lone backticks", "use `` or ``` here", r"use \`\` or \`\`\` here"),
-    ("backticks that don't match", "``a `@everyone`", r"\`\`a `@everyone`"),
+    ("backticks that don't match", "``a `@everyone`", rf"\`\`a `@{Z}everyone`"),
     ("a fence", "```python\nx = 1\n\n\ny\n```\nafter", "```python\nx = 1\n\n\ny\n```\nafter"),
     ("tildes", "~~~js\nx\n~~~", "```js\nx\n```"),
     ("a longer fence", "````md\n```\nx\n```\n````", f"```md\n`{Z}``\nx\n`{Z}``\n```"),
@@ -68,6 +71,7 @@ BOTH = [
     ("a link named as itself", "[https://a.b/c](https://a.b/c)", "https://a.b/c"),
     ("no links", "[1] [a] [b](c d) [unfinished", "[1] [a] [b](c d) [unfinished"),
     ("addresses", "https://a.b/__x__/*y*?c=1&d=2 x", "https://a.b/__x__/*y*?c=1&d=2 x"),
+    ("markers after an s or a k in an address", "https://a.s/k__x__", "https://a.s/k__x__"),
     ("an address in brackets", "<https://a.b/_c_>", "<https://a.b/_c_>"),
     ("escapes", r"\*no\* \# \[x\](y) a\b", r"\*no\* \# \[x\](y) a\b"),
     ("entities", "&copy; &nbsp;x &#42;y&#42; &nosuch; &x AT&T", "© \xa0x \\*y\\* &nosuch; &x AT&T"),
@@ -260,3 +264,15 @@ def test_no_word_is_lost(text: str, dialect: Dialect) -> None:
     text = re.sub(r"(```+|~~~+)(?!\n)", r"\1\n", text)  # what follows a fence on its line names the language
     written = re.findall(r"w\d+w", text)
     assert set(written) == set(re.findall(r"w\d+w", render(text, dialect)))
+
+
+def code_in(text: str) -> list[str]:
+    [block] = MarkdownIt("commonmark").parseInline(text)
+    return [token.content.replace(Z, "").strip() for token in block.children or () if token.type == "code_inline"]
+
+
+@settings(quick, max_examples=300)
+@given(st.text(alphabet="`a <@1>#", min_size=1, max_size=12), st.integers(1, 5), dialects)
+def test_what_is_code_stays_code(content: str, size: int, dialect: Dialect) -> None:
+    text = f"x {'`' * size}{content}{'`' * size} y"
+    assert code_in(render(text, dialect)) == code_in(text)

@@ -163,6 +163,16 @@ def test_a_cut_closes_what_is_shown_and_is_kept_by_the_next_process() -> None:
     assert split(text, 100, cuts=[splitter.parts[0].end, splitter.parts[1].end], step=1) == splitter.parts
 
 
+def test_no_part_begins_with_what_closes_a_sentence() -> None:
+    splitter = Splitter(4_000)
+    splitter.feed("这是一个句子。")
+    splitter.cut()
+    splitter.feed("又一个」。")
+    splitter.cut()
+    splitter.finish()
+    assert [part.text for part in splitter.parts] == ["这是一个句", "子。又一", "个」。"]
+
+
 def test_a_limit_without_room_for_a_fence_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 64"):
         Splitter(63)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from bridge.render.characters import width
 from bridge.render.discord import DISCORD
+from bridge.render.markdown import Renderer
 from bridge.render.measure import utf8, utf16
 from bridge.render.slack import SLACK
 from bridge.render.style import ZERO_WIDTH, Dialect
-from bridge.render.tables import WIDEST, preview, to_csv
+from bridge.render.tables import COLUMNS, WIDEST, preview, to_csv
 
 ROWS = [(f"name {number}", number, None) for number in range(240)]
 
@@ -98,6 +99,17 @@ def test_a_wide_preview_goes_row_by_row() -> None:
         ("\tx", "'\tx"),
         ("  =x", "'  =x"),
         ("＝x", "'＝x"),
+        *[(f"{blank}=x", f"'{blank}=x") for blank in ("\u00a0", "\ufeff", "\u200b", "\u200d", "\u2060", "\u00ad")],
+        *[
+            (f"{blank}@x", f"'{blank}@x")
+            for blank in ("\u3000", "\x0b", "\x1f", "\u202e", "\U000e0041", " \u00a0\ufeff")
+        ],
+        *[(f"\u00a0{sign}x", f"'\u00a0{sign}x") for sign in "+-@＝＋－＠﹢﹣﹫⁺"],
+        ("\u200b-5", "'\u200b-5"),
+        ("\nx", "'\nx"),
+        ("\u00a0x=1", "\u00a0x=1"),
+        ("", ""),
+        ("\u200b", "\u200b"),
         (-5, "-5"),
         (None, ""),
         (True, "True"),
@@ -119,3 +131,47 @@ def test_csv_keeps_everything(rows: list[tuple[str, int, bool | None]]) -> None:
     for (text, number, _), cells in zip(rows, read[1:], strict=True):
         assert cells[0].removeprefix("'") == text.removeprefix("'")
         assert cells[1] == str(number)
+
+
+@pytest.mark.parametrize("dialect", [DISCORD, SLACK], ids=lambda dialect: dialect.name)
+def test_a_preview_of_many_columns_says_how_many_are_left_out(dialect: Dialect) -> None:
+    names = [f"c{number}" for number in range(1_000)]
+    text = preview(names, [tuple(range(1_000))] * 3, dialect, limit=4_000)
+    assert text.endswith("3 rows, 40 of 1,000 columns")
+    assert "c39" in text
+    assert "c40" not in text
+
+
+def test_a_preview_without_room_for_a_row_shows_the_columns() -> None:
+    wide = [f"column {number}" for number in range(12)]
+    assert preview(wide, [("long text " * 9,) * 12], DISCORD, limit=200).startswith("column 0 · column 1 · ")
+    assert preview(wide, [("x",) * 12], DISCORD, limit=60) == "First 0 of 1 row"
+
+
+def render(text: str, dialect: Dialect) -> str:
+    renderer = Renderer(dialect)
+    return renderer.feed(text) + renderer.finish()
+
+
+@pytest.mark.parametrize("dialect", [DISCORD, SLACK], ids=lambda dialect: dialect.name)
+def test_a_table_of_many_columns_loses_nothing(dialect: Dialect) -> None:
+    count = 3 * COLUMNS
+    table = [[f"{letter}{number}" for number in range(count)] for letter in "hxy"]
+    rows = [f"| {' | '.join(row)} |" for row in (table[0], ["-"] * count, *table[1:])]
+    out = render("\n".join(rows), dialect)
+    assert all(cell in out for row in table for cell in row)
+    assert out.count("**x") == 0
+    assert f"**h{COLUMNS - 2}:** x{COLUMNS - 2}\n" in out
+
+
+def test_a_long_name_of_a_column_is_written_out_once() -> None:
+    name = "a name of a column that goes on " * 5
+    out = render(f"| {name} | b |\n|---|---|\n" + f"| [x](http://x.y) | {'1' * 90} |\n" * 5, DISCORD)
+    assert out.count(name.strip()) == 1
+    assert out.count("**a name of a column") == 5
+    assert out.count("…:** [x](http://x.y)") == 4
+
+
+def test_a_column_that_is_empty_everywhere_is_named_once() -> None:
+    out = render(f"| a | b |\n|---|---|\n| {'1' * 90} | |\n| {'2' * 90} |", DISCORD)
+    assert out == f"**a:** {'1' * 90}\n**b:** \n\n**a:** {'2' * 90}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlmodel import SQLModel
 
 from bridge.store.database import Database, DatabaseError, create_engine, database_url, open_database
+from bridge.store.tables import Replica
 
 
 async def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
@@ -75,12 +77,12 @@ async def test_a_wrong_address_is_one_sentence_without_the_password(url: str, se
 
 
 async def test_times_come_back_with_their_zone(database: Database) -> None:
-    from bridge.store.tables import Replica
-
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
     async with database.transaction() as session:
-        session.add(Replica(id="r"))
+        session.add(Replica(id="r", lock=1, started_at=at, heartbeat_at=at))
     async with database.transaction() as session:
         stored = await session.get_one(Replica, "r")
+        assert stored.started_at == at
         assert stored.started_at.tzinfo is not None
 
 

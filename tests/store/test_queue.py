@@ -1,56 +1,24 @@
-"""The queue keeps its promises on both databases: stored once, in order, one at a time, fenced."""
+"""The queue keeps its promises on both databases: stored once, in order, one at a time, and whole."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel import col
 
-from adapters.base import Checkpoint
-from bridge.inbound import Address, Inbound, RemoteFile
+from adapters.base import Checkpoint, Exchange
+from bridge.inbound import Address, Person
+from bridge.lifecycle import Event, Outcome, ThreadState, TurnState
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
-from bridge.store.queue import Claim, Fenced, Queue, Verdict, Work
-from bridge.store.tables import Made, Replica, ThreadState, Turn, TurnState, now
-
-LEASE = timedelta(seconds=30)
-HERE = Address("slack", "T1", "C1", "100.0")
-ALL = ["slack", "discord"]
-
-
-def inbound(
-    number: int = 1, *, address: Address = HERE, text: str = "", author: str = "U1", **more: object
-) -> Inbound:
-    return Inbound(
-        address=address,
-        event_id=str(more.pop("event_id", f"Ev{address.thread}{number}")),
-        message_id=f"{number}.0",
-        position=number,
-        author=author,
-        author_name=f"name of {author}",
-        text=text or f"question {number}",
-        **more,  # type: ignore[arg-type]
-    )
-
-
-async def claim_one(queue: Queue) -> Claim:
-    [claim] = await queue.claim(10, ALL)
-    return claim
-
-
-async def next_turn(queue: Queue, claim: Claim) -> Turn | None:
-    work = await queue.next_turn(claim)
-    return work.turn if work is not None else None
-
-
-async def finish(queue: Queue, claim: Claim, turn: Turn, *, as_: TurnState = TurnState.DONE, **more: str) -> None:
-    verdict = Verdict(as_, more.pop("outcome", "done"), **more)  # type: ignore[arg-type]
-    await queue.record_verdict(claim, turn.id, verdict)
-    await queue.record_end(claim, turn.id, as_)
+from bridge.store.queue import Changed, Queue
+from bridge.store.tables import Turn
+from bridge.store.values import ArtifactRecord, InputRequestShown, checkpoint_json
+from tests.store.steps import ALL, HERE, begin_next, claim_one, end, inbound, next_turn, part, thread, work_off
 
 
 async def test_a_message_delivered_again_is_stored_once(arrivals: Arrivals, queue: Queue) -> None:
@@ -59,15 +27,22 @@ async def test_a_message_delivered_again_is_stored_once(arrivals: Arrivals, queu
     assert not await arrivals.put(inbound(1, event_id="another"), "support"), "another event of the same message"
     claim = await claim_one(queue)
     turn = await next_turn(queue, claim)
-    assert turn is not None
-    assert (turn.text, turn.author_name, claim.agent) == ("question 1", "name of U1", "support")
-    await finish(queue, claim, turn)
-    assert await next_turn(queue, claim) is None
+    assert (turn.text, turn.person, claim.agent) == ("question 1", Person("U1", "name of U1"), "support")
+    _, outlook = await work_off(queue, claim)
+    assert outlook is None
 
 
-async def test_many_deliveries_at_once_are_stored_once(arrivals: Arrivals, queue: Queue) -> None:
+async def test_many_deliveries_at_once_are_stored_once(arrivals: Arrivals) -> None:
     stored = await asyncio.gather(*(arrivals.put(inbound(1, event_id=f"e{n % 3}"), "a") for n in range(12)))
     assert sum(stored) == 1
+
+
+async def test_many_messages_at_once_are_all_stored(arrivals: Arrivals, queue: Queue) -> None:
+    stored = await asyncio.gather(*(arrivals.put(inbound(n), "a") for n in range(1, 60)))
+    assert all(stored)
+    claim = await claim_one(queue)
+    seen = [(await work_off(queue, claim))[0].position for _ in stored]
+    assert seen == list(range(1, 60))
 
 
 async def test_turns_of_a_thread_run_in_the_order_they_were_written(arrivals: Arrivals, queue: Queue) -> None:
@@ -75,9 +50,12 @@ async def test_turns_of_a_thread_run_in_the_order_they_were_written(arrivals: Ar
         await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
     seen = []
-    while (turn := await next_turn(queue, claim)) is not None:
+    while True:
+        turn, outlook = await work_off(queue, claim)
         seen.append(turn.position)
-        await finish(queue, claim, turn)
+        if outlook is None:
+            break
+        assert outlook.turn is not None
     assert seen == [1, 2, 3]
 
 
@@ -96,36 +74,13 @@ async def test_only_served_platforms_are_claimed(arrivals: Arrivals, queue: Queu
     assert len(await queue.claim(10, ["slack"])) == 1
 
 
-async def test_two_replicas_never_claim_the_same_thread(arrivals: Arrivals, database: Database) -> None:
-    queues = [Queue(database, f"replica-{n}") for n in range(3)]
-    for number in range(20):
-        await arrivals.put(inbound(number, address=Address("slack", "T", "C", str(number))), "a")
-    claims = await asyncio.gather(*(queue.claim(4, ALL) for queue in queues for _ in range(4)))
-    threads = [claim.thread for some in claims for claim in some]
-    assert len(threads) == len(set(threads)) == 20
-
-
-async def test_a_turn_that_arrives_while_its_thread_is_released_is_not_stranded(
-    arrivals: Arrivals, database: Database
+async def test_no_more_threads_are_claimed_than_asked_for_and_the_longest_waiting_first(
+    arrivals: Arrivals, queue: Queue
 ) -> None:
-    queues = [Queue(database, f"replica-{n}") for n in range(2)]
-    for number in range(1, 30):
-        await arrivals.put(inbound(number), "a")
-        claim = await claim_one(queues[0])
-        turn = await next_turn(queues[0], claim)
-        assert turn is not None
-        await finish(queues[0], claim, turn)
-        arrived, released = await asyncio.gather(
-            arrivals.put(inbound(1000 + number), "a"), next_turn(queues[0], claim)
-        )
-        assert arrived
-        if released is None:
-            claim = await claim_one(queues[0])
-            released = await next_turn(queues[0], claim)
-        assert released is not None
-        assert released.position == 1000 + number
-        await finish(queues[0], claim, released)
-        assert await next_turn(queues[0], claim) is None
+    for number in (3, 1, 2):
+        await arrivals.put(inbound(1, address=thread(number)), "a")
+    claimed = [claim.address.thread for _ in range(3) for claim in await queue.claim(1, ALL)]
+    assert claimed == ["3.0", "1.0", "2.0"]
 
 
 async def test_the_database_refuses_a_second_active_turn(
@@ -133,216 +88,324 @@ async def test_the_database_refuses_a_second_active_turn(
 ) -> None:
     await arrivals.put(inbound(1), "a")
     await arrivals.put(inbound(2), "a")
-    claim = await claim_one(queue)
-    await next_turn(queue, claim)
+    await begin_next(queue, await claim_one(queue))
     with pytest.raises(sa.exc.IntegrityError):
         async with database.transaction() as session:
             await session.exec(sa.update(Turn).values(state=TurnState.ASKING))
 
 
-async def test_a_replica_that_lost_its_thread_can_write_nothing(arrivals: Arrivals, database: Database) -> None:
-    frozen, healthy = Queue(database, "frozen"), Queue(database, "healthy")
-    await arrivals.put(inbound(1), "a")
-    old = await claim_one(frozen)
-    turn = await next_turn(frozen, old)
-    assert turn is not None
-    await frozen.record_checkpoint(old, turn.id, Checkpoint("conv", {"step": 1}))
-
-    assert await healthy.reclaim([], LEASE) == 1, "the frozen replica has no heartbeat"
-    new = await claim_one(healthy)
-    work = await healthy.next_turn(new)
-    assert work is not None
-    assert work.turn.checkpoint == {"conversation": "conv", "data": {"step": 1}}
-    assert work.turn.attempts == 2
-    assert work.conversation == "conv"
-    for write in (
-        frozen.record_checkpoint(old, turn.id, Checkpoint("other", {})),
-        frozen.record_verdict(old, turn.id, Verdict(TurnState.DONE, "done")),
-        frozen.record_end(old, turn.id, TurnState.DONE),
-        frozen.record_part(old, turn.id, "0", message_id="m"),
-        frozen.next_turn(old),
-    ):
-        with pytest.raises(Fenced):
-            await write
-    again = await healthy.next_turn(new)
-    assert again is not None
-    assert again.conversation == "conv"
-
-
-async def test_threads_of_a_living_replica_are_left_alone(arrivals: Arrivals, database: Database) -> None:
-    mine, other = Queue(database, "mine"), Queue(database, "other")
-    await arrivals.put(inbound(1), "a")
-    await mine.heartbeat()
-    claim = await claim_one(mine)
-    assert await other.reclaim([], LEASE) == 0
-    assert await mine.reclaim([claim.thread], LEASE) == 0
-    assert await mine.reclaim([], LEASE) == 1, "a claim that is not held any more"
-    async with database.transaction() as session:
-        stale = await session.get_one(Replica, "mine")
-        stale.heartbeat_at = now() - 2 * LEASE
-    assert len(await mine.claim(10, ALL)) == 1
-    assert await other.reclaim([], LEASE) == 1
-
-
 async def test_a_released_thread_goes_on_where_it_stood(arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await next_turn(queue, claim)
-    assert turn is not None
-    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r"}))
+    turn = await begin_next(queue, claim, Checkpoint("c", {"request": "r"}))
     await queue.release([claim])
-    again = await claim_one(queue)
-    resumed = await next_turn(queue, again)
-    assert resumed is not None
+    resumed = await next_turn(queue, await claim_one(queue))
     assert (resumed.id, resumed.state, resumed.checkpoint) == (
         turn.id,
         TurnState.ASKING,
-        {"conversation": "c", "data": {"request": "r"}},
+        Checkpoint("c", {"request": "r"}),
     )
 
 
-async def test_what_a_person_writes_next_answers_the_question(
+async def test_a_thread_without_work_is_given_back_and_one_with_work_is_not(
+    arrivals: Arrivals, queue: Queue
+) -> None:
+    await arrivals.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    assert not await queue.settle(claim), "there is a turn to run"
+    await arrivals.withdraw(HERE, "100.0-1")
+    assert await queue.settle(claim)
+    assert await queue.claim(10, ALL) == []
+
+
+# --- what waits for a person --------------------------------------------------------------------------------------
+
+
+async def test_what_is_written_after_an_input_request_answers_it(
     arrivals: Arrivals, queue: Queue, database: Database
 ) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    asked = await next_turn(queue, claim)
-    assert asked is not None
-    await queue.record_checkpoint(claim, asked.id, Checkpoint("c", {"phase": "waiting"}))
-    await finish(queue, claim, asked, as_=TurnState.WAITING, outcome="question", answer="which one?")
-    assert await next_turn(queue, claim) is None, "a waiting thread is idle"
+    asked = await begin_next(queue, claim, Checkpoint("c", {"phase": "waiting"}))
+    request = InputRequestShown("which one?", ("blue", "red"))
+    assert await end(queue, claim, asked, Outcome.INPUT_REQUEST, request=request, shown_at=10) is None
 
-    await arrivals.put(inbound(2, text="the blue one"), "a")
+    await arrivals.put(inbound(11, text="the blue one"), "a")
     claim = await claim_one(queue)
-    answer = await next_turn(queue, claim)
-    assert answer is not None
-    assert answer.checkpoint == {"conversation": "c", "data": {"phase": "waiting"}}
+    outlook = await queue.look(claim)
+    assert outlook.waiting is not None
+    assert (outlook.waiting.id, outlook.waiting.waiting.outcome, outlook.waiting.waiting.shown_at) == (
+        asked.id,
+        Outcome.INPUT_REQUEST,
+        10,
+    )
+    assert outlook.waiting.checkpoint == checkpoint_json(Checkpoint("c", {"phase": "waiting"}))
+    assert outlook.turn is not None
+    await queue.begin(claim, outlook.turn, None, start=outlook.waiting.checkpoint, settles=outlook.waiting)
+    outlook = await queue.look(claim)
+    assert outlook.waiting is None
+    assert outlook.turn is not None
+    assert outlook.turn.start == checkpoint_json(Checkpoint("c", {"phase": "waiting"}))
     before = await Ledger(database).turn(asked.id)
     assert before is not None
-    assert before.turn.state == TurnState.DONE
+    assert (before.turn.state, before.turn.outcome) == ("done", "input_request")
 
 
-async def test_an_uncertain_turn_is_sent_again_once(arrivals: Arrivals, queue: Queue) -> None:
-    await arrivals.put(inbound(1, files=(RemoteFile("F1", "a.txt", "text/plain", 3, "https://x"),)), "a")
+async def test_what_is_older_than_an_open_input_request_is_held_until_it_is_answered(
+    arrivals: Arrivals, queue: Queue
+) -> None:
+    await arrivals.put(inbound(1), "a")
+    await arrivals.put(inbound(2, text="written meanwhile"), "a")
     claim = await claim_one(queue)
-    turn = await next_turn(queue, claim)
-    assert turn is not None
-    await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
-    assert await next_turn(queue, claim) is None
+    asked = await begin_next(queue, claim)
+    assert await end(queue, claim, asked, Outcome.INPUT_REQUEST, shown_at=10) is None, "nothing may run"
+    await arrivals.put(inbound(9, text="overtaken"), "a")
+    assert await queue.claim(10, ALL) == []
 
-    elsewhere = Address("slack", "T1", "C1", "999.0")
-    assert not await arrivals.ask_again(turn.id, send=True, thread=elsewhere), "another thread's button"
-    pressed = await asyncio.gather(*(arrivals.ask_again(turn.id, send=True, thread=HERE) for _ in range(4)))
-    assert sum(pressed) == 1
+    await arrivals.put(inbound(11, text="the answer"), "a")
     claim = await claim_one(queue)
-    again = await next_turn(queue, claim)
-    assert again is not None
-    assert (again.text, again.attachments, again.checkpoint) == (turn.text, turn.attachments, None)
-    assert again.id != turn.id
-    await finish(queue, claim, again)
-    assert await next_turn(queue, claim) is None
+    outlook = await queue.look(claim)
+    assert outlook.turn is not None
+    assert outlook.turn.text == "the answer"
+    await queue.begin(claim, outlook.turn, None, settles=outlook.waiting)
+    seen = []
+    following = await end(queue, claim, outlook.turn)
+    while following is not None:
+        turn, following = await work_off(queue, claim)
+        seen.append(turn.text)
+    assert seen == ["written meanwhile", "overtaken"]
 
 
-async def test_an_uncertain_turn_is_left_behind_by_the_next_message(arrivals: Arrivals, queue: Queue) -> None:
+async def test_what_an_abandoned_turn_becomes(arrivals: Arrivals, queue: Queue, database: Database) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    turn = await next_turn(queue, claim)
-    assert turn is not None
-    await finish(queue, claim, turn, as_=TurnState.WAITING, outcome="Uncertain")
+    uncertain, _ = await work_off(queue, claim, Outcome.UNCERTAIN, shown_at=10)
+    await arrivals.put(inbound(11), "a")
+    claim = await claim_one(queue)
+    outlook = await queue.look(claim)
+    assert outlook.turn is not None
+    assert outlook.waiting is not None
+    await queue.begin(claim, outlook.turn, None, settles=outlook.waiting, how=Event.ABANDONED)
+    left = await Ledger(database).turn(uncertain.id)
+    assert left is not None
+    assert (left.turn.state, left.turn.outcome) == ("cancelled", "abandoned")
+    assert (await queue.look(claim)).waiting is None
+
+
+async def test_an_uncertain_turn_holds_nothing(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
     await arrivals.put(inbound(2), "a")
-    following = await next_turn(queue, claim)
-    assert following is not None
-    assert following.checkpoint is None
-    assert not await arrivals.ask_again(turn.id, send=True, thread=HERE)
+    claim = await claim_one(queue)
+    first = await begin_next(queue, claim)
+    outlook = await end(queue, claim, first, Outcome.UNCERTAIN, shown_at=10)
+    assert outlook is not None
+    assert outlook.turn is not None
+    assert outlook.turn.position == 2
+    assert outlook.waiting is not None
+    assert outlook.waiting.id == first.id
 
 
-async def test_edits_and_deletions_count_until_the_turn_is_asked(arrivals: Arrivals, queue: Queue) -> None:
+# --- edits ----------------------------------------------------------------------------------------------------------
+
+
+async def test_edits_and_deletions_count_until_the_turn_is_begun(arrivals: Arrivals, queue: Queue) -> None:
     for number in (1, 2, 3):
         await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
-    running = await next_turn(queue, claim)
-    assert running is not None
-    assert not await arrivals.change_text(HERE, "1.0", "too late")
-    assert not await arrivals.withdraw(HERE, "1.0")
-    assert await arrivals.change_text(HERE, "2.0", "better words")
-    assert await arrivals.withdraw(HERE, "3.0")
-    await finish(queue, claim, running)
-    second = await next_turn(queue, claim)
-    assert second is not None
-    assert second.text == "better words"
-    await finish(queue, claim, second)
-    assert await next_turn(queue, claim) is None
+    running = await begin_next(queue, claim)
+    assert not await arrivals.change_text(HERE, "100.0-1", "too late")
+    assert not await arrivals.withdraw(HERE, "100.0-1")
+    assert await arrivals.change_text(HERE, "100.0-2", "better words")
+    assert await arrivals.withdraw(HERE, "100.0-3")
+    outlook = await end(queue, claim, running)
+    assert outlook is not None
+    assert outlook.turn is not None
+    assert outlook.turn.text == "better words"
+    _, outlook = await work_off(queue, claim)
+    assert outlook is None
 
 
-async def test_a_part_is_written_down_bit_by_bit(arrivals: Arrivals, queue: Queue) -> None:
-    await arrivals.put(inbound(1), "a")
+@pytest.mark.parametrize("change", ["edited", "withdrawn"])
+async def test_a_question_changed_after_it_was_looked_at_is_looked_at_again(
+    arrivals: Arrivals, queue: Queue, change: str
+) -> None:
+    """What the platform was told and what is asked never differ."""
+    await arrivals.put(inbound(1, text="old"), "a")
     claim = await claim_one(queue)
     turn = await next_turn(queue, claim)
-    assert turn is not None
-
-    async def look() -> Work:
-        work = await queue.next_turn(claim)
-        assert work is not None
-        return work
-
-    await queue.record_part(claim, turn.id, "0")
-    work = await look()
-    assert work.parts["0"].message_id is None
-    assert work.posted == set()
-    await queue.record_part(claim, turn.id, "0", message_id="m1")
-    await queue.record_part(claim, turn.id, "0", ends=10, digest="d")
-    work = await look()
-    part = work.parts["0"]
-    assert (part.message_id, part.ends, part.digest) == ("m1", 10, "d")
-    await finish(queue, claim, turn)
-    await arrivals.put(inbound(2, author="U2"), "a")
-    following = await look()
-    assert following.parts == {}, "they are another turn's"
-    assert following.posted == {"m1"}
-    assert following.people == 2
-    await queue.forget_part(claim, turn.id, "0")
-    assert (await look()).posted == set()
+    if change == "edited":
+        assert await arrivals.change_text(HERE, "100.0-1", "new")
+    else:
+        assert await arrivals.withdraw(HERE, "100.0-1")
+    with pytest.raises(Changed):
+        await queue.begin(claim, turn, Checkpoint("not kept", {}))
+    outlook = await queue.look(claim)
+    assert outlook.conversation is None, "the whole step was undone"
+    if change == "edited":
+        assert outlook.turn is not None
+        assert (outlook.turn.text, outlook.turn.state) == ("new", TurnState.RECEIVED)
+    else:
+        assert outlook.turn is None
 
 
-async def test_the_verdict_holds_all_that_delivery_needs(arrivals: Arrivals, queue: Queue) -> None:
-    await arrivals.put(inbound(1), "a")
+async def test_the_words_that_were_asked_are_stored(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1, text="what does <@U2> say?", person=Person("U1")), "a")
     claim = await claim_one(queue)
     turn = await next_turn(queue, claim)
-    assert turn is not None
-    table = {"columns": ["a"], "rows": [[1], [None]], "truncated": False}
-    made = Made(turn_id=turn.id, index=0, kind="table", name="t", media_type="text/csv", ref="", table=table)
-    verdict = Verdict(TurnState.DONE, "done", answer="zero \0 byte", made=(made,))
-    await queue.record_verdict(claim, turn.id, verdict)
+    asked = replace(turn, text="what does @Grace say? \0", person=Person("U1", "Ann"))
+    await queue.begin(claim, asked, None)
+    begun = await next_turn(queue, claim)
+    assert (begun.text, begun.person.name) == ("what does @Grace say? ", "Ann")
+
+
+# --- record ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_checkpoint_without_a_conversation_keeps_the_threads(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await begin_next(queue, claim, Checkpoint("known", {"step": 1}))
+    await queue.record_checkpoint(claim, turn.id, Checkpoint(None, {"step": 2}), progress=True)
+    outlook = await queue.look(claim)
+    assert outlook.conversation == "known"
+    assert outlook.turn is not None
+    assert outlook.turn.checkpoint == Checkpoint(None, {"step": 2})
+
+
+async def test_a_part_is_recorded_bit_by_bit(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await begin_next(queue, claim)
+    assert await queue.parts(turn.id) == []
+    await queue.record_parts(claim, turn.id, [part(shown=5)])
+    finished = part(ends=10, shown=10, digest="d")
+    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {}), [finished], progress=True)
+    assert await queue.parts(turn.id) == [finished]
+    await queue.record_parts(claim, turn.id, [part(shown=12)])
+    assert await queue.parts(turn.id) == [part(ends=10, shown=12, digest="d")], "what is finished stays so"
+    await queue.record_parts(claim, turn.id, [part(1, "m2")])
+    await queue.forget_part(claim, turn.id, "p", 0)
+    assert await queue.parts(turn.id) == [part(1, "m2")]
+
+
+async def test_what_a_thread_remembers_of_its_last_reply(arrivals: Arrivals, queue: Queue) -> None:
+    for number in (1, 2, 3):
+        await arrivals.put(inbound(number, author=f"U{number}"), "a")
+    claim = await claim_one(queue)
+    first = await begin_next(queue, claim)
+    outlook = await end(queue, claim, first, last_part="m7")
+    assert outlook is not None
+    assert (outlook.last_part, outlook.several) == ("m7", True)
+    _, outlook = await work_off(queue, claim)
+    assert outlook is not None
+    assert outlook.last_part == "m7", "a turn without parts takes nothing back"
+
+
+async def test_one_person_is_not_several(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
+    await arrivals.put(inbound(2), "a")
+    assert not (await queue.look(await claim_one(queue))).several
+
+
+async def test_the_conclusion_holds_all_that_delivery_needs(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1), "a")
+    claim = await claim_one(queue)
+    turn = await begin_next(queue, claim)
+    made = (
+        ArtifactRecord(0, "table", "t", "text/csv", table={"columns": ["a"], "rows": [[1], [None]]}),
+        ArtifactRecord(1, "file", "f\0", "text/plain", ref="r", size=2**40),
+    )
+    request = InputRequestShown("which \0 one?", ("a", "b"))
+    from bridge.store.values import Conclusion
+
+    conclusion = Conclusion(Outcome.INPUT_REQUEST, "zero \0 byte", request, "a notice", "a detail", made)
+    await queue.conclude(claim, turn.id, conclusion, [part()])
     await queue.release([claim])
+    resumed = await next_turn(queue, await claim_one(queue))
+    assert (resumed.state, resumed.answer, resumed.outcome) == (
+        TurnState.REPLYING,
+        "zero  byte",
+        Outcome.INPUT_REQUEST,
+    )
+    assert resumed.request == InputRequestShown("which  one?", ("a", "b"))
+    assert (resumed.notice, resumed.detail) == ("a notice", "a detail")
+    assert list(await queue.artifacts(turn.id)) == [made[0], replace(made[1], name="f")]
+    assert await queue.parts(turn.id) == [part()]
+
+
+async def test_a_refused_reply_fails_its_turn(arrivals: Arrivals, queue: Queue) -> None:
+    from bridge.store.values import Conclusion
+
+    await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
-    resumed = await next_turn(queue, claim)
-    assert resumed is not None
-    assert (resumed.state, resumed.answer, resumed.ends_as) == (TurnState.REPLYING, "zero  byte", TurnState.DONE)
-    assert [row.table for row in await queue.made(turn.id)] == [table]
+    turn = await begin_next(queue, claim)
+    await queue.conclude(claim, turn.id, Conclusion(Outcome.ANSWERED, "the answer"))
+    ended = await queue.end(claim, turn.id, Event.REFUSED, Outcome.UNDELIVERABLE, detail="Gone: no channel")
+    assert ended is None
+    stored = await queue.turn(turn.id)
+    assert stored is not None
+    assert (stored.state, stored.outcome, stored.answer, stored.detail) == (
+        TurnState.FAILED,
+        Outcome.UNDELIVERABLE,
+        "the answer",
+        "Gone: no channel",
+    )
 
 
 async def test_earlier_exchanges_come_oldest_first_and_bounded(arrivals: Arrivals, queue: Queue) -> None:
+    for number in (1, 2, 3, 4):
+        await arrivals.put(inbound(number), "a")
+    claim = await claim_one(queue)
     for number in (1, 2, 3):
-        await arrivals.put(inbound(number, author=f"U{number % 2}"), "a")
-    claim = await claim_one(queue)
-    while (turn := await next_turn(queue, claim)) is not None:
-        await finish(queue, claim, turn, answer=f"answer {turn.position}")
-    assert [(one.question, one.answer) for one in await queue.exchanges(claim.thread, 2)] == [
-        ("question 2", "answer 2"),
-        ("question 3", "answer 3"),
-    ]
+        await work_off(queue, claim, answer=f"answer {number}")
+    assert await queue.exchanges(claim.thread, 4, 2) == (
+        Exchange("question 2", "answer 2"),
+        Exchange("question 3", "answer 3"),
+    )
+    assert await queue.exchanges(claim.thread, 2, 9) == (Exchange("question 1", "answer 1"),), "before it"
 
 
-async def test_a_thread_is_known_once_the_agent_was_called_into_it(arrivals: Arrivals, queue: Queue) -> None:
-    assert not await arrivals.knows(HERE)
+async def test_the_attempts_of_a_thread(arrivals: Arrivals, queue: Queue) -> None:
+    """They count what was tried in vain: progress and a clean release take them back."""
     await arrivals.put(inbound(1), "a")
-    assert await arrivals.knows(HERE)
-    assert not await arrivals.knows(Address("slack", "T1", "C1", "101.0"))
+    await arrivals.put(inbound(2), "a")
+
+    async def crash() -> int:
+        claim = await claim_one(queue)
+        await queue.free_unheld({})
+        return claim.attempts
+
+    assert [await crash(), await crash()] == [1, 2]
     claim = await claim_one(queue)
-    assert await arrivals.active_turn(HERE) is None
-    turn = await next_turn(queue, claim)
-    assert turn is not None
-    assert await arrivals.active_turn(HERE) == turn.id
+    assert claim.attempts == 3
+    await queue.release([claim])
+    claim = await claim_one(queue)
+    assert claim.attempts == 3, "one that was given back cleanly wasn't in vain"
+    turn = await begin_next(queue, claim, Checkpoint("c", {}))
+    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {}), progress=False)
+    assert await queue.free_unheld({}) == 1
+    [claim] = await queue.claim(1, ALL, suspects=True)
+    assert claim.attempts == 4, "what was known before is no progress"
+    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"step": 2}), progress=True)
+    await queue.free_unheld({})
+    claim = await claim_one(queue)
+    assert claim.attempts == 1
+    await queue.free_unheld({})
+    claim = await claim_one(queue)
+    assert claim.attempts == 2
+    await end(queue, claim, turn)
+    await queue.free_unheld({})
+    assert (await claim_one(queue)).attempts == 1, "each turn has its own"
+
+
+async def test_a_thread_that_may_end_processes_is_claimed_apart(arrivals: Arrivals, queue: Queue) -> None:
+    await arrivals.put(inbound(1, address=thread(1)), "a")
+    for _ in range(3):
+        await claim_one(queue)
+        await queue.free_unheld({})
+    await arrivals.put(inbound(1, address=thread(2)), "a")
+    assert [claim.address.thread for claim in await queue.claim(10, ALL)] == ["2.0"]
+    assert [claim.address.thread for claim in await queue.claim(10, ALL, suspects=True)] == ["1.0"]
 
 
 def test_the_states_are_what_operators_script_against() -> None:
@@ -352,99 +415,15 @@ def test_the_states_are_what_operators_script_against() -> None:
     assert [state.value for state in ThreadState] == ["idle", "ready", "running"]
 
 
-async def test_whoever_is_cancelled_leaves_no_lock_behind(arrivals: Arrivals, queue: Queue) -> None:
-    await arrivals.put(inbound(1), "a")
-    claim = await claim_one(queue)
-    for turns_of_the_loop in range(0, 60, 3):
-        task = asyncio.create_task(queue.next_turn(claim))
-        for _ in range(turns_of_the_loop):
-            await asyncio.sleep(0.0001)
-        task.cancel()
-        await asyncio.wait([task])
-        async with asyncio.timeout(5):
-            assert await arrivals.knows(HERE)
+async def test_every_column_of_a_turn_comes_back(arrivals: Arrivals, queue: Queue, database: Database) -> None:
+    """The value is read by the order of the columns."""
+    await arrivals.put(inbound(1, direct=True, mid_thread=True, person=Person("U1", "Ann", "T9")), "a")
+    turn = await next_turn(queue, await claim_one(queue))
+    async with database.transaction() as session:
+        from sqlmodel import select
 
-
-@pytest.mark.parametrize(
-    ("outcome", "goes_on"), [("TimedOut", True), ("Unavailable", True), ("Rejected", False), ("Uncertain", False)]
-)
-async def test_trying_again_goes_on_where_the_agent_may_have_the_question(
-    arrivals: Arrivals, queue: Queue, outcome: str, goes_on: bool
-) -> None:
-    await arrivals.put(inbound(1), "a")
-    claim = await claim_one(queue)
-    turn = await next_turn(queue, claim)
-    assert turn is not None
-    await queue.record_checkpoint(claim, turn.id, Checkpoint("c", {"request": "r1"}))
-    await finish(queue, claim, turn, as_=TurnState.FAILED, outcome=outcome)
-    assert await arrivals.ask_again(turn.id, send=True, thread=HERE)
-    again = await next_turn(queue, claim)
-    assert again is not None
-    assert again.checkpoint == ({"conversation": "c", "data": {"request": "r1"}} if goes_on else None)
-
-
-@pytest.mark.parametrize("change", ["edited", "deleted"])
-async def test_a_question_changed_while_it_is_taken_up_is_asked_in_the_old_words_or_the_new(
-    arrivals: Arrivals, database: Database, change: str
-) -> None:
-    """What the platform was told and what is asked never differ."""
-    reading, go_on = asyncio.Event(), asyncio.Event()
-
-    class Slow(Queue):
-        async def _settle_waiting(self, session: AsyncSession, turn: Turn) -> None:
-            reading.set()
-            await go_on.wait()
-            await super()._settle_waiting(session, turn)
-
-    slow = Slow(database, "replica-1")
-    await arrivals.put(inbound(1, text="old"), "a")
-    claim = await claim_one(slow)
-    taking = asyncio.create_task(next_turn(slow, claim))
-    await reading.wait()
-    changing = asyncio.create_task(
-        arrivals.change_text(HERE, "1.0", "new") if change == "edited" else arrivals.withdraw(HERE, "1.0")
-    )
-    await asyncio.wait([changing], timeout=0.2)
-    go_on.set()
-    turn, changed = await taking, await changing
-    assert turn is not None
-    record = await Ledger(database).turn(turn.id)
-    assert record is not None
-    if changed:
-        assert (turn.text, record.turn.text) == ("new", "new")
-    else:
-        assert (turn.text, record.turn.text, record.turn.state) == ("old", "old", "asking")
-
-
-async def test_trying_again_does_not_answer_a_question_of_another_turn(arrivals: Arrivals, queue: Queue) -> None:
-    await arrivals.put(inbound(1, text="first"), "a")
-    await arrivals.put(inbound(2, text="second"), "a")
-    claim = await claim_one(queue)
-    first = await next_turn(queue, claim)
-    assert first is not None
-    await finish(queue, claim, first, as_=TurnState.FAILED, outcome="Rejected")
-    second = await next_turn(queue, claim)
-    assert second is not None
-    await queue.record_checkpoint(claim, second.id, Checkpoint("c", {"run": "r2"}))
-    await finish(queue, claim, second, as_=TurnState.WAITING, outcome="question")
-    assert await arrivals.ask_again(first.id, send=True, thread=HERE)
-    again = await next_turn(queue, claim)
-    assert again is not None
-    assert (again.text, again.checkpoint) == ("first", None)
-    await finish(queue, claim, again)
-    await arrivals.put(inbound(3, text="the answer"), "a")
-    answer = await next_turn(queue, claim)
-    assert answer is not None
-    assert answer.checkpoint == {"conversation": "c", "data": {"run": "r2"}}
-
-
-async def test_a_stop_is_found_by_the_replica_that_works(arrivals: Arrivals, database: Database) -> None:
-    mine, other = Queue(database, "mine"), Queue(database, "other")
-    await arrivals.put(inbound(1), "a")
-    claim = await claim_one(mine)
-    turn = await next_turn(mine, claim)
-    assert turn is not None
-    assert await mine.stopped() == []
-    await arrivals.record_stop(turn.id)
-    assert await mine.stopped() == [turn.id]
-    assert await other.stopped() == []
+        row = (await session.exec(select(Turn).where(col(Turn.id) == turn.id))).one()
+    assert (turn.event_key, turn.message_id, turn.position) == (row.event_key, row.message_id, row.position)
+    assert (turn.direct, turn.mid_thread, turn.stopped, turn.revision) == (True, True, False, 0)
+    assert turn.person == Person("U1", "Ann", "T9")
+    assert turn.thread == row.thread_id

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from bridge.store.database import Database, create_engine, database_url
+from bridge.store.database import Database, database_url
 from tests.turns.world import MemoryPlatform
 
 
@@ -17,9 +18,10 @@ def platform() -> MemoryPlatform:
 
 
 @pytest.fixture
-async def quick(tmp_path: Path) -> AsyncIterator[Database]:
+async def quick(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """SQLite alone, for what doesn't depend on the database's kind."""
-    database = Database(create_engine(database_url(f"sqlite:///{tmp_path / 'quick.db'}")))
-    await database.upgrade()
+    path = tmp_path / "quick.db"
+    shutil.copyfile(migrated_sqlite, path)
+    database = Database(database_url(f"sqlite:///{path}"))
     yield database
     await database.close()

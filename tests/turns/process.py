@@ -3,48 +3,96 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import sqlalchemy as sa
 
 from adapters.base import Agent
+from bridge.inbound import Address, Person
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
+from bridge.store.engine import Engine, Op, Statement, persist
 from bridge.store.ledger import Ledger
+from bridge.store.presence import Presence
 from bridge.store.queue import Queue
+from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
-from bridge.turns.runner import Runner
-from tests.turns.world import MemoryPlatform
+from bridge.turns.runner import Bounds, Runner
+from bridge.turns.surface import Button
+from tests.turns.world import HERE, MemoryPlatform
+
+STATES = Statement(sa.select(sa.column("id"), sa.column("state")).select_from(sa.table("turn")))
 
 
 class Bridge:
-    """A process: a queue, a runner, an intake on one platform and one agent."""
+    """A process: a queue, a runner, an intake on one platform and one agent. Use it within `running`.
+
+    `between` stands between the runner's queue and its database; the intake's way is always clear."""
+
+    queue: Queue
+    runner: Runner
+    intake: Intake
+    engine: Engine
+    presence: Presence
 
     def __init__(
-        self, database: Database, platform: MemoryPlatform, agent: Agent, *, replica: str = "r1", **limits: float
+        self,
+        database: Database,
+        platform: MemoryPlatform,
+        agent: Agent | None,
+        *,
+        replica: str = "r1",
+        between: Callable[[Engine], Engine] = lambda engine: engine,
+        presence: Presence | None = None,
+        **limits: float,
     ) -> None:
         self.platform = platform
-        self.queue = Queue(database, replica)
         self.ledger = Ledger(database)
-        agents: Mapping[str, Agent] = {"support": agent}
-        self.runner = Runner(
-            self.queue,
-            agents,
-            {"slack": platform},
-            deadline=lambda name: {"support": limits.get("deadline", 30.0)}[name],
-            max_running=int(limits.get("max_running", 100)),
-            max_attachment_bytes=int(limits.get("max_attachment_bytes", 1000)),
-            grace=limits.get("grace", 0.0),
-        )
-        self.intake = Intake(
-            Arrivals(database),
-            agent_for=lambda _: "support",
-            wake=self.runner.wake,
-            stop_turn=self.runner.stop_turn,
-        )
+        self.database = database
+        self.replica = replica
+        self._between = between
+        self._presence = presence
+        self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
+        self._limits = limits
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        limits = self._limits
+        with TemporaryDirectory() as folder:
+            async with self.database.prepared(self.replica) as engine:
+                self.engine = engine
+                self.queue = Queue(self._between(engine), self.replica)
+                self.presence = self._presence or self.database.presence(self.replica)
+                bounds = Bounds(
+                    deadline=lambda name: {"support": limits.get("deadline", 30.0)}[name],
+                    quiet_after=limits.get("quiet_after", 60.0),
+                    running=int(limits.get("max_running", 100)),
+                    attachment_bytes=int(limits.get("max_attachment_bytes", 1000)),
+                    grace=limits.get("grace", 0.0),
+                    folder=Path(folder),
+                )
+                self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
+                self.intake = Intake(
+                    Arrivals(engine),
+                    agent_for=lambda _: "support",
+                    wake=self.runner.wake,
+                    stop_turn=self.runner.stop_turn,
+                    has_room=lambda: self.runner.has_room,
+                    catch_up_hours=24,
+                )
+                yield
+
+    async def press(self, button: Button, address: Address = HERE) -> str:
+        """Press a button as Ann; what she alone is told."""
+        press = Press(button.action, button.turn, Person("U1", "Ann"), address, button.value)
+        return (await self.intake.pressed(press)).sentence
 
     async def states(self) -> dict[str, str]:
-        records = await self.ledger.turns(state=None, thread=None, limit=100)
-        return {record.turn.id: record.turn.state for record in records}
+        [rows] = await persist(lambda: self.engine.run(Op(STATES, {})))
+        return dict(rows)
 
     async def until_state(self, *states: str) -> None:
         """Wait until every turn is in one of these states."""
@@ -57,10 +105,17 @@ class Bridge:
 
 
 @asynccontextmanager
-async def running(bridge: Bridge) -> AsyncIterator[Bridge]:
-    task = asyncio.create_task(bridge.runner.run())
-    try:
-        yield bridge
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+async def running(bridge: Bridge, *, alone: bool = True) -> AsyncIterator[Bridge]:
+    """At its end the process is killed in so far as no turn gets a grace; what it holds is given back only if it says
+    so."""
+    async with bridge.open():
+        if alone and bridge.engine.dialect == "sqlite":
+            await Queue(bridge.engine, bridge.replica).free_all()
+        task = asyncio.create_task(bridge.runner.run())
+        try:
+            yield bridge
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()

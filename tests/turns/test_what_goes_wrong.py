@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from secrets import token_hex
 
 import psycopg
@@ -20,16 +20,18 @@ from adapters.base import (
     Rejected,
     Table,
     Text,
-    Unavailable,
+    TimedOut,
     Uncertain,
 )
-from bridge.inbound import RemoteFile
-from bridge.store.database import Database, create_engine, database_url
+from bridge.inbound import Person, RemoteFile
+from bridge.store.arrivals import Arrivals
+from bridge.store.database import Database, database_url
+from bridge.turns.ask import STOPPED
 from bridge.turns.surface import Refused
-from bridge.turns.turn import STOPPED
+from tests.e2e.waiting import eventually
 from tests.turns.agents import Backend, CancellableAgent, FileAgent, ScriptedAgent
 from tests.turns.process import Bridge, running
-from tests.turns.world import HERE, MemoryPlatform, inbound
+from tests.turns.world import HERE, LATER, MemoryPlatform, inbound, part_name
 
 pytestmark = pytest.mark.slow  # together; each alone is quick
 
@@ -42,14 +44,14 @@ async def test_text_that_no_encoder_takes_passes_through(database: Database, pla
     backend = Backend([Text(f"t{ODD}"), File(f"f{ODD}.txt", "f"), table, Rejected("d" + ODD, sentence="s" + ODD)])
     backend.contents = {"f": b"made"}
     async with running(Bridge(database, platform, FileAgent(backend))) as bridge:
-        await bridge.intake.take(inbound(1, f"q{ODD}", author_name=f"n{ODD}"))
+        await bridge.intake.take(inbound(1, f"q{ODD}", person=Person("U1", f"n{ODD}")))
         await bridge.until_state("failed")
         [record] = await bridge.ledger.turns(state=None, thread=None, limit=1)
     assert backend.asked == [f"q{EVEN}"]
-    assert (record.turn.answer, record.turn.outcome) == (f"t{EVEN}", "Rejected")
+    assert (record.turn.answer, record.turn.outcome) == (f"t{EVEN}", "rejected")
     for message in platform.messages:
         message.text.encode()
-    by_name = {message.key.name: message for message in platform.messages}
+    by_name = {part_name(message.key): message for message in platform.messages}
     assert by_name["n0"].text == f"s{EVEN}"
     [(_, content)] = by_name["t1"].files
     assert content.decode("utf-8-sig").splitlines() == [f"c{EVEN}", f"v{EVEN}", "nan", "'-inf"]
@@ -66,7 +68,7 @@ async def test_a_character_that_a_service_cut_in_two_is_whole(quick: Database, p
 async def test_a_final_text_without_end_fails_the_turn(
     quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.turns.turn.MAX_ANSWER", 10)
+    monkeypatch.setattr("bridge.turns.ask.MAX_ANSWER", 10)
     async with running(Bridge(quick, platform, ScriptedAgent(Backend([Text("short"), Done("x" * 11)])))) as bridge:
         await bridge.intake.take(inbound(1))
         await bridge.until_state("failed")
@@ -76,15 +78,15 @@ async def test_a_final_text_without_end_fails_the_turn(
 async def test_an_adapters_own_error_counts_as_what_it_was_derived_from(
     database: Database, platform: MemoryPlatform
 ) -> None:
-    class UnavailableBecauseOfTheMaintenanceWindow(Unavailable):
+    class TooSlowBecauseOfTheMaintenanceWindow(TimedOut):
         """A name longer than the column of outcomes."""
 
-    backend = Backend([UnavailableBecauseOfTheMaintenanceWindow("503")])
+    backend = Backend([TooSlowBecauseOfTheMaintenanceWindow("no answer")])
     async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
         await bridge.intake.take(inbound(1))
         await bridge.until_state("failed")
-        assert (await bridge.outcome()) == ("failed", "Unavailable")
-    assert [button.action for button in platform.messages[-1].buttons] == ["again"]
+        assert await bridge.outcome() == ("failed", "timed_out")
+    assert [button.action for button in platform.messages[-1].buttons] == ["retry"]
 
 
 async def test_what_an_adapter_gives_wrongly_costs_the_file_and_not_the_reply(
@@ -101,7 +103,7 @@ async def test_what_an_adapter_gives_wrongly_costs_the_file_and_not_the_reply(
 async def test_a_download_without_end_is_left_out(
     quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.turns.turn.DOWNLOAD_SECONDS", 0.05)
+    monkeypatch.setattr("bridge.turns.deliver.DOWNLOAD_SECONDS", 0.05)
 
     class Hanging(FileAgent):
         async def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:
@@ -118,23 +120,40 @@ async def test_a_download_without_end_is_left_out(
 async def test_a_reply_that_can_not_be_delivered_frees_its_thread_in_the_end(
     quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.turns.runner.HEARTBEAT", 0.01)
-    monkeypatch.setattr("bridge.turns.turn.MAX_DELIVERIES", 3)
+    monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.01)
+    monkeypatch.setattr("bridge.turns.turn.MAX_ATTEMPTS", 3)
 
-    async def breaks(*_: object, **__: object) -> str:
-        raise KeyError("a surface's bug")
-
+    broken = True
+    backend = Backend()
     real = platform.surface
 
     def surface(*arguments: object, **named: object) -> object:
         made = real(*arguments, **named)  # type: ignore[arg-type]
+        post = made.post
+
+        async def breaks(*some: object, **more: object) -> str:
+            if broken:
+                raise KeyError("a surface's bug")
+            return await post(*some, **more)  # type: ignore[arg-type]
+
         made.post = breaks  # type: ignore[method-assign]
         return made
 
     monkeypatch.setattr(platform, "surface", surface)
-    async with running(Bridge(quick, platform, ScriptedAgent(Backend()))) as bridge:
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
         await bridge.intake.take(inbound(1))
         await bridge.until_state("failed")
+        assert await bridge.outcome() == ("failed", "undeliverable")
+        assert platform.sentences == ["I have an answer, but this place doesn't let me post it."]
+        broken = False
+        await bridge.intake.take(inbound(2))
+        await bridge.until_state("failed", "done")
+        [record] = await bridge.ledger.turns(state="failed", thread=None, limit=1)
+        assert await bridge.ledger.retry(record.turn.id)
+        bridge.runner.wake()
+        await bridge.until_state("done")
+    assert platform.texts() == ["answer to question 2", "answer to question 1"]
+    assert backend.asked == ["question 1", "question 2"], "it was stored: nothing is asked for it"
 
 
 async def test_a_message_that_waited_leaves_an_uncertain_turn_to_the_person(
@@ -155,7 +174,7 @@ async def test_a_message_that_waited_leaves_an_uncertain_turn_to_the_person(
         go_on.set()
         await bridge.until_state("waiting", "done")
         uncertain = next(message for message in platform.messages if message.buttons)
-        pressed = await bridge.intake.pressed("again", uncertain.buttons[0].turn, address=HERE)
+        pressed = await bridge.press(uncertain.buttons[0])
         await bridge.until_state("failed", "done")
     assert pressed == "It is being sent again."
     assert backend.asked == ["transfer it", "and tell me", "transfer it"]
@@ -189,13 +208,13 @@ async def test_trying_again_is_not_taken_for_the_answer_to_a_question_that_was_n
         await bridge.intake.take(inbound(1, "paint it"))
         for _ in range(2):
             await bridge.until_state("failed")
-            assert await bridge.intake.pressed("again", platform.messages[-1].buttons[0].turn, address=HERE)
+            assert await bridge.press(platform.messages[-1].buttons[0])
         await bridge.until_state("failed")
         agent.hangs = False
-        await bridge.intake.pressed("again", platform.messages[-1].buttons[0].turn, address=HERE)
+        await bridge.press(platform.messages[-1].buttons[0])
         await bridge.until_state("failed", "waiting")
         assert agent.answers == []
-        await bridge.intake.take(inbound(2, "blue"))
+        await bridge.intake.take(inbound(LATER, "blue"))
         await bridge.until_state("failed", "done")
     assert agent.answers == ["blue"]
     assert platform.texts()[-2:] == ["Which colour?", "Painted."]
@@ -230,9 +249,9 @@ async def test_a_turn_that_is_stopped_before_it_is_asked_is_not_asked(
 
 
 async def test_a_stop_reaches_the_replica_that_works_and_the_agent_once_it_has_a_conversation(
-    database: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, platform: MemoryPlatform
 ) -> None:
-    monkeypatch.setattr("bridge.turns.runner.HEARTBEAT", 0.02)
+    """By what the database announces: no sweep comes in a test's time."""
     beginning, go_on, stopped = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     class Slow(CancellableAgent):
@@ -248,24 +267,54 @@ async def test_a_stop_reaches_the_replica_that_works_and_the_agent_once_it_has_a
             stopped.set()
             raise KeyError("an adapter's bug")
 
+    database = Database(database_url(postgres_url))
     backend = Backend([stopped.wait, Text("not shown"), Done()])  # type: ignore[list-item]
     other = Bridge(database, platform, ScriptedAgent(Backend()), replica="r2")
-    async with running(Bridge(database, platform, Slow(backend))) as bridge:
+    async with running(Bridge(database, platform, Slow(backend))) as bridge, other.open():
         await bridge.intake.take(inbound(1))
         await beginning.wait()
         await other.intake.stop(HERE)
         [at_work] = bridge.runner._at_work.values()
-        await asyncio.wait_for(at_work._stopped.wait(), 5)
+        await eventually(lambda: at_work._stopped)
         go_on.set()
         await bridge.until_state("cancelled")
+    await database.close()
     assert platform.texts() == [STOPPED]
+
+
+async def test_a_stop_that_was_not_heard_is_found_in_the_database(
+    quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.02)
+    working = asyncio.Event()
+    backend = Backend([_set(working), asyncio.Event().wait])  # type: ignore[list-item]
+
+    class Ending(CancellableAgent):
+        async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:
+            backend.script = []
+            backend.cancelled.append(conversation)
+
+    async with running(Bridge(quick, platform, Ending(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await working.wait()
+        [turn] = await bridge.states()
+        await Arrivals(bridge.engine).record_stop(turn)
+        await eventually(lambda: backend.cancelled)
+    assert backend.cancelled == ["conv"]
+
+
+def _set(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def step() -> None:
+        event.set()
+
+    return step
 
 
 @pytest.mark.slow
 async def test_turns_survive_the_loss_of_every_connection(
     postgres: str, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.turns.runner.HEARTBEAT", 0.05)
+    monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.05)
     monkeypatch.setattr("bridge.turns.runner.LOOK_AGAIN", 0.05)
     name = f"t{token_hex(4)}"
     words = [f"word{number} " for number in range(20)]
@@ -273,10 +322,13 @@ async def test_turns_survive_the_loss_of_every_connection(
     async def breathe() -> None:
         await asyncio.sleep(0.002)
 
+    async def more_calls_than(calls: int) -> None:
+        await platform.until(lambda: platform.calls > calls)
+
     script = [step for word in words for step in (Text(word), breathe)]
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}")
-        database = Database(create_engine(database_url(postgres.replace("/postgres?", f"/{name}?"))))
+        database = Database(database_url(postgres.replace("/postgres?", f"/{name}?")))
         await database.upgrade()
         backend = Backend([*script, Done()])
         async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
@@ -284,7 +336,7 @@ async def test_turns_survive_the_loss_of_every_connection(
                 for number in (1, 2):
                     await bridge.intake.take(inbound(number, f"{thread}-{number}", thread=f"{thread}.0"))
             for calls in range(0, 64, 8):
-                await platform.until(lambda calls=calls: platform.calls > calls)
+                await more_calls_than(calls)
                 server.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
                 )

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
-from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
+from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Surface, Throttled, Unreachable, Upload
+from bridge.turns.surface import (
+    Button,
+    Gone,
+    Guard,
+    PartFull,
+    PartKey,
+    PartKind,
+    Refused,
+    Sending,
+    StoppedByPerson,
+    Surface,
+    Throttled,
+    Unreachable,
+    Upload,
+)
 
 STYLE = Style(
     dialect=SLACK, limit=400, measure=len, interval=0.0, appends=False, max_files=10, max_file_bytes=10_000
 )
+
+FIRST_ID = 1_000  # of our messages; an id tells the position, so what people write with a lower number is older
+LATER = 5_000  # number of a message that a person writes after all of ours
 
 
 @dataclass
@@ -39,13 +58,20 @@ class MemoryPlatform:
     labels: list[str | None] = field(default_factory=list)
     before: list[ContextMessage] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)  # lost, unheard, throttled, full, gone: one per call
+    faults: list[str] = field(default_factory=list)  # lost, unheard, throttled, full, gone, stopped: one per call
     calls: int = 0
+    slots: list[Sending] = field(default_factory=list)  # what each call was for
+    marks: list[bool] = field(default_factory=list)  # shown on a question: it waits, or no longer
+    sentences: list[str] = field(default_factory=list)  # said about a reply that couldn't be delivered
+    ids: Iterator[int] = field(default_factory=lambda: count(FIRST_ID))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     platform: str = "slack"
 
-    def surface(self, address: Address, *, author: str) -> Surface:
-        return MemorySurface(self)
+    def surface(self, address: Address, *, person: Person, guard: Guard) -> Surface:
+        return MemorySurface(self, guard)
+
+    async def catch_up(self) -> None:
+        return
 
     async def serve(self) -> None:
         await asyncio.Event().wait()
@@ -56,24 +82,51 @@ class MemoryPlatform:
     def texts(self) -> list[str]:
         return [message.text for message in self.messages]
 
-    async def until(self, met: object) -> None:
+    async def until(self, met: Callable[[], object]) -> None:
         """Wait until `met()` holds after a change; the test's timeout bounds it."""
-        assert callable(met)
         while not met():
             self.changed.clear()
             await self.changed.wait()
 
 
+async def unguarded() -> None:
+    """A guard that is always sure."""
+
+
+def part_name(key: PartKey) -> str:
+    return str(key.index) if key.kind is PartKind.TEXT else f"{key.kind}{key.index}"
+
+
 class MemorySurface:
-    def __init__(self, platform: MemoryPlatform) -> None:
+    def __init__(self, platform: MemoryPlatform, guard: Guard = unguarded) -> None:
         self._platform = platform
+        self._guard = guard
         self.style = platform.style
+
+    @asynccontextmanager
+    async def slot(self, sending: Sending) -> AsyncIterator[None]:
+        self._platform.slots.append(sending)
+        yield
+
+    async def resolve(self, person: Person, text: str) -> tuple[str, str]:
+        return person.name or person.id, text
+
+    async def mark_waiting(self, asked: str, waits: bool) -> None:
+        self._platform.marks.append(waits)
+        self._platform.changed.set()
+
+    async def say_undeliverable(self, asked: str, sentence: str) -> bool:
+        self._platform.sentences.append(sentence)
+        return True
 
     async def working(self, label: str | None) -> None:
         self._platform.labels.append(label)
         self._platform.changed.set()
 
-    def _fault(self) -> str:
+    async def _called(self) -> str:
+        """A call to the platform; the fault that it meets."""
+        await self._guard()
+        await asyncio.sleep(0)
         self._platform.calls += 1
         fault = self._platform.faults.pop(0) if self._platform.faults else ""
         match fault:
@@ -83,6 +136,8 @@ class MemorySurface:
                 raise Throttled("slow down", 0.01)
             case "gone":
                 raise Gone("channel deleted")
+            case "stopped":
+                raise StoppedByPerson("stopped on the platform")
         return fault
 
     def _check(self, text: str) -> None:
@@ -92,8 +147,7 @@ class MemorySurface:
             raise Refused(f"{len(text)} characters are too long")
 
     async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
-        await asyncio.sleep(0)
-        fault = self._fault()
+        fault = await self._called()
         self._check(text)
         posted = self._add(key, text, finished=last, buttons=tuple(buttons))
         if fault == "unheard":
@@ -102,7 +156,7 @@ class MemorySurface:
 
     def _add(self, key: PartKey, text: str, **more: object) -> Posted:
         assert len(key.nonce) <= 25
-        posted = Posted(f"m{len(self._platform.messages)}", key, text, history=[text], **more)  # type: ignore[arg-type]
+        posted = Posted(str(next(self._platform.ids)), key, text, history=[text], **more)  # type: ignore[arg-type]
         self._platform.messages.append(posted)
         self._platform.changed.set()
         return posted
@@ -123,8 +177,7 @@ class MemorySurface:
         last: bool,
         buttons: Sequence[Button] = (),
     ) -> None:
-        await asyncio.sleep(0)
-        fault = self._fault()
+        fault = await self._called()
         if fault == "full" and not last:
             raise PartFull("the stream expired")
         self._check(text)
@@ -140,12 +193,18 @@ class MemorySurface:
         if fault == "unheard":
             raise Unreachable("the answer was lost")
 
+    async def close(self, key: PartKey, message_id: str) -> None:
+        await self._called()
+        message = self._message(message_id)
+        message.finished, message.buttons = True, ()
+        self._platform.changed.set()
+
     async def delete(self, message_id: str) -> None:
-        self._fault()
+        await self._called()
         self._platform.messages[:] = [one for one in self._platform.messages if one.id != message_id]
 
     async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
-        fault = self._fault()
+        fault = await self._called()
         contents = tuple((file.name, file.path.read_bytes()) for file in files)
         posted = self._add(key, text, finished=True, files=contents)
         if fault == "unheard":
@@ -159,11 +218,11 @@ class MemorySurface:
         return None
 
     async def earlier(self, before: str) -> Sequence[ContextMessage]:
-        self._fault()
+        await self._called()
         return self._platform.before
 
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
-        self._fault()
+        await self._called()
         content = self._platform.contents[file.id]
         if len(content) > max_bytes:
             raise Refused("too large")
@@ -181,8 +240,7 @@ def inbound(number: int = 1, text: str = "", *, thread: str = "100.0", **more: o
         event_id=f"Ev{thread}-{number}",
         message_id=f"{thread}-{number}",
         position=number,
-        author=author,
-        author_name=author.replace("U", "Person "),
+        person=Person(author, author.replace("U", "Person ")),
         text=text or f"question {number}",
     )
     return replace(values, **more)  # type: ignore[arg-type]

@@ -12,8 +12,11 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
+from a2a.compat.v0_3.conversions import to_compat_agent_card
 from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.context import ServerCallContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
@@ -48,7 +51,9 @@ MODES = ["text/plain", "text/markdown", "text/csv", "application/json", "image/p
 
 class A2ABackend(Backend):
     """Serve `app`; the adapter's `base_url` is its address. `streams` is what the card says of streaming; `old`
-    makes it speak protocol 0.3, `rest` HTTP+JSON instead of JSON-RPC. Call `aclose` when it is done."""
+    makes it speak protocol 0.3, `rest` HTTP+JSON instead of JSON-RPC; with `stored_first` what a task that goes on
+    sends begins with the task as it was stored, as the JavaScript library does it (1.0 by JSON-RPC only). Call
+    `aclose` when it is done."""
 
     def __init__(
         self,
@@ -58,14 +63,15 @@ class A2ABackend(Backend):
         streams: bool = True,
         old: bool = False,
         rest: bool = False,
+        stored_first: bool = False,
     ) -> None:
         self.streams = streams
         self.old = old
         self.rest = rest
+        self.stored_first = stored_first
         self.card_url: str | None = None  # what the card says instead of the address it is served from
-        self._handler = DefaultRequestHandler(
-            _Brain(self), InMemoryTaskStore(), self._card("http://localhost/rpc")
-        )
+        self._tasks = InMemoryTaskStore()
+        self._handler = DefaultRequestHandler(_Brain(self), self._tasks, self._card("http://localhost/rpc"))
         self._dispatcher = JsonRpcDispatcher(self._handler, enable_v0_3_compat=old)
         self._operations: dict[str, Route] = {}
         super().__init__(key=key, pace=pace)
@@ -77,14 +83,14 @@ class A2ABackend(Backend):
     def routes(self) -> list[Route]:
         routes = [self.operation("card", CARD, self._show_card)]
         if self.rest:
-            for route in create_rest_routes(self._handler, path_prefix="/rpc"):
-                if isinstance(route, Route) and (name := _PATHS.get(route.path)):
+            paths = _OLD_PATHS if self.old else _PATHS
+            for route in create_rest_routes(self._handler, path_prefix="/rpc", enable_v0_3_compat=self.old):
+                if isinstance(route, Route) and (name := paths.get(route.path)):
                     (method,) = (route.methods or set()) - {"HEAD"}
                     routes.append(self.operation(name, route.path, partial(_plain, route.endpoint), method))
             return routes
         for name in METHODS:
-            dispatch = partial(_plain, self._dispatcher.handle_requests)
-            self._operations[name] = self.operation(name, "/rpc", dispatch, "POST")
+            self._operations[name] = self.operation(name, "/rpc", self._dispatch, "POST")
         return [*routes, Route("/rpc", self._rpc, methods=["POST"])]
 
     def authorized(self, request: Request) -> bool:
@@ -92,18 +98,37 @@ class A2ABackend(Backend):
 
     async def _show_card(self, request: Request) -> Response:
         here = str(request.url).removesuffix(CARD)  # wherever this app is mounted
-        return JSONResponse(MessageToDict(self._card(self.card_url or f"{here}/rpc")))
+        card = self._card(self.card_url or f"{here}/rpc")
+        if self.old:
+            return JSONResponse(
+                to_compat_agent_card(card).model_dump(mode="json", by_alias=True, exclude_none=True)
+            )
+        return JSONResponse(MessageToDict(card))
 
     async def _rpc(self, request: Request) -> Response:
         try:
             method = json.loads(await request.body())["method"]
         except (ValueError, KeyError, TypeError):
             method = ""
-        operation = self._operations.get(_NEW_NAMES.get(method, method))
+        operation = self._operations.get(_OLD_METHODS.get(method, "") if self.old else method)
         if operation is None:
-            return await self._dispatcher.handle_requests(request)
+            return JSONResponse({"jsonrpc": "2.0", "id": None, "error": {"code": -32601, "message": "not found"}})
         response: Response = await operation.endpoint(request)
         return response
+
+    async def _dispatch(self, request: Request) -> Response:
+        called = json.loads(await request.body())
+        stored = None
+        if self.stored_first and called["method"] in {"SendMessage", "SendStreamingMessage"}:
+            # authorized by the operation, so that nobody in particular asks here
+            stored = await self._tasks.get(called["params"]["message"].get("taskId", ""), ServerCallContext())
+        response = await _plain(self._dispatcher.handle_requests, request)
+        if stored is None:
+            return response
+        first = {"jsonrpc": "2.0", "id": called["id"], "result": {"task": MessageToDict(stored)}}
+        if not isinstance(response, StreamingResponse):
+            return JSONResponse(first)
+        return StreamingResponse(_after(first, response.body_iterator), media_type="text/event-stream")
 
     def _card(self, url: str) -> AgentCard:
         return AgentCard(
@@ -114,7 +139,7 @@ class A2ABackend(Backend):
                 AgentInterface(
                     url=url,
                     protocol_binding="HTTP+JSON" if self.rest else "JSONRPC",
-                    protocol_version="0.3" if self.old else "1.0",
+                    protocol_version="0.3.0" if self.old else "1.0",
                 )
             ],
             capabilities=AgentCapabilities(streaming=self.streams),
@@ -124,7 +149,7 @@ class A2ABackend(Backend):
         )
 
 
-_NEW_NAMES = {
+_OLD_METHODS = {
     "message/send": "SendMessage",
     "message/stream": "SendStreamingMessage",
     "tasks/get": "GetTask",
@@ -143,17 +168,41 @@ _PATHS = {
 }
 
 
+_OLD_PATHS = {  # which has no list of tasks
+    "/rpc/v1/message:send": "SendMessage",
+    "/rpc/v1/message:stream": "SendStreamingMessage",
+    "/rpc/v1/tasks/{id}": "GetTask",
+    "/rpc/v1/tasks/{id}:cancel": "CancelTask",
+    "/rpc/v1/tasks/{id}:subscribe": "SubscribeToTask",
+}
+
+
+async def _after(first: dict[str, Any], events: Any) -> AsyncIterator[bytes]:
+    yield b"data: " + json.dumps(first).encode() + b"\n\n"
+    async for event in events:
+        yield event
+
+
 async def _plain(handler: Handler, request: Request) -> Response:
     """What the library's handler answers, its events as a plain stream that faults can be put into."""
     response = await handler(request)
     if isinstance(response, EventSourceResponse):
-        return StreamingResponse(_encoded(response), media_type="text/event-stream")
+        events = _encoded(response)
+        first = asyncio.ensure_future(anext(events, b""))
+        await asyncio.wait({first})  # only now the call has taken effect
+        return StreamingResponse(_from(first, events), media_type="text/event-stream")
     return response
 
 
 async def _encoded(response: EventSourceResponse) -> AsyncIterator[bytes]:
     async for event in response.body_iterator:
         yield ensure_bytes(event, "\n")
+
+
+async def _from(first: asyncio.Future[bytes], events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield await first  # raises what broke it, in the stream as the library does
+    async for event in events:
+        yield event
 
 
 class _Brain(AgentExecutor):

@@ -1,8 +1,10 @@
 """A simulated Agentok Studio: chats, runs that may ask a person, message rows in no order.
 
-`form` says which server it is. "doc" is that of the guide: no prefix, chats of flows, and plain rows. "seen" is
-the one that was observed: everything under /v1, chats of projects or templates, control rows, an echo, tool rows
-and a summary, and no DELETE. Both hold the POST that asks until the run ends.
+`server` says which it is. "guide" is that of the guide: chats of flows, plain rows, and DELETE. The other two were
+observed: chats of projects or templates, control rows, an echo, tool rows and a summary, and no DELETE. The one of
+2024 sets a chat's status to "running" when the run begins; the one of 2026-07 does so at once, and leaves it there
+for ever when the run dies in the server. `prefix`: what every path begins with. All hold the POST that asks until
+the run ends, answer it with 500 where the run dies, and give a person's answer to the run line by line.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from starlette.routing import Route
 from adapters.testing.backends.base import Backend, Run
 from adapters.testing.backends.brain import Plan
 
-Form = Literal["doc", "seen"]
+Server = Literal["guide", "2024", "2026-07"]
 
 SOURCE = 12  # the flow's, the project's and the template's id
 LOOK = 0.005  # seconds between two looks of a held request at its run
 FAILURE = "openai.AuthenticationError: Traceback (most recent call last)"
+FIRST_WORDS = "I begin with the first step."
 WAITING = "wait_for_human_input"
 
 
@@ -45,21 +48,30 @@ class Chat:
 
 
 class AgentokBackend(Backend):
-    """`may_start`: while it is clear, a question is written down and its run doesn't begin. `crashes`: it never
-    will, the POST fails. `answers`: what runs got by /input."""
+    """`may_start`: while it is clear, a question is written down and its run doesn't begin. `dies`: runs die in
+    the server, "unbegun" or "begun" with their first words written. `asks_more`: what runs ask besides, one after
+    another. `answers`: the lines that runs got by /input."""
 
-    def __init__(self, *, form: Form = "seen", **options: Any) -> None:
-        self.form: Form = form
+    def __init__(self, *, server: Server = "2026-07", prefix: str = "/v1", **options: Any) -> None:
+        self.server: Server = server
+        self.guided = server == "guide"
+        self.prefix = prefix
         super().__init__(**options)
         self.may_start = asyncio.Event()
         self.may_start.set()
-        self.crashes = False
+        self.dies: Literal["", "unbegun", "begun"] = ""
+        self.asks_more: list[str] = []
         self.answers: list[str] = []
         self._chats: dict[int, Chat] = {}
         self._ids = itertools.count(1)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What chats can be made from."""
+        return ("flow",) if self.guided else ("project", "template")
+
     def routes(self) -> list[Route]:
-        chats = "/v1/chats" if self.form == "seen" else "/chats"
+        chats = f"{self.prefix}/chats"
         chat = f"{chats}/{{id:int}}"
         routes = [
             self.operation("create", chats, self._create, "POST"),
@@ -70,7 +82,7 @@ class AgentokBackend(Backend):
             self.operation("input", f"{chat}/input", self._input, "POST"),
             self.operation("abort", f"{chat}/abort", self._abort, "POST"),
         ]
-        return routes if self.form == "seen" else [*routes, self.operation("delete", chat, self._delete, "DELETE")]
+        return [*routes, self.operation("delete", chat, self._delete, "DELETE")] if self.guided else routes
 
     def authorized(self, request: Request) -> bool:
         if "authorization" in request.headers and "x-api-key" not in request.headers:
@@ -89,17 +101,16 @@ class AgentokBackend(Backend):
 
     async def _create(self, request: Request) -> Response:
         body = await self.body(request)
-        kinds = ("project", "template") if self.form == "seen" else ("flow",)
         kind = body.get("from_type")
-        if kind not in kinds or not isinstance(body.get("name"), str):
-            raise HTTPException(422, f"from_type must be one of {kinds}, name a string")
+        if kind not in self.kinds or not isinstance(body.get("name"), str):
+            raise HTTPException(422, f"from_type must be one of {self.kinds}, name a string")
         source = body.get(f"from_{kind}")
-        if self.form == "seen" and not (isinstance(source, int) and isinstance(body.get("user_id"), str)):
+        if not self.guided and not (isinstance(source, int) and isinstance(body.get("user_id"), str)):
             raise HTTPException(422, "the source must be an integer, user_id a string")
         if str(source) != str(SOURCE):
             raise HTTPException(400, "Failed to create chat")
         made = {"name": body["name"], "from_type": kind, f"from_{kind}": source}
-        chat = Chat(next(self._ids), made, None if self.form == "seen" else "ready")
+        chat = Chat(next(self._ids), made, "ready" if self.guided else None)
         self._chats[chat.id] = chat
         return JSONResponse(self._shown(chat))
 
@@ -122,20 +133,25 @@ class AgentokBackend(Backend):
         if chat.live:
             self._end(chat, "aborted", "TERMINATED")
         self._write(chat, "user", text)
-        if self.crashes:
+        if self.server == "2026-07":
+            chat.status = "running"
+        if self.dies == "unbegun":
             raise HTTPException(500, "Internal Server Error")
         await self.may_start.wait()
         chat.run = run = self.begin(str(chat.id), text, [], list(chat.questions))
         chat.questions.append(text)
         chat.ended, chat.status = False, "running"
         self._control(chat, "RUNNING")
-        if self.form == "seen":
+        if not self.guided:
             self._write(chat, "assistant", f'"{text}"', sender="User", receiver="Assistant")
             call = {"tool_info": {"type": "suggested_tool_call", "tool": "calendar"}}
             self._write(chat, "assistant", "calendar.today()", metadata=call)
         if run.plan.asks:
-            self._write(chat, "assistant", f"__STATUS_WAIT_FOR_HUMAN_INPUT__ {run.plan.asks}")
-            chat.status = WAITING
+            self._ask(chat, run.plan.asks)
+        if self.dies == "begun":
+            self._write(chat, "assistant", FIRST_WORDS)
+            chat.run, chat.ended = None, True
+            raise HTTPException(500, "Internal Server Error")
         number = len(chat.questions)
         while chat.live and len(chat.questions) == number:
             await asyncio.sleep(LOOK)
@@ -148,14 +164,27 @@ class AgentokBackend(Backend):
         self._write(chat, "user", text)
         if not chat.live or chat.run is None:
             return JSONResponse({"error": f"No assistant found with that chat ID. {chat.id}"})
-        if chat.status != WAITING:
-            self.violations.append(f"{chat.id}: input {text!r} that nobody waited for")
-        self.answers.append(text)
+        for line in text.split("\n"):
+            if chat.status != WAITING:
+                self.violations.append(f"{chat.id}: input {line!r} that nobody waited for")
+            self._answered(chat, chat.run, line)
+        return JSONResponse({"detail": "Input sent to assistant."})
+
+    def _answered(self, chat: Chat, run: Run, line: str) -> None:
+        self.answers.append(line)
         self._control(chat, "RECEIVED_HUMAN_INPUT")
-        plan = Plan(f"{chat.run.plan.text}\n\nYou said: “{text}”.", fails=chat.run.plan.fails)
+        if not self.guided:
+            self._write(chat, "assistant", "Thank you.", sender="Assistant", receiver="User")
+            self._write(chat, "assistant", line, sender="User", receiver="Assistant")
+        plan = Plan(f"{run.plan.text}\n\nYou said: “{line}”.", fails=run.plan.fails)
         chat.run = self._runs[str(chat.id)] = Run(plan, self.pace, held=self.hold)
         chat.status = "running"
-        return JSONResponse({"detail": "Input sent to assistant."})
+        if self.asks_more:
+            self._ask(chat, self.asks_more.pop(0))
+
+    def _ask(self, chat: Chat, question: str) -> None:
+        self._write(chat, "assistant", f"__STATUS_WAIT_FOR_HUMAN_INPUT__ {question}")
+        chat.status = WAITING
 
     async def _abort(self, request: Request) -> Response:
         chat = self._chat(request)
@@ -171,8 +200,8 @@ class AgentokBackend(Backend):
 
     async def _text(self, request: Request) -> str:
         body = await self.body(request)
-        wanted = body.get("content" if self.form == "seen" else "message")
-        if not isinstance(wanted, str) or (self.form == "seen" and body.get("type") not in {"user", "assistant"}):
+        wanted = body.get("message" if self.guided else "content")
+        if not isinstance(wanted, str) or not (self.guided or body.get("type") in {"user", "assistant"}):
             raise HTTPException(422, "Field required")
         return wanted
 
@@ -193,10 +222,10 @@ class AgentokBackend(Backend):
         if run is None or chat.ended or chat.status == WAITING or not run.over:
             return
         if run.plan.fails:
-            self._end(chat, "failed" if self.form == "seen" else "error", f"1: {FAILURE}")
+            self._end(chat, "error" if self.guided else "failed", f"1: {FAILURE}")
             return
         self._write(chat, "assistant", run.plan.text, sender="Assistant", receiver="User")
-        if self.form == "seen":
+        if not self.guided:
             self._write(chat, "summary", run.plan.text)
         self._end(chat, "completed", "DONE")
 
@@ -207,7 +236,7 @@ class AgentokBackend(Backend):
         self._control(chat, "COMPLETED", word)
 
     def _control(self, chat: Chat, word: str, rest: str = "") -> None:
-        if self.form == "seen":
+        if not self.guided:
             self._write(chat, "assistant", f"__STATUS_{word}__ {rest}".rstrip())
 
     def _write(self, chat: Chat, kind: str, content: str, **more: Any) -> None:

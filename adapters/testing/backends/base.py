@@ -11,7 +11,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +94,7 @@ class Backend(ABC):
         self.hold = False  # new runs don't end until `release`
         self.faults = Faults()
         self.said: list[str] = []  # the texts of the next answers, instead of what the brain would say
+        self.think: Callable[[str, Sequence[Blob], Sequence[str]], Plan] = think
         self.gifts: list[Blob] = []  # files that the next run makes besides its own
         self.questions: list[Asked] = []
         self.violations: list[str] = []
@@ -161,7 +162,7 @@ class Backend(ABC):
             self.violations.append(f"{conversation}: asked {text!r} while still at work")
         self.questions.append(Asked(conversation, text, tuple(upload.name for upload in uploads)))
         del self.questions[:-REMEMBERED]
-        plan = Plan(self.said.pop(0)) if self.said else think(text, uploads, earlier)
+        plan = Plan(self.said.pop(0)) if self.said else self.think(text, uploads, earlier)
         if self.gifts:
             plan = replace(plan, files=(*plan.files, *self.gifts))
             self.gifts = []

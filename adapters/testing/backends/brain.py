@@ -1,9 +1,10 @@
 """What a simulated backend's agent says: the same for the same words, so that tests can foretell it.
 
 table           a table of figures            fail      the run fails
-csv, report     a file                        slow      speaks ten times slower
+csv, report     a file                        slow      speaks ten times slower; slowly too
 file            a file, if none was sent      long      30,000 characters of everything Markdown has
 ask me          asks back (where the backend can)
+chart           a picture of the figures and what is highest; figures are those of a CSV that was sent, or its own
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from adapters.testing.backends.figures import Figures, bar_chart, read_csv
 
 LONG = 30_000  # characters
 MAX_PIECES = 400  # of a text: word by word, unless there are more
@@ -58,10 +61,16 @@ class Plan:
 def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = ()) -> Plan:
     """What the agent makes of a question, the files that came with it and the questions before it."""
     words = set(re.findall(r"[a-z]+", question.lower()))
-    frame = _frame() if "table" in words else None
+    figures = next(filter(None, (read_csv(upload.content) for upload in uploads)), None)
+    frame = _frame_of(figures) if "table" in words else None
     files = _files(words, bool(uploads))
-    parts = [_opening(question, earlier)]
-    parts += [_about(upload) for upload in uploads]
+    if "chart" in words:
+        shown = figures or _own_figures()
+        name = uploads[0].name if uploads else "the sales"
+        parts = [f"I looked at **{name}**: {len(shown.rows)} rows. {_highest(shown)}"]
+        files = (*files, Blob("chart.png", "image/png", bar_chart(shown.values())))
+    else:
+        parts = [_opening(question, earlier), *(_about(upload) for upload in uploads)]
     if frame:
         parts.append(_as_markdown(frame))
     if files:
@@ -81,7 +90,7 @@ def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = 
         files=files,
         frame=frame,
         fails="fail" in words,
-        slow="slow" in words,
+        slow=not words.isdisjoint({"slow", "slowly"}),
         asks="Which year do you mean?" if re.search(r"\bask me\b", question.lower()) else "",
     )
 
@@ -108,6 +117,24 @@ def _frame() -> Frame:
     months = ("January", "February", "March", "April", "May", "June")
     rows = tuple((month, 120 + 17 * n, round(0.031 * (n + 1), 3)) for n, month in enumerate(months))
     return Frame("sales", ("month", "orders", "returned"), rows)
+
+
+def _frame_of(figures: Figures | None) -> Frame:
+    return Frame("figures", figures.columns, figures.rows) if figures else _frame()
+
+
+def _own_figures() -> Figures:
+    return Figures(_frame().columns, _frame().rows)
+
+
+def _highest(figures: Figures) -> str:
+    values = figures.values()
+    if figures.measure is None:
+        return "There is no column of numbers to draw."
+    best = max(range(len(values)), key=values.__getitem__)
+    row, name = figures.rows[best], figures.columns[figures.measure]
+    mean = sum(values) / len(values)
+    return f"The highest `{name}` is **{values[best]:,g}**, in **{row[0]}**; the mean is {mean:,.1f}."
 
 
 def _as_markdown(frame: Frame) -> str:

@@ -1,8 +1,9 @@
 """A simulated Enthusiast: questions become tasks, answers stand in the history.
 
-`form` says which server it is. "old" is that of the guide: rows have a `role`, the person's row is there at once,
-and there are no agents and no uploads. "new" was seen: rows have a `type` and are written when the run ends, an
-agent is required, and files are read by tasks of their own.
+`version` says which server it is. Rows of "1.0" and "1.2" have a `role`, and the person's row is there at once.
+"1.0" has no agents; "1.2" wants the agent's name, and falls over a creation without one and over a conversation
+that it doesn't know. "1.4" wants the agent's id; its rows have a `type` and are written when the run ends, and
+files are read by tasks of their own.
 """
 
 from __future__ import annotations
@@ -14,22 +15,29 @@ from typing import Any, Literal
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from adapters.testing.backends.base import Backend, Run
 from adapters.testing.backends.brain import Blob
 
-Form = Literal["old", "new"]
+Version = Literal["1.0", "1.2", "1.4"]
 
 DATA_SET = 3
+OTHER_DATA_SET = 4
 AGENT = 7
+AGENT_NAME = "Support"
 SUPPORTED = (".txt", ".pdf", ".jpg", ".jpeg", ".png")
 PAGE = 10  # conversations of a page
 EXCUSE = "We couldn't process your request at this time"
 
-_NAMES = {"old": {"person": "user", "agent": "agent", "failure": "agent_error"}}
-_NAMES["new"] = {"person": "human", "agent": "ai", "failure": "system", "file": "file"}
+_ROLES = {"person": "user", "agent": "agent", "failure": "agent_error"}
+_TYPES = {"person": "human", "agent": "ai", "failure": "system", "file": "file"}
+_AGENTS = (
+    {"id": AGENT, "name": AGENT_NAME, "dataset": DATA_SET, "deleted_at": None, "corrupted": False},
+    {"id": 8, "name": "Retired", "dataset": DATA_SET, "deleted_at": "2026-11-01T12:00:00Z", "corrupted": False},
+    {"id": 9, "name": "Sales", "dataset": OTHER_DATA_SET, "deleted_at": None, "corrupted": False},
+)
 
 
 @dataclass
@@ -54,9 +62,10 @@ class EnthusiastBackend(Backend):
     """`working`: the state of a task that isn't over. `forgets`: every task is unknown, so it stays PENDING for
     ever. `locked`: conversations that take no more questions. `unreadable`: uploads end well and yet fail."""
 
-    def __init__(self, *, form: Form = "new", **options: Any) -> None:
+    def __init__(self, *, version: Version = "1.4", **options: Any) -> None:
         super().__init__(**options)
-        self.form: Form = form
+        self.version: Version = version
+        self.old = version != "1.4"
         self.working = "PENDING"
         self.forgets = False
         self.unreadable = False
@@ -78,6 +87,9 @@ class EnthusiastBackend(Backend):
             self.operation("status", "/api/task_status/{task}/", self._status),
             self.operation("upload", f"{conversation}/upload/", self._upload, "POST"),
             self.operation("upload status", "/api/file-upload-status/{task}/", self._upload_status),
+            self.operation("data sets", "/api/data_sets", self._data_sets),
+            self.operation("agents", "/api/agents", self._agents),
+            self.operation("agent", "/api/agents/{id:int}", self._agent),
         ]
 
     def authorized(self, request: Request) -> bool:
@@ -88,14 +100,40 @@ class EnthusiastBackend(Backend):
 
     async def _create(self, request: Request) -> Response:
         body = await self.body(request)
-        needed, known = ("agent_id", AGENT) if self.form == "new" else ("data_set_id", DATA_SET)
-        if not isinstance(body.get(needed), int):
-            return JSONResponse({needed: ["This field is required."]}, 400)
-        if body[needed] != known:
+        if self.old and not isinstance(body.get("data_set_id"), int):
+            return JSONResponse({"data_set_id": ["This field is required."]}, 400)
+        if self.version == "1.4" and not isinstance(body.get("agent_id"), int):
+            return JSONResponse({"agent_id": ["This field is required."]}, 400)
+        if self.version == "1.2" and not body.get("agent"):
+            return HTMLResponse("<h1>Server Error (500)</h1>", 500)
+        if self.old and body["data_set_id"] not in {DATA_SET, OTHER_DATA_SET}:
+            raise HTTPException(404, "No DataSet matches the given query.")
+        if self.version == "1.2" and body["agent"] not in {agent["name"] for agent in _AGENTS}:
+            raise HTTPException(404, "Agent not found.")
+        if self.version == "1.4" and body["agent_id"] not in {agent["id"] for agent in _AGENTS}:
             raise HTTPException(404, "Agent not found.")
         conversation = Conversation(next(self._ids))
         self._conversations[conversation.id] = conversation
         return JSONResponse(self._shown(conversation), 201)
+
+    async def _data_sets(self, _: Request) -> Response:
+        results = [{"id": number, "name": f"Catalogue {number}"} for number in (DATA_SET, OTHER_DATA_SET)]
+        return JSONResponse({"count": len(results), "next": None, "previous": None, "results": results})
+
+    async def _agents(self, request: Request) -> Response:
+        if self.version == "1.0":
+            raise HTTPException(404, "Not found.")
+        wanted = request.query_params.get("dataset")
+        if wanted not in {str(DATA_SET), str(OTHER_DATA_SET)}:
+            message = "Select a valid choice. That choice is not one of the available choices."
+            return JSONResponse({"dataset": [message]}, 400)
+        return JSONResponse([agent for agent in _AGENTS if str(agent["dataset"]) == wanted])
+
+    async def _agent(self, request: Request) -> Response:
+        for agent in _AGENTS:
+            if agent["id"] == request.path_params["id"]:
+                return JSONResponse(agent)
+        raise HTTPException(404, "No Agent matches the given query.")
 
     async def _list(self, request: Request) -> Response:
         page = int(request.query_params.get("page", "1"))
@@ -131,11 +169,13 @@ class EnthusiastBackend(Backend):
         turn = Turn(text, run, task)
         conversation.turns.append(turn)
         self._tasks[task] = turn
-        if self.form == "old":
+        if self.old:
             self._write(conversation, "person", text)
         return JSONResponse({"task_id": task, "streaming": False}, 202)
 
     async def _history(self, request: Request) -> Response:
+        if self.version == "1.2" and request.path_params["id"] not in self._conversations:
+            return HTMLResponse("<h1>Server Error (500)</h1>", 500)
         return JSONResponse(self._shown(self._conversation(request)))
 
     async def _slash(self, request: Request) -> Response:
@@ -151,7 +191,7 @@ class EnthusiastBackend(Backend):
         return JSONResponse({"state": "SUCCESS" if turn.run.over else self.working})
 
     async def _upload(self, request: Request) -> Response:
-        if self.form == "old":
+        if self.old:
             raise HTTPException(404, "Not found.")
         conversation = self._conversation(request)
         [blob, *more] = await self.uploads(request, "file")
@@ -190,15 +230,17 @@ class EnthusiastBackend(Backend):
         for turn in conversation.turns:
             if turn.run.over and not turn.written:
                 turn.written = True
-                if self.form == "new":
+                if not self.old:
                     self._write(conversation, "person", turn.text)
                 failed = turn.run.plan.fails
                 self._write(
                     conversation, "failure" if failed else "agent", EXCUSE if failed else turn.run.plan.text
                 )
         shown = {"id": conversation.id, "started_at": "2026-11-20T12:00:00Z", "history": conversation.rows}
-        return shown if self.form == "old" else {**shown, "agent": {"id": AGENT, "name": "Support"}}
+        return shown if self.old else {**shown, "agent": {"id": AGENT, "name": AGENT_NAME}}
 
     def _write(self, conversation: Conversation, author: str, text: str) -> None:
-        key = "role" if self.form == "old" else "type"
-        conversation.rows.append({"id": next(self._ids), "text": text, key: _NAMES[self.form][author]})
+        key = "role" if self.old else "type"
+        conversation.rows.append(
+            {"id": next(self._ids), "text": text, key: (_ROLES if self.old else _TYPES)[author]}
+        )

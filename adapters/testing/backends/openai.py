@@ -4,7 +4,7 @@ What it refuses follows the API reference: unknown parameters, parts and models,
 previous response, a background response that isn't stored, and a second question while one is worked on.
 
 `lacks` names what the server doesn't have, as servers of other makers do: "conversations", "files", "background",
-"streams".
+"streams", "usage" (of a chat's stream), "models".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from adapters.testing.backends.base import PACE, Backend, Run
+from adapters.testing.backends.base import PACE, REMEMBERED, Backend, Run
 from adapters.testing.backends.brain import Blob
 
 MODEL = "simulated-1"
@@ -33,15 +33,26 @@ _PARAMETERS = {
     "conversation",
     "input",
     "instructions",
+    "max_output_tokens",
     "metadata",
     "model",
     "previous_response_id",
+    "reasoning",
     "store",
     "stream",
+    "temperature",
     "tools",
     "truncation",
 }
-_CHAT_PARAMETERS = {"messages", "model", "stream", "stream_options"}
+_CHAT_PARAMETERS = {
+    "max_completion_tokens",
+    "messages",
+    "model",
+    "reasoning_effort",
+    "stream",
+    "stream_options",
+    "temperature",
+}
 _CODES = {401: "invalid_api_key", 404: "not_found", 409: "conversation_locked"}
 
 
@@ -80,6 +91,7 @@ class OpenAIBackend(Backend):
 
     def __init__(self, *, key: str = "sk-simulated", pace: float = PACE, lacks: Collection[str] = ()) -> None:
         self.lacks = lacks
+        self.asked: list[dict[str, Any]] = []  # the bodies of the questions
         self._ids = count(1)
         self._conversations: dict[str, Conversation] = {}
         self._answers: dict[str, Answer] = {}
@@ -97,6 +109,11 @@ class OpenAIBackend(Backend):
             self.operation("made file", "/v1/containers/{container}/files/{file}/content", self._content),
             self.operation("chat", "/v1/chat/completions", self._chat, "POST"),
         ]
+        if "models" not in self.lacks:
+            routes += [
+                self.operation("models", "/v1/models", self._models),
+                self.operation("model", "/v1/models/{id:path}", self._model),
+            ]
         if "files" not in self.lacks:
             routes.append(self.operation("upload", "/v1/files", self._upload, "POST"))
         if "conversations" not in self.lacks:
@@ -114,6 +131,15 @@ class OpenAIBackend(Backend):
     def refusal(self, status: int, message: str) -> Response:
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": _CODES.get(status)}
         return JSONResponse({"error": error}, status)
+
+    # --- models
+
+    async def _models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+    async def _model(self, request: Request) -> Response:
+        self._check_model({"model": request.path_params["id"]})
+        return JSONResponse({"id": MODEL, "object": "model"})
 
     # --- conversations and files
 
@@ -156,6 +182,7 @@ class OpenAIBackend(Backend):
 
     async def _ask(self, request: Request) -> Response:
         asked = await self.body(request)
+        self.asked = [*self.asked[-REMEMBERED:], asked]
         if unknown := asked.keys() - _PARAMETERS:
             raise HTTPException(400, f"Unknown parameter: '{min(unknown)}'.")
         self._check_model(asked)
@@ -300,8 +327,11 @@ class OpenAIBackend(Backend):
 
     async def _chat(self, request: Request) -> Response:
         asked = await self.body(request)
+        self.asked = [*self.asked[-REMEMBERED:], asked]
         if unknown := asked.keys() - _CHAT_PARAMETERS:
             raise HTTPException(400, f"Unknown parameter: '{min(unknown)}'.")
+        if "usage" in self.lacks and "stream_options" in asked:
+            raise HTTPException(400, "stream_options: extra fields are not permitted")
         self._check_model(asked)
         said = [message for message in asked.get("messages") or () if message.get("role") == "user"]
         if not said:

@@ -22,6 +22,7 @@ from adapters.testing.backends.brain import Blob, Frame
 
 AGENT_ID = "3f1c6a52-0b7e-4a53-9c55-1d2f6b9d8a10"
 AGENT_NAME = "Analyst"
+THINKING = "Let me look into that."  # the first of the messages of a turn, before the agent uses a tool
 PAGE = 50  # items of a page
 
 Deltas = Literal["raw", "string", "delta", "content", "text", "chunk", "patch"]
@@ -53,7 +54,9 @@ class Conversation:
 class Sema4aiBackend(Backend):
     """`deltas`: the form of a stream's deltas. `whole`: what the synchronous call returns. `parts`: contents are
     lists of parts, thoughts among them. `bare`: lists come without pages; else a page holds `page` items, and with
-    `links` the mark of the next is an address. `has_frames`: the tenant has data frames at all."""
+    `links` the mark of the next is an address. `has_frames`: the tenant has data frames at all. `snowflake`: it
+    is hosted there, where the key goes into the header in another form. `grows`: messages are written down while
+    the agent talks, not when it has finished."""
 
     def __init__(self, *, deltas: Deltas = "raw", whole: Whole = "conversation", **options: Any) -> None:
         self.deltas: Deltas = deltas
@@ -63,6 +66,8 @@ class Sema4aiBackend(Backend):
         self.links = False
         self.page = PAGE
         self.has_frames = True
+        self.snowflake = False
+        self.grows = False
         self._conversations: dict[str, Conversation] = {}
         self._ids = itertools.count(1)
         super().__init__(**options)
@@ -86,7 +91,8 @@ class Sema4aiBackend(Backend):
         ]
 
     def authorized(self, request: Request) -> bool:
-        return request.headers.get("authorization") == f"Bearer {self.key}"
+        wanted = f'Snowflake Token="{self.key}"' if self.snowflake else f"Bearer {self.key}"
+        return request.headers.get("authorization") == wanted
 
     def refusal(self, status: int, message: str) -> Response:
         if status == 401:
@@ -114,7 +120,12 @@ class Sema4aiBackend(Backend):
         return Response(status_code=204)
 
     async def _messages(self, request: Request) -> Response:
-        return self._page(request, [self._as_json(item) for item in self._conversation(request).items])
+        conversation = self._conversation(request)
+        items = list(conversation.items)
+        run = conversation.run
+        if self.grows and run and run.said and not run.settled:
+            items.append(Item("m-growing", "agent", "".join(run.plan.pieces[: run.said])))
+        return self._page(request, [self._as_json(item) for item in items])
 
     async def _ask(self, request: Request) -> Response:
         conversation = self._conversation(request)
@@ -230,7 +241,7 @@ class Sema4aiBackend(Backend):
         run.settled = True
         if run.plan.fails:
             return
-        conversation.items.append(Item(f"m-{next(self._ids)}", "agent", "Let me look into that."))
+        conversation.items.append(Item(f"m-{next(self._ids)}", "agent", THINKING))
         conversation.items.append(Item(f"m-{next(self._ids)}", "agent", run.plan.text))
         for blob in run.plan.files:
             self._store(conversation, blob)
@@ -245,11 +256,10 @@ class Sema4aiBackend(Backend):
     def _as_json(self, item: Item) -> dict[str, Any]:
         content: Any = item.text
         if self.parts and item.role == "agent":
-            content = [
-                {"kind": "thought", "text": "not for people"},
-                {"kind": "text", "text": item.text},
-                {"kind": "tool_use", "name": "sql", "text": "select 1"},
-            ]
+            tool = {"kind": "tool_use", "name": "sql", "text": "select 1"}
+            text = {"kind": "text", "text": item.text}
+            thought = {"kind": "thought", "text": "not for people"}
+            content = [thought, text, tool] if item.text == THINKING else [thought, tool, text]
         return {"id": item.id, "role": item.role, "content": content}
 
     def _page(self, request: Request, items: Sequence[Any]) -> Response:

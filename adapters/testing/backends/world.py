@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from adapters.base import Agent
 from adapters.http.service import create_client
+from adapters.http.transport import Transport
 from adapters.testing.backends import faults
 from adapters.testing.backends.base import Backend
 from adapters.testing.backends.faults import Fault
@@ -115,7 +116,7 @@ class BackendWorld(Generic[A_co]):
 
 def _client() -> httpx.AsyncClient:
     """The adapters' client without certificates, which take long to load and are of no use here."""
-    return create_client(transport=httpx.AsyncHTTPTransport(verify=False))
+    return create_client(transport=Transport(verify=False))
 
 
 @asynccontextmanager

@@ -1,43 +1,33 @@
-"""Discord, served: one supervised connection to the gateway, and the surfaces that post through it.
-
-discord.py resumes by itself after a lost socket, an invalid session or silence. What ends `Client.connect()`, such
-as an event that its parser can't read, is met here with a new connection after a growing, bounded pause.
-"""
+"""Discord, served: a bot that is logged in and connected, and the surfaces that post through it."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import random
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, MutableMapping, Sequence
 
 import discord
 import structlog
-import yarl
-from discord.backoff import ExponentialBackoff
-from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from starlette.routing import BaseRoute
 
+from bridge.backoff import Backoff
+from bridge.frontends.discord.calls import Calls, hand_on_limits
+from bridge.frontends.discord.catch_up import CatchUp
 from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.files import Downloads
+from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
 from bridge.frontends.discord.invite import intents
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.turns.inbox import Inbox
-from bridge.turns.surface import ConfigurationError, Unreachable
+from bridge.turns.surface import ConfigurationError, Guard, Unreachable
 
 log = structlog.get_logger()
 
-# discord.py waits out a 429 of up to this many seconds and raises `RateLimited` for a longer one, which becomes
-# `Throttled`. It takes nothing below 30.
-LONGEST_WAIT = 30.0
-SILENCE = 60.0  # seconds without a word from the gateway, heartbeats included, until discord.py reconnects
-FIRST_PAUSE = 1.0  # seconds before a new connection, doubled each time
-LONGEST_PAUSE = 60.0  # discord.py's own would grow to 17 minutes
+SILENCE = 60.0  # seconds without a word from the gateway, heartbeats included, until the connection counts as dead
 
 # Close codes of the gateway that no new connection mends.
 WRONG_TOKEN = 4004
@@ -58,13 +48,6 @@ NO_CONTENT = (
 )
 
 
-class _Backoff(ExponentialBackoff[Literal[False]]):
-    """The pauses between discord.py's own tries to connect."""
-
-    def delay(self) -> float:
-        return min(super().delay(), LONGEST_PAUSE)
-
-
 class DiscordFrontEnd:
     """Serves one bot. `serve` may be called once."""
 
@@ -76,140 +59,198 @@ class DiscordFrontEnd:
         self._inbox = inbox
         self._client: discord.Client | None = None
         self._trouble: str | None = "not started"
-        self._pause = FIRST_PAUSE
-        self._typing: dict[Address, asyncio.Task[None]] = {}
-        self.downloads = Downloads(settings.api_url)
+        self._signs: dict[Address, asyncio.Task[None]] = {}
+        self._listeners = Listeners(inbox, self._want_catch_up)
+        self._wanted = asyncio.Event()  # a look at what was missed
+        self._known = asyncio.Event()  # the session's servers
+        self._looking: asyncio.Task[None] | None = None
+        self._asked: list[asyncio.Future[None]] = []  # who waits for the next look to end
+        self.calls = Calls(settings.requests_a_second)
+        self.downloads = Downloads(settings.api_url, settings.file_origins)
         self.echoes = Echoes()
+        self.notify_after = settings.notify_after
         self.message_content = True
         """False once Discord refused the privileged intent: mentions and direct messages are served all the same,
         and `trouble` has nothing to say about it."""
 
+    @property
+    def names(self) -> MutableMapping[int, str]:
+        """What the threads of the latest questions will be called."""
+        return self._listeners.names
+
     async def serve(self) -> None:
-        # discord.py has no other way to be pointed elsewhere, and reads both when a client is made.
-        Route.BASE = self._settings.api_url
-        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._settings.gateway_url or GATEWAY_URL)
+        Route.BASE = self._settings.api_url  # discord.py has no other way to be pointed elsewhere
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        catching_up = asyncio.create_task(self._catch_up_for_ever(), name="discord.catch_up")
         try:
             while True:
                 await self._serve_client()
-                await self._rest()
+                await asyncio.sleep(backoff.pause())
         finally:
             self._trouble = "stopped"
-            for task in self._typing.values():
+            catching_up.cancel()
+            for task in self._signs.values():
                 task.cancel()
             await self.downloads.close()
 
-    def surface(self, address: Address, *, author: str) -> DiscordSurface:  # noqa: ARG002
-        """A thread of Discord has room for all: who asked is not needed to answer in it. It has one turn at a
-        time: what one that was cut short left typing ends here."""
-        if (typing := self._typing.get(address)) is not None:
-            typing.cancel()
+    def surface(self, address: Address, *, person: Person, guard: Guard) -> DiscordSurface:
+        """It has one turn at a time: what one that was cut short left typing ends here."""
+        if (sign := self._signs.get(address)) is not None:
+            sign.cancel()
         guild = self._client.get_guild(int(address.workspace or 0)) if self._client else None
-        limit = guild.filesize_limit if guild else MAX_DIRECT_FILE
-        return DiscordSurface(self, address, max_file_bytes=limit)
+        limit = guild.filesize_limit if guild and not guild.unavailable else MAX_DIRECT_FILE
+        return DiscordSurface(self, address, person=person, guard=guard, max_file_bytes=limit)
+
+    async def catch_up(self) -> None:
+        """While Discord isn't there this only notes that it is wanted: a new session looks by itself."""
+        self._want_catch_up()
+        if self._known.is_set() and self._trouble != "stopped":
+            asked = asyncio.get_running_loop().create_future()
+            self._asked.append(asked)
+            await asked
 
     def trouble(self) -> str | None:
-        """None from the moment the gateway is ready (or resumed) and answers heartbeats; discord.py declares a
-        connection dead after `SILENCE` seconds without a word on it."""
+        """None from the moment the gateway is ready (or resumed) and answers heartbeats; a connection counts as
+        dead after `SILENCE` seconds without a word on it."""
         if self._trouble is None and self._client is not None and not math.isfinite(self._client.latency):
             return "no heartbeat answered yet"
         return self._trouble
 
     @property
     def client(self) -> discord.Client:
+        """The client, logged in. Raises `Unreachable` while there is none."""
         if self._client is None or self._client.is_closed():
             raise Unreachable("not connected to Discord")
         return self._client
 
     def keep(self, address: Address, task: asyncio.Task[None]) -> None:
-        def forget(ended: asyncio.Task[None]) -> None:
-            if self._typing.get(address) is ended:
-                del self._typing[address]
+        """Cancel this task of a thread when its next turn or the end of serving comes, unless it ended before."""
 
-        self._typing[address] = task
+        def forget(ended: asyncio.Task[None]) -> None:
+            if self._signs.get(address) is ended:
+                del self._signs[address]
+
+        self._signs[address] = task
         task.add_done_callback(forget)
 
-    async def on_connect(self) -> None:
-        self._alive("discord.connected")
+    # --- what becomes of the connection -----------------------------------------------------------------------
 
-    async def on_resumed(self) -> None:
+    def begun(self) -> None:
+        self._alive("discord.connected")
+        self._listeners.gate.clear()
+        self._known.clear()
+        if self._looking is not None:
+            self._looking.cancel()  # what it knew of the servers is of the session before
+        self._want_catch_up()
+
+    def complete(self) -> None:
+        self._known.set()
+        self._want_catch_up()
+
+    def resumed(self) -> None:
         self._alive("discord.resumed")
 
-    async def on_disconnect(self) -> None:
-        self._trouble = "the connection to the gateway is lost"
-        log.info("discord.disconnected")
+    def lost(self, reason: str) -> None:
+        self._trouble = reason
+        log.info("discord.disconnected", reason=reason)
+
+    def sent(self, nonce: str, message_id: int) -> None:
+        self.echoes.add(nonce, message_id)
+
+    def _alive(self, event: str) -> None:
+        self._trouble = None
+        log.info(event, message_content=self.message_content)
+
+    # --- serving ----------------------------------------------------------------------------------------------
 
     async def _serve_client(self) -> None:
-        """One client's life: logged in once, connected again after each failure that leaves it usable."""
+        """One client's life: logged in once, connected again for as long as that is of use."""
         client = self._make_client()
-        listeners = Listeners(client, self._inbox, self.echoes)
-        try:
-            await self._log_in(client)
-            self._client = client
-            await self._connect(client)
-            while not client.is_closed():
-                await self._rest()
-                await self._connect(client)
-        except discord.PrivilegedIntentsRequired:
-            log.warning("discord.no_message_content", mend=NO_CONTENT)
-            self.message_content = False
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            self._trouble = "Discord can't be reached"
-            log.warning("discord.no_login", error=type(error).__name__)
-        finally:
-            self._client = None
-            await client.close()
-            await listeners.settle()
-
-    def _make_client(self) -> discord.Client:
-        # Their warnings are about voice, which we never speak.
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
-        discord.client.ExponentialBackoff = _Backoff  # type: ignore[attr-defined, assignment]  # no other way
-        client = discord.Client(
-            intents=intents(message_content=self.message_content),
-            allowed_mentions=discord.AllowedMentions.none(),
-            member_cache_flags=discord.MemberCacheFlags.none(),
-            max_messages=None,
-            max_ratelimit_timeout=LONGEST_WAIT,
-            heartbeat_timeout=SILENCE,
-        )
-        for handler in (self.on_connect, self.on_resumed, self.on_disconnect):
-            client.event(handler)
-        return client
-
-    async def _log_in(self, client: discord.Client) -> None:
+        self._listeners.listen(client)
         self._trouble = "logging in"
         try:
             await client.login(self._settings.token.get_secret_value())
+            self._client = client
+            self._trouble = "connecting to the gateway"
+            await Gateway(client, self._settings.gateway_url or GATEWAY_URL, self).run()
         except discord.LoginFailure:
             raise ConfigurationError(BAD_LOGIN) from None
-        self._trouble = "connecting to the gateway"
-
-    async def _connect(self, client: discord.Client) -> None:
-        try:
-            await client.connect()
+        except discord.PrivilegedIntentsRequired:
+            if not self.message_content:
+                raise ConfigurationError(f"Discord can't be served: {HOPELESS[4013]}.") from None
+            log.warning("discord.no_message_content", mend=NO_CONTENT)
+            self.message_content = False
         except discord.ConnectionClosed as error:
             if error.code == WRONG_TOKEN:
                 raise ConfigurationError(BAD_LOGIN) from None
             if error.code in HOPELESS:
                 raise ConfigurationError(f"Discord can't be served: {HOPELESS[error.code]}.") from None
+            self._trouble = "the gateway closed the connection"
             log.warning("discord.closed", code=error.code)
-        except discord.PrivilegedIntentsRequired:
-            if not self.message_content:
-                raise ConfigurationError(f"Discord can't be served: {HOPELESS[4013]}.") from None
-            raise
-        except Exception as error:  # anything: a parser's mistake must not silence the bot
-            log.error("discord.connection_failed", error=type(error).__name__)
-            if client.ws is not None:
-                await client.ws.close()
-        self._trouble = "the connection to the gateway is lost"
+        except Exception as error:
+            self._trouble = "Discord can't be reached"
+            log.warning("discord.no_login", error=type(error).__name__)
+        finally:
+            self._client = None
+            self._known.clear()
+            await client.close()
+            await self._listeners.settle()
 
-    async def _rest(self) -> None:
-        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+    def _make_client(self) -> discord.Client:
+        # Their warnings are about voice, which we never speak.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+        client = discord.Client(
+            intents=intents(message_content=self.message_content),
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            max_messages=None,
+            heartbeat_timeout=SILENCE,
+            http_trace=self.calls.trace,
+        )
+        hand_on_limits(client)
+        return client
 
-    def _alive(self, event: str) -> None:
-        self._trouble = None
-        self._pause = FIRST_PAUSE
-        log.info(event, message_content=self.message_content)
+    # --- what was missed --------------------------------------------------------------------------------------
+
+    def _want_catch_up(self) -> None:
+        self._wanted.set()
+
+    async def _catch_up_for_ever(self) -> None:
+        """Looks whenever that is wanted, one look at a time; again, after a pause, while something is left."""
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        asked: list[asyncio.Future[None]] = []
+        try:
+            while True:
+                await self._wanted.wait()
+                await self._known.wait()
+                self._wanted.clear()
+                asked, self._asked = self._asked, []
+                await self._look()
+                _tell(asked)
+                if not self._listeners.left:
+                    backoff.reset()
+                elif not self._wanted.is_set():  # else a new session waits for its look
+                    await asyncio.sleep(backoff.pause())
+                    self._want_catch_up()
+        finally:
+            _tell([*asked, *self._asked])
+
+    async def _look(self) -> None:
+        if self._client is None:
+            return
+        look = CatchUp(self._client, self.calls, self._inbox, self._listeners, self.echoes)
+        self._looking = asyncio.create_task(look.run())
+        try:
+            await asyncio.wait([self._looking])
+            if not self._looking.cancelled() and (error := self._looking.exception()):
+                log.error("discord.catch_up_failed", error=type(error).__name__)
+                self._want_catch_up()
+        finally:
+            self._looking.cancel()
+            self._looking = None
+
+
+def _tell(waiting: Iterable[asyncio.Future[None]]) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_result(None)

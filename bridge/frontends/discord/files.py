@@ -2,36 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import mimetypes
+import re
+import time
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import discord
 import httpx
 
+from adapters.text import safe_name
+from bridge.frontends.discord.calls import retry_after
 from bridge.frontends.discord.settings import API_URL
 from bridge.inbound import RemoteFile
-from bridge.turns.surface import Gone, Refused, Throttled, Unreachable, Upload
+from bridge.render.discord import DISCORD
+from bridge.turns.surface import Gone, Guard, Refused, Throttled, Unreachable, Upload
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 DOWNLOAD_TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
 CHUNK = 64 * 1024  # bytes held in memory at a time
 DEFAULT_RETRY_AFTER = 5.0  # seconds, for a 429 of the CDN that doesn't say
+EXPIRES_WITHIN = 60.0  # seconds: an address with less left is renewed before it is used
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """Names an attachment so that its address, which Discord lets expire after a day, can be had anew:
+    `channel/message/attachment`, the `id` of a `RemoteFile` from Discord."""
+
+    channel: int
+    message: int
+    attachment: int
+
+    def __str__(self) -> str:
+        return f"{self.channel}/{self.message}/{self.attachment}"
+
+    @classmethod
+    def read(cls, written: str) -> Self | None:
+        """None for any other form."""
+        numbers = written.split("/")
+        return cls(*map(int, numbers)) if len(numbers) == 3 and all(n.isdecimal() for n in numbers) else None
+
+
+def shown_name(attachment: discord.Attachment) -> str:
+    """The file's name as the person gave it. Discord keeps plain letters of it, and the whole, without what
+    follows the last dot, as the title; of one without a plain letter before that dot, that alone is left."""
+    name = attachment.filename
+    if not attachment.title:
+        return name
+    media_type = (attachment.content_type or "").partition(";")[0]
+    end = f".{name.rpartition('.')[2]}"
+    if "." not in name and end not in mimetypes.guess_all_extensions(media_type):
+        end = ""
+    return attachment.title if attachment.title.endswith(end) else attachment.title + end
+
+
+def has_expired(url: str) -> bool:
+    """Whether a signed address says so itself, or soon will."""
+    try:
+        return int(httpx.URL(url).params["ex"], 16) < time.time() + EXPIRES_WITHIN
+    except (KeyError, ValueError, httpx.InvalidURL):
+        return False
 
 
 class Downloads:
-    """Fetches attachments, from the platform's own hosts only: a URL that came over the wire is no reason to ask
-    anyone else, and a redirect is none either."""
+    """Fetches attachments, from the platform's own hosts and those of the settings only: a URL that came over the
+    wire is no reason to ask anyone else, and a redirect is none either."""
 
-    def __init__(self, api_url: str) -> None:
-        self._elsewhere = None if api_url == API_URL else httpx.URL(api_url)
+    def __init__(self, api_url: str, origins: Collection[str] = ()) -> None:
+        own = [] if api_url == API_URL else [api_url]
+        self._origins = {_origin(httpx.URL(url)) for url in (*own, *origins)}
         self._client = httpx.AsyncClient(timeout=DOWNLOAD_TIMEOUT, follow_redirects=False)
 
-    async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
-        """Raises `Refused` for another host or more than `max_bytes`, and leaves nothing at `to` then."""
+    async def fetch(self, file: RemoteFile, to: Path, max_bytes: int, guard: Guard) -> None:
+        """Raises `Refused` for another host or more than `max_bytes`, and leaves nothing at `to` then; `Gone` for
+        an address that has expired or a file that was deleted."""
         url = self._trusted(file.url)
         if file.size > max_bytes:
             raise Refused(f"fetch: {file.size} bytes, at most {max_bytes}")
+        await guard()
         try:
             async with self._client.stream("GET", url) as response:
                 _check(response)
@@ -49,20 +103,46 @@ class Downloads:
             raise Refused("fetch: not a URL") from None
         if parsed.scheme == "https" and parsed.host in CDN_HOSTS and parsed.port is None:
             return parsed
-        own = self._elsewhere
-        if own and (parsed.scheme, parsed.netloc) == (own.scheme, own.netloc):
+        if _origin(parsed) in self._origins:
             return parsed
         raise Refused("fetch: not one of Discord's hosts")
 
 
-def as_sdk_files(uploads: Sequence[Upload], closing: ExitStack) -> list[discord.File]:
-    """The files, opened; `closing` closes them."""
-    opened = []
-    for upload in uploads:
-        file = discord.File(upload.path, filename=upload.name)
+def form_of(
+    payload: dict[str, Any], uploads: Sequence[Upload], closing: ExitStack
+) -> tuple[list[dict[str, Any]], list[discord.File]]:
+    """A message with files as a form, and the files, opened; `closing` closes them. Discord keeps plain letters of
+    a file's name only: the title beside it says the whole."""
+    opened, described = [], []
+    form: list[dict[str, Any]] = []
+    for index, upload in enumerate(uploads):
+        name = safe_name(upload.name)
+        file = discord.File(upload.path, filename=_plain(name))
         closing.callback(file.close)
         opened.append(file)
-    return opened
+        about = {"id": index, "filename": file.filename}
+        if file.filename != name:
+            about["title"] = DISCORD.escape(Path(name).stem)
+        described.append(about)
+        form.append(
+            {
+                "name": f"files[{index}]",
+                "value": file.fp,
+                "filename": file.filename,
+                "content_type": "application/octet-stream",
+            }
+        )
+    written = discord.utils._to_json({**payload, "attachments": described})
+    return [{"name": "payload_json", "value": written}, *form], opened
+
+
+def _plain(name: str) -> str:
+    stem, suffix = Path(name).stem, Path(name).suffix
+    return (_NOT_PLAIN.sub("_", stem).strip("_.") or "file") + _NOT_PLAIN.sub("", suffix)
+
+
+def _origin(url: httpx.URL) -> tuple[str, bytes]:
+    return url.scheme, url.netloc
 
 
 def _check(response: httpx.Response) -> None:
@@ -71,19 +151,14 @@ def _check(response: httpx.Response) -> None:
         return
     detail = f"fetch: HTTP {status}"
     if status == 429:
-        raise Throttled(detail, _seconds(response.headers.get("retry-after")))
+        raise Throttled(detail, retry_after(response.headers.get("retry-after"), DEFAULT_RETRY_AFTER))
     if status >= 500:
         raise Unreachable(detail)
     if status in (403, 404, 410):  # deleted, or its signed address has expired
         raise Gone(detail)
-    raise Refused(detail)
-
-
-def _seconds(value: str | None) -> float:
-    try:
-        return max(0.0, float(value or DEFAULT_RETRY_AFTER))
-    except ValueError:
-        return DEFAULT_RETRY_AFTER
+    if 300 <= status < 400:
+        raise Refused(f"{detail}, which leads elsewhere")
+    raise Unreachable(detail)
 
 
 async def _save(response: httpx.Response, to: Path, max_bytes: int) -> None:

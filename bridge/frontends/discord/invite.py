@@ -15,6 +15,7 @@ PERMISSIONS = discord.Permissions(
     send_messages_in_threads=True,
     read_message_history=True,  # context, and finding a part after a broken connection
     attach_files=True,
+    add_reactions=True,  # on a question that has to wait
 )
 
 # Switched on at Bot > Privileged Gateway Intents in the Developer Portal.

@@ -1,6 +1,8 @@
-"""Gateway events become turns, edits, deletions and clicks in the inbox; nothing else happens here.
+"""Gateway events become turns, edits, deletions and presses in the inbox; nothing else happens here.
 
-discord.py starts a task for each event. What concerns one channel is done in the order in which it came.
+discord.py starts a task for each event. What concerns one channel is done in the order in which it came. What
+can't be taken now, because too much waits or because Discord can't be asked where it belongs, isn't lost: its
+channel is left to catch-up, with all that follows there.
 """
 
 from __future__ import annotations
@@ -8,46 +10,67 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from weakref import WeakValueDictionary
+from typing import Any
 
 import discord
-import stamina
 import structlog
+from cachetools import LRUCache
 
+from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.discord import messages, reading
-from bridge.frontends.discord.echoes import Echoes
-from bridge.frontends.discord.errors import SDK_ERRORS
+from bridge.frontends.discord.errors import told_apart
+from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Address
-from bridge.turns.inbox import Inbox
-from bridge.turns.surface import Action
+from bridge.inbound import Person
+from bridge.turns.inbox import Decision, Inbox, Press
+from bridge.turns.surface import Gone, SurfaceError
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-# The gateway doesn't deliver twice, so a database that is away for a moment is waited for.
-STORE_TRIES = 6
-STORE_SECONDS = 30.0
-ANSWER_WITHIN = 2.0  # seconds: Discord gives up on an interaction after 3
+MAX_WAITING = 2_000  # events that wait to be stored, of all channels
 SETTLE_WITHIN = 5.0  # seconds that events under way get when serving ends
+MAX_SPOTS = 5_000  # channels that had to be asked about, remembered
+MAX_ROOTS = 5_000  # threads whose first message was looked at, remembered
+MAX_QUESTIONS = 1_000  # questions remembered for the names of their threads
+ROOT_WITHIN = 24 * 3600.0  # seconds: the root of an older thread isn't looked at
 NOT_STORED = "That didn't work. Please try again."
 
 
-class Listeners:
-    """The handlers of one client."""
+@dataclass(eq=False, slots=True)
+class _Place:
+    """In the queue of a channel."""
 
-    def __init__(self, client: discord.Client, inbox: Inbox, echoes: Echoes) -> None:
-        self._client = client
+    message: int
+    left: bool = False  # to catch-up, with one before it
+
+
+class Listeners:
+    """The handlers of one front end, for each of its clients in turn."""
+
+    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None]) -> None:
         self._inbox = inbox
-        self._echoes = echoes
-        self._orders: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._catch_up_wanted = catch_up_wanted
+        self._client: discord.Client | None = None
+        self._waiting = 0
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._spots: MutableMapping[int, Spot] = LRUCache(MAX_SPOTS)
+        self._roots: MutableMapping[int, bool] = LRUCache(MAX_ROOTS)
+        self._queues: dict[int, list[_Place]] = {}  # the messages that wait, by channel
+        self.order = KeyedLock()
+        self.gate = asyncio.Event()
+        """Closed while catch-up finds out where it has to look first."""
+        self.gate.set()
+        self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
+        """What the thread of a question will be called, by the question's id."""
+        self.left: dict[int, int] = {}
+        """Channels with messages that were left to catch-up, each with the first of them."""
+
+    def listen(self, client: discord.Client) -> None:
+        self._client = client
         for handler in (
             self.on_message,
             self.on_raw_message_edit,
@@ -64,30 +87,48 @@ class Listeners:
             await asyncio.wait(self._under_way, timeout=SETTLE_WITHIN)
 
     async def on_message(self, message: discord.Message) -> None:
-        if message.author.id == self._me.id and message.nonce is not None:
-            self._echoes.add(str(message.nonce), message.id)
         if not messages.is_from_person(message):
             return
-        async with self._in_order(message.channel.id):
-            heard = await self._heard(message)
-            if heard is None:
+        channel = message.channel.id
+        if channel in self.left or self._waiting >= MAX_WAITING:
+            self._leave(channel, message.id)
+            return
+        place = _Place(message.id)
+        async with self._in_order(channel, place):
+            if place.left:
                 return
-            known = reading.follows(heard)
-            if known is not None and await _stored(lambda: self._inbox.knows(known)):
-                if reading.is_aside(heard):
-                    return
-                turn = messages.inbound(message, self._me, known, mid_thread=False)
-            elif called := reading.begins(heard):
-                turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
-            else:
-                return
-            new = await _stored(lambda: self._inbox.take(turn))
-            log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
+            try:
+                await self.consider(message)
+            except Exception as error:  # it can't be stored, or nobody knows where it is: not lost, only late
+                log.warning("discord.message_left", channel=channel, error=type(error).__name__)
+                self._leave(channel, message.id)
+
+    async def consider(self, message: discord.Message, spot: Spot | None = None) -> bool:
+        """Decide whether a message is for the agent, and take it. True if it is a new turn."""
+        if not messages.is_from_person(message):
+            return False
+        heard = await self._heard(message, spot)
+        if heard is None:
+            return False
+        known = reading.follows(heard)
+        if known is not None and (await self._inbox.knows(known) or await self._takes_root(heard)):
+            if reading.is_aside(heard):
+                return False
+            turn = messages.inbound(message, self._me, known, mid_thread=False)
+        elif called := reading.begins(heard):
+            turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
+            if called.thread == turn.message_id:
+                self.names[message.id] = reading.thread_name(turn.text, turn.person.name)
+        else:
+            return False
+        new = await self._inbox.take(turn)
+        log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
+        return new
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         message = event.message
         # Discord also tells when it added an embed or a thread itself.
-        if message.edited_at is None or not messages.is_from_person(message):
+        if message.edited_at is None or not messages.is_from_person(message) or self._is_full("edit"):
             return
         async with self._in_order(event.channel_id):
             heard = await self._heard(message)
@@ -95,7 +136,7 @@ class Listeners:
                 return
             text = messages.text(message, self._me)
             for address in reading.places(heard.spot, heard.id, heard.chain):
-                await _stored(partial(self._inbox.edited, address, str(message.id), text))
+                await self._inbox.edited(address, str(message.id), text)
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         await self._deleted(event.guild_id, event.channel_id, [event.message_id])
@@ -110,14 +151,15 @@ class Listeners:
         spot = messages.spot(interaction.channel)
         if button is None or spot is None:
             return
-        action, turn = button
+        action, turn, value = button
         reference = interaction.message.reference
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
-        pressing = asyncio.create_task(self._pressed(action, turn, address))
+        person = Person(str(interaction.user.id), interaction.user.display_name)
+        pressing = asyncio.create_task(self._pressed(Press(action, turn, person, address, value)))
         self._follow(pressing)
-        await _answer(interaction, pressing)
+        await answer(interaction, interaction.message, pressing)
 
     async def on_error(self, event: str, *args: object, **kwargs: object) -> None:  # noqa: ARG002
         """discord.py calls this for what a handler raised."""
@@ -127,77 +169,112 @@ class Listeners:
         log.error("discord.event_failed", event_name=event, error=type(error).__name__, at=at)
 
     async def _deleted(self, guild_id: int | None, channel_id: int, message_ids: Sequence[int]) -> None:
+        if self._is_full("deletion"):
+            return
         async with self._in_order(channel_id):
-            spot = Spot("direct", None, channel_id) if guild_id is None else await self._spot(channel_id)
+            spot = Spot("direct", None, channel_id) if guild_id is None else await self.spot(channel_id)
             if spot is None:
                 return
             for message_id in message_ids:
                 for address in reading.places(spot, message_id):
-                    await _stored(partial(self._inbox.deleted, address, str(message_id)))
+                    await self._inbox.deleted(address, str(message_id))
 
-    async def _pressed(self, action: Action, turn: str, address: Address) -> str:
+    async def _pressed(self, press: Press) -> Decision:
         try:
-            return await self._inbox.pressed(action, turn, address=address)
+            return await self._inbox.pressed(press)
         except Exception as error:
-            log.error("discord.press_failed", action=action, turn=turn, error=type(error).__name__)
-            return NOT_STORED
+            log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
+            return Decision(NOT_STORED)
 
-    async def _heard(self, message: discord.Message) -> Heard | None:
-        spot = messages.spot(message.channel) or await self._spot(message.channel.id)
+    async def _heard(self, message: discord.Message, spot: Spot | None = None) -> Heard | None:
+        spot = spot or messages.spot(message.channel) or await self.spot(message.channel.id)
         heard = messages.heard(message, spot, self._me) if spot else None
         return heard if heard and reading.says_something(heard) else None
 
-    async def _spot(self, channel_id: int) -> Spot | None:
-        """Where a channel is that may be known by its id only: a thread that was archived at the start."""
-        if channel := self._client.get_channel(channel_id):
-            return messages.spot(channel)
+    async def _takes_root(self, heard: Heard) -> bool:
+        """Looks, once for each thread that nobody knows, whether it hangs on a message that calls the agent and
+        never came here. That one is taken first."""
+        spot = heard.spot
+        if spot.kind != "thread" or spot.parent is None or heard.mentioned or spot.channel in self._roots:
+            return False
+        if (
+            discord.utils.utcnow().timestamp() - discord.utils.snowflake_time(spot.channel).timestamp()
+            > ROOT_WITHIN
+        ):
+            return False
+        self._roots[spot.channel] = True
+        parent = self._connected.get_partial_messageable(spot.parent, guild_id=spot.guild)
         try:
-            return messages.spot(await self._client.fetch_channel(channel_id))
-        except (*SDK_ERRORS, discord.InvalidData) as error:
-            log.warning("discord.unknown_channel", channel=channel_id, error=type(error).__name__)
-            return None
+            with told_apart("read root"):
+                root = await parent.fetch_message(spot.channel)
+        except SurfaceError as error:
+            if not isinstance(error, Gone):
+                del self._roots[spot.channel]
+                raise
+            return False  # it hangs on no message
+        await self.consider(root, Spot("channel", spot.guild, spot.parent))
+        return await self._inbox.knows(spot.address(spot.channel))
+
+    async def spot(self, channel_id: int) -> Spot | None:
+        """Where a channel is that may be known by its id only: a thread that was archived at the start. None where
+        it is gone. Raises a `SurfaceError` where Discord can't be asked."""
+        if (channel := self._connected.get_channel(channel_id)) and (here := messages.spot(channel)):
+            return here
+        if (found := self._spots.get(channel_id)) is None:
+            try:
+                with told_apart("read channel"):
+                    found = messages.spot(await self._connected.fetch_channel(channel_id))
+            except Gone:
+                return None
+            if found is not None:
+                self._spots[channel_id] = found
+        return found
+
+    @property
+    def _connected(self) -> discord.Client:
+        assert self._client is not None, "no events before there is a client"  # noqa: S101
+        return self._client
 
     @property
     def _me(self) -> discord.ClientUser:
-        assert self._client.user is not None, "no events before the login"  # noqa: S101
-        return self._client.user
+        assert self._connected.user is not None, "no events before the login"  # noqa: S101
+        return self._connected.user
 
     @asynccontextmanager
-    async def _in_order(self, channel_id: int) -> AsyncIterator[None]:
+    async def _in_order(self, channel_id: int, place: _Place | None = None) -> AsyncIterator[None]:
         if task := asyncio.current_task():
             self._follow(task)
-        order = self._orders.get(channel_id)
-        if order is None:
-            order = self._orders[channel_id] = asyncio.Lock()
-        async with order:
-            yield
+        self._waiting += 1
+        queue = self._queues.setdefault(channel_id, [])
+        place = place or _Place(0)
+        queue.append(place)
+        try:
+            await self.gate.wait()
+            async with self.order.of(channel_id):
+                yield
+        finally:
+            self._waiting -= 1
+            queue.remove(place)
+            if not queue:
+                del self._queues[channel_id]
+
+    def leave(self, channel_id: int, message_id: int) -> None:
+        """Leave a channel's messages from this one on to the next look of catch-up, also those that wait here."""
+        self.left[channel_id] = min(message_id, self.left.get(channel_id, message_id))
+        for place in self._queues.get(channel_id, ()):
+            place.left = place.left or place.message >= message_id
+
+    def _leave(self, channel_id: int, message_id: int) -> None:
+        if not self.left:
+            log.warning("discord.left_to_catch_up", waiting=self._waiting)
+        self.leave(channel_id, message_id)
+        self._catch_up_wanted()
+
+    def _is_full(self, what: str) -> bool:
+        if full := self._waiting >= MAX_WAITING:
+            log.warning("discord.event_dropped", event_name=what, reason="too many wait")
+        return full
 
     def _follow(self, task: asyncio.Task[Any]) -> None:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-
-
-async def _stored(call: Callable[[], Awaitable[T]]) -> T:
-    async for attempt in stamina.retry_context(on=Exception, attempts=STORE_TRIES, timeout=STORE_SECONDS):
-        with attempt:
-            return await call()
-    raise AssertionError("stamina raises after its last attempt")
-
-
-async def _answer(interaction: discord.Interaction, pressing: asyncio.Task[str]) -> None:
-    """Acknowledge once the press is stored, or just before Discord gives up; the sentence is for one person."""
-    try:
-        await asyncio.wait([pressing], timeout=ANSWER_WITHIN)
-        if not pressing.done():
-            await interaction.response.defer()
-        sentence = await pressing
-        if interaction.response.is_done():
-            if sentence:
-                await interaction.followup.send(sentence, ephemeral=True)
-        elif sentence:
-            await interaction.response.send_message(sentence, ephemeral=True)
-        else:
-            await interaction.response.defer()
-    except SDK_ERRORS as error:
-        # Unknown or already answered (another process was quicker): the press itself is stored.
-        log.info("discord.interaction_unanswered", error=type(error).__name__)

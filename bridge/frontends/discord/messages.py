@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import discord
 
+from bridge.frontends.discord.cards import embed_text, poll_text, post_text
+from bridge.frontends.discord.files import FileId, shown_name
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
+from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile
 from bridge.render.incoming import from_discord
 
 ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
@@ -39,6 +41,7 @@ def heard(message: discord.Message, spot: Spot, me: discord.ClientUser) -> Heard
         spot=spot,
         id=message.id,
         content="\n".join(_contents(message)),
+        has_cards=bool(_cards(message)),
         mentioned=_mentions(message, me),
         has_files=bool(files(message)),
         reply=message.type is discord.MessageType.reply,
@@ -53,8 +56,7 @@ def inbound(message: discord.Message, me: discord.ClientUser, address: Address, 
         event_id=str(message.id),
         message_id=str(message.id),
         position=message.id,
-        author=str(message.author.id),
-        author_name=message.author.display_name,
+        person=Person(str(message.author.id), message.author.display_name),
         text=text(message, me),
         files=files(message),
         direct=not address.workspace,
@@ -67,7 +69,7 @@ def said(message: discord.Message, me: discord.ClientUser) -> ContextMessage | N
     embeds too, as they are often what the question is about."""
     if message.author.id == me.id or message.type not in ORDINARY:
         return None
-    words = "\n".join(filter(None, (text(message, me), *map(_embed_text, message.embeds))))
+    words = text(message, me)
     attached = files(message)
     if not words and not attached:
         return None
@@ -75,26 +77,29 @@ def said(message: discord.Message, me: discord.ClientUser) -> ContextMessage | N
 
 
 def text(message: discord.Message, me: discord.ClientUser) -> str:
-    """The message's words as Markdown, with names for mentions and without those of the bot itself."""
+    """The message's words as Markdown, with names for mentions and without those of the bot itself; with what its
+    embeds and its poll say, and what a forum post is called."""
     names = {str(user.id): user.display_name for user in message.mentions}
     names |= {str(role.id): role.name for role in message.role_mentions}
     names |= {str(channel.id): channel.name for channel in message.channel_mentions}
     names[str(me.id)] = ""
     if role := _own_role(message):
         names[str(role.id)] = ""
-    return from_discord("\n".join(_contents(message)), names.get)
+    words = from_discord("\n".join(_contents(message)), names.get)
+    cards = (from_discord(card, names.get) for card in _cards(message))
+    return "\n\n".join(filter(None, (post_text(message), words, *cards)))
 
 
 def files(message: discord.Message) -> tuple[RemoteFile, ...]:
     return tuple(
         RemoteFile(
-            id=str(attachment.id),
-            name=attachment.filename,
+            id=str(FileId(message.channel.id, message.id, attachment.id)),
+            name=shown_name(attachment),
             media_type=attachment.content_type or UNKNOWN_MEDIA_TYPE,
             size=attachment.size,
             url=attachment.url,
         )
-        for attachment in _attachments(message)
+        for attachment in attachments(message)
     )
 
 
@@ -103,10 +108,20 @@ def _contents(message: discord.Message) -> Iterable[str]:
     return filter(None, (message.content, *(snapshot.content for snapshot in message.message_snapshots)))
 
 
-def _attachments(message: discord.Message) -> Iterable[discord.Attachment]:
+def attachments(message: discord.Message) -> Iterable[discord.Attachment]:
+    """Those of the message, and of what it forwards."""
     yield from message.attachments
     for snapshot in message.message_snapshots:
         yield from snapshot.attachments
+
+
+def _cards(message: discord.Message) -> list[str]:
+    """What the message, and what it forwards, says outside its content."""
+    embeds = [*message.embeds, *(embed for snapshot in message.message_snapshots for embed in snapshot.embeds)]
+    said = [embed_text(embed) for embed in embeds]
+    if message.poll is not None:
+        said.append(poll_text(message.poll))
+    return [words for words in said if words]
 
 
 def _mentions(message: discord.Message, me: discord.ClientUser) -> bool:
@@ -120,7 +135,3 @@ def _mentions(message: discord.Message, me: discord.ClientUser) -> bool:
 def _own_role(message: discord.Message) -> discord.Role | None:
     """The role that Discord made for the bot: people who type its name often pick this one."""
     return message.guild.self_role if message.guild else None
-
-
-def _embed_text(embed: discord.Embed) -> str:
-    return "\n".join(filter(None, (embed.title, embed.description)))

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bridge.inbound import Address
+from bridge.render.characters import boundary, repair
+from bridge.render.discord import DISCORD
 from bridge.turns.surface import Action, Button
 
 Kind = Literal["direct", "thread", "channel"]
 
 MAX_THREAD_NAME = 100  # characters, Discord's limit
+NAMELESS = "Conversation"
 CUSTOM_ID = "threadbridge"
 
 _FIRST_MENTION = re.compile(r"\s*(?:<@[!&]?\d+>|@everyone\b|@here\b)")
-_NAMELESS = "Conversation"
+# Control characters, and those that override the direction of what follows.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Heard:
     has_files: bool = False
     reply: bool = False  # it replies to some message
     chain: int | None = None  # it replies to one of ours, which itself replies to this message
+    has_cards: bool = False  # embeds or a poll, with words in them
 
 
 def follows(heard: Heard) -> Address | None:
@@ -84,7 +89,7 @@ def places(spot: Spot, message: int, chain: int | None = None) -> tuple[Address,
 def says_something(heard: Heard) -> bool:
     """False for a lone sticker, and for all that is hidden from a bot without the message content intent.
     A bare mention says "look at this"."""
-    return heard.mentioned or heard.has_files or bool(heard.content.strip())
+    return heard.mentioned or heard.has_files or heard.has_cards or bool(heard.content.strip())
 
 
 def is_aside(heard: Heard) -> bool:
@@ -104,26 +109,31 @@ def has_context(heard: Heard) -> bool:
 
 
 def thread_name(text: str, author: str) -> str:
-    """A name for the thread that a question opens: its first words, cut between words where that loses little."""
-    name = " ".join(text.split()) or " ".join(f"{_NAMELESS} with {author}".split())
+    """A name for the thread that a question opens: its first words, cut between words where that loses little.
+    Nothing in it looks like a mention or turns the reading direction."""
+    name = DISCORD.escape(_one_line(text) or _one_line(f"{NAMELESS} with {author}"))
     if len(name) <= MAX_THREAD_NAME:
         return name
     cut = name[: MAX_THREAD_NAME - 1]
     at_word = cut[: cut.rfind(" ")] if name[len(cut)] != " " and " " in cut else cut
-    return (at_word if len(at_word) > MAX_THREAD_NAME // 2 else cut).rstrip() + "…"
+    return (at_word if len(at_word) > MAX_THREAD_NAME // 2 else cut[: boundary(cut, len(cut))]).rstrip() + "…"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_INVISIBLE.sub(" ", repair(text)).split())
 
 
 def custom_id(button: Button) -> str:
     """The name that a button has in a message, for every process that may hear of its click."""
-    return f"{CUSTOM_ID}:{button.action}:{button.turn}"
+    return f"{CUSTOM_ID}:{button.action}:{button.turn}:{button.value}"
 
 
-def pressed(custom_id: str) -> tuple[Action, str] | None:
-    """The action and turn of a button of ours; None for anything else."""
+def pressed(custom_id: str) -> tuple[Action, str, str] | None:
+    """The action, turn and value of a button of ours; None for anything else."""
     parts = custom_id.split(":")
-    if len(parts) != 3 or parts[0] != CUSTOM_ID or not parts[2]:
+    if len(parts) != 4 or parts[0] != CUSTOM_ID or not parts[2]:
         return None
     for action in get_args(Action):
-        if action == parts[1]:
-            return action, parts[2]
+        if action == parts[1] and (action == "choose") == bool(parts[3]):
+            return action, parts[2], parts[3]
     return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 API_URL = "https://discord.com/api/v10"
+REQUESTS_A_SECOND = 40  # of the 50 that Discord takes from a bot
 GATEWAY_URL = "wss://gateway.discord.gg/"
 
 
@@ -17,6 +20,12 @@ class DiscordSettings(BaseModel):
     token: SecretStr
     api_url: str = API_URL
     gateway_url: str = ""
+    file_origins: tuple[str, ...] = ()
+    """Where attachments may be fetched besides Discord's own hosts and `api_url`'s: of a compatible server."""
+    requests_a_second: int = Field(default=REQUESTS_A_SECOND, ge=1)
+    """Of the whole bot, other processes with its token included; Discord grants large bots more."""
+    notify_after: float = Field(default=0.0, ge=0.0)
+    """Seconds after which whoever asked is told by a mention when the reply is complete; 0: never."""
 
     @field_validator("token")
     @classmethod
@@ -42,6 +51,17 @@ class DiscordSettings(BaseModel):
         if url and not url.startswith(("wss://", "ws://")):
             raise PydanticCustomError("gateway_url", "the gateway's address begins with wss:// or ws://")
         return url
+
+    @field_validator("file_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("https", "http") or not parts.hostname or origin != f"{parts[0]}://{parts[1]}":
+                raise PydanticCustomError(
+                    "file_origins", "an origin is a scheme and a host, without a path: https://cdn.example.com"
+                )
+        return origins
 
     @model_validator(mode="after")
     def _points_to_one_place(self) -> DiscordSettings:

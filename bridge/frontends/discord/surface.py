@@ -3,53 +3,69 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import discord
 import structlog
 
-from bridge.frontends.discord import messages
+from bridge.frontends.discord import context, messages
+from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.echoes import Echoes
-from bridge.frontends.discord.errors import ARCHIVED, THREAD_LOCKED, told_apart
-from bridge.frontends.discord.files import Downloads, as_sdk_files
-from bridge.frontends.discord.places import Place, open_place
-from bridge.frontends.discord.reading import custom_id
+from bridge.frontends.discord.errors import ARCHIVED, THREAD_LOCKED, UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, code_of
+from bridge.frontends.discord.files import Downloads
+from bridge.frontends.discord.places import Place, Places
+from bridge.frontends.discord.presses import MAX_TEXT, components
+from bridge.frontends.discord.rest import Json, Rest, Sent
+from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, WAITING, Telling, never_raises, plain, reply_to
 from bridge.frontends.discord.typing_sign import TypingSign
-from bridge.inbound import Address, ContextMessage, RemoteFile
+from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.discord import DISCORD
 from bridge.render.measure import utf16
 from bridge.render.style import Style
-from bridge.turns.surface import Button, Gone, PartFull, PartKey, Throttled, Unreachable, Upload
+from bridge.turns.surface import (
+    Button,
+    Gone,
+    Guard,
+    PartFull,
+    PartKey,
+    PartKind,
+    Sending,
+    Throttled,
+    Unreachable,
+    Upload,
+)
 
 log = structlog.get_logger()
 
-MAX_TEXT = 2000  # UTF-16 units of one message
 MAX_FILES = 10  # attachments of one message
 MAX_DIRECT_FILE = 10 * 1024 * 1024  # bytes of one file in a direct message; servers have a limit by their boosts
 INTERVAL = 1.1  # seconds: about 5 sends and edits in 5 s and channel
-EARLIER = 50  # messages of context, of the 100 that one request can give
 OLD = timedelta(hours=1)  # of a message: from then on Discord takes few edits of it (30046)
 OLD_EDIT_PAUSE = 60.0  # seconds: it doesn't say how many in what time
 NONCE_LIVES = timedelta(minutes=1)  # at least: documented are "the past few minutes"
 SEARCHED = 100  # messages looked through for a lost part: one request
-
-BUTTON_STYLES = {
-    "stop": discord.ButtonStyle.danger,
-    "again": discord.ButtonStyle.primary,
-    "leave": discord.ButtonStyle.secondary,
-}
+HELD_BACK = 5.0  # seconds that a reply may wait for its thread without a sign
 
 
 class Connection(Protocol):
     """What a surface needs of the front end that made it."""
 
+    calls: Calls
     downloads: Downloads
     echoes: Echoes
+    notify_after: float
+
+    @property
+    def names(self) -> MutableMapping[int, str]:
+        """What the threads of the latest questions will be called."""
+        ...
 
     @property
     def client(self) -> discord.Client:
@@ -61,15 +77,35 @@ class Connection(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """What works through one client."""
+
+    client: discord.Client
+    rest: Rest
+    places: Places
+    telling: Telling
+
+
 class DiscordSurface:
     """One turn's view of its thread. The thread itself is made when it is first used."""
 
-    def __init__(self, connection: Connection, address: Address, *, max_file_bytes: int) -> None:
+    def __init__(
+        self, connection: Connection, address: Address, *, person: Person, guard: Guard, max_file_bytes: int
+    ) -> None:
         self._connection = connection
+        self._guard = guard
         self._address = address
+        self._person = person
+        self._began = time.monotonic()
+        self._now: _Connected | None = None
         self._place: Place | None = None
         self._opening = asyncio.Lock()
-        self._typing = TypingSign(self._type, partial(connection.keep, address))
+        self._joining: asyncio.Task[None] | None = None
+        self._held_back: asyncio.Task[None] | None = None  # the mark on a question whose thread has to wait
+        self._typing = TypingSign(self._open, self._type, partial(connection.keep, address))
+        self._buttons: dict[str, Sequence[Button]] = {}  # that a message of this turn shows
+        self._answered: str | None = None  # the turn, once a part of its answer is finished
         self.style = Style(
             dialect=DISCORD,
             limit=MAX_TEXT,
@@ -78,32 +114,53 @@ class DiscordSurface:
             appends=False,
             max_files=MAX_FILES,
             max_file_bytes=max_file_bytes,
+            working_part=True,
         )
+
+    @asynccontextmanager
+    async def slot(self, sending: Sending) -> AsyncIterator[None]:
+        """Growth waits until the channel's window of edits holds more than the last words need."""
+        growth = sending is Sending.GROWTH
+        if growth and self._now is not None and (edits := self._now.rest.edits) is not None:
+            await asyncio.sleep(edits.wait)
+        async with self._connection.calls.slot(urgent=not growth):
+            yield
+
+    async def resolve(self, person: Person, text: str) -> tuple[str, str]:
+        """The gateway gave both with the message."""
+        return person.name or person.id, text
+
+    async def mark_waiting(self, asked: str, waits: bool) -> None:
+        await self._telling.mark(asked, WAITING, self._place, there=waits)
+
+    async def say_undeliverable(self, asked: str, sentence: str) -> bool:
+        return await self._telling.undeliverable(asked, sentence, self._place)
 
     async def working(self, label: str | None) -> None:
         """Discord shows that someone types, and no words with it."""
-        if label is None:
-            self._typing.stop()
-        else:
+        if label is not None:
             self._typing.start()
+            return
+        self._typing.stop()
+        turn, self._answered = self._answered, None
+        after = self._connection.notify_after
+        if turn is not None and after and time.monotonic() - self._began >= after:
+            await never_raises("notify", lambda: self._notify(turn))
 
-    async def post(
-        self,
-        key: PartKey,
-        text: str,
-        *,
-        last: bool,
-        buttons: Sequence[Button] = (),
-    ) -> str:
-        message = await self._send(key, text, (), buttons)
-        if message.content.strip() != text.strip() or len(message.components) != (1 if buttons else 0):
+    async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
+        text = _harmless(key, text)
+        rows = components(buttons)
+        sent = await self._send(key, {"content": text, **({"components": rows} if rows else {})})
+        self._buttons[sent.id] = buttons
+        if sent.content.strip() != text.strip() or sent.buttons != sum(len(row["components"]) for row in rows):
             # The nonce gave back what an earlier try posted, when less of the text was known.
-            await self.edit(key, str(message.id), text, shown=None, last=last, buttons=buttons)
-        return str(message.id)
+            await self._change(sent.id, {"content": text, "components": rows}, last=last)
+        self._shown(key, last=last)
+        return sent.id
 
     async def edit(
         self,
-        key: PartKey,  # noqa: ARG002
+        key: PartKey,
         message_id: str,
         text: str,
         *,
@@ -111,34 +168,34 @@ class DiscordSurface:
         last: bool,
         buttons: Sequence[Button] = (),
     ) -> None:
-        """Discord takes few edits of a message that is over an hour old. Such a part takes no more live text:
-        `PartFull`; its last edit waits until there is room again: `Throttled`."""
-        if text == shown and not last:
-            return
-        message = (await self._channel_of_thread()).get_partial_message(int(message_id))
-        try:
-            with told_apart("edit"):
-                await self._reopened(lambda: message.edit(content=text, view=_view(buttons)))
-        except PartFull as error:
-            if last:
-                raise Throttled(str(error), OLD_EDIT_PAUSE) from error
-            raise
-        except Throttled as error:
-            # By a 429 as well, of which discord.py leaves no more than the delay.
-            if last or discord.utils.utcnow() - message.created_at < OLD:
-                raise
-            raise PartFull(f"{error}, for an old message") from error
+        """Sends what is different only. Discord takes few edits of a message that is over an hour old. Such a part
+        takes no more live text: `PartFull`; its last edit waits until there is room again: `Throttled`."""
+        payload: Json = {}
+        if text != shown:
+            payload["content"] = _harmless(key, text)
+        if message_id not in self._buttons or tuple(buttons) != tuple(self._buttons[message_id]):
+            payload["components"] = components(buttons)
+        if payload:
+            self._buttons.pop(message_id, None)  # nobody knows, until there is an answer
+            await self._change(message_id, payload, last=last)
+            self._buttons[message_id] = buttons
+        self._shown(key, last=last)
+
+    async def close(self, key: PartKey, message_id: str) -> None:
+        await self._change(message_id, {"components": components(())}, last=True)
+        self._shown(key, last=True)
 
     async def delete(self, message_id: str) -> None:
-        message = (await self._channel_of_thread()).get_partial_message(int(message_id))
-        with told_apart("delete"):
-            try:
-                await self._reopened(message.delete)
-            except discord.NotFound:
-                return
+        try:
+            await self._reopened(self._rest.delete, int(message_id))
+        except Gone as error:
+            if code_of(error) not in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
+                raise
 
     async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
-        return str((await self._send(key, text, files, ())).id)
+        sent = await self._send(key, {"content": _harmless(key, text)} if text else {}, files)
+        self._shown(key, last=True)
+        return sent.id
 
     async def find(self, key: PartKey, *, after: str, known: Collection[str]) -> str | None:
         """By the nonce where this process heard it; else the first message of ours that can't be another part.
@@ -149,113 +206,140 @@ class DiscordSurface:
         me = self._me()
         place = await self._open()
         guessable = discord.utils.utcnow() - NONCE_LIVES
-        with told_apart("find"):
-            async for message in self._channel(place.channel).history(
-                after=discord.Object(int(after)), limit=SEARCHED, oldest_first=True
-            ):
-                ours = (
-                    message.author.id == me.id and message.type in messages.ORDINARY and _belongs(message, place)
-                )
-                another = str(message.id) in known or echoes.nonce(message.id) is not None
-                if ours and not another and message.created_at <= guessable:
-                    return str(message.id)
+        channel = self._places.room(place.channel)
+        async for message in self._rest.history(channel, limit=SEARCHED, after=int(after)):
+            ours = message.author.id == me.id and message.type in messages.ORDINARY and _belongs(message, place)
+            another = str(message.id) in known or echoes.nonce(message.id) is not None
+            if ours and not another and message.created_at <= guessable:
+                return str(message.id)
         return None
 
     async def earlier(self, before: str) -> Sequence[ContextMessage]:
-        """At most `EARLIER` messages, with the one that the thread was made from and the one replied to."""
-        me = self._me()
-        at = int(before)
-        found: dict[int, discord.Message] = {}
-        with told_apart("earlier"):
-            channel, has_history = await self._around(at)
-            if has_history:
-                async for message in channel.history(before=discord.Object(at), limit=EARLIER):
-                    found[message.id] = message
-                found |= await self._root(at)
-            found |= await _replied_to(channel, at)
-        context = (messages.said(found[number], me) for number in sorted(found))
-        return [one for one in context if one is not None]
+        in_channel = self._telling.asks_in_channel(before)
+        place = Place(int(self._address.channel)) if in_channel else await self._open()
+        return await context.earlier(self._rest, self._places, place, self._address, self._me(), int(before))
 
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
-        await self._connection.downloads.fetch(file, to, max_bytes)
+        downloads = self._connection.downloads
+        await context.fetch(self._rest, self._places, downloads, file, to, max_bytes, self._guard)
 
-    async def _send(
-        self, key: PartKey, text: str, files: Sequence[Upload], buttons: Sequence[Button]
-    ) -> discord.Message:
-        """discord.py sends a nonce with `enforce_nonce`: repeated, it gives back the message that is there."""
+    # --- messages ---------------------------------------------------------------------------------------------
+
+    async def _send(self, key: PartKey, payload: Json, files: Sequence[Upload] = ()) -> Sent:
+        """With its nonce enforced: repeated, it gives back the message that is there."""
         place = await self._open()
-        with told_apart("send"), ExitStack() as closing:
-            extras = _Extras()
-            if files:
-                extras["files"] = as_sdk_files(files, closing)
-            if view := _view(buttons):
-                extras["view"] = view
-            if place.root is not None:
-                extras["reference"] = discord.MessageReference(
-                    message_id=place.root, channel_id=place.channel, fail_if_not_exists=False
-                )
-            try:
-                message = await self._channel(place.channel).send(
-                    text, nonce=key.nonce, suppress_embeds=True, **extras
-                )
-            except discord.HTTPException as error:
-                if error.code in (THREAD_LOCKED, ARCHIVED):
-                    log.warning("discord.thread_locked", thread=place.channel)
+        payload |= {"nonce": key.nonce, "enforce_nonce": True, "flags": SUPPRESS_EMBEDS}
+        if place.root is not None:
+            payload["message_reference"] = reply_to(place.root)
+        self._typing.words()
+        try:
+            sent = await self._rest.send(place.channel, payload, files)
+        except Gone as error:
+            if code_of(error) in (THREAD_LOCKED, ARCHIVED):
+                log.warning("discord.thread_locked", thread=place.channel)
+            raise
+        self._connection.echoes.add(key.nonce, int(sent.id))
+        return sent
+
+    async def _change(self, message_id: str, payload: Json, *, last: bool) -> None:
+        self._typing.words()
+        try:
+            await self._reopened(self._rest.edit, int(message_id), payload)
+        except PartFull as error:
+            if last:
+                raise Throttled(str(error), OLD_EDIT_PAUSE) from error
+            raise
+        except Throttled as error:
+            # By a 429 as well, of which discord.py leaves no more than the delay.
+            created = discord.utils.snowflake_time(int(message_id))
+            if last or discord.utils.utcnow() - created < OLD:
                 raise
-        self._connection.echoes.add(key.nonce, message.id)
-        return message
+            raise PartFull(f"{error}, for an old message") from error
+
+    async def _reopened(self, call: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """A send opens an archived thread by itself; a change of a message does not."""
+        channel = (await self._open()).channel
+        try:
+            await call(channel, *arguments)
+        except Gone as error:
+            if code_of(error) != ARCHIVED:
+                raise
+        else:
+            return
+        if await self._rest.is_locked(channel):
+            log.warning("discord.thread_locked", thread=channel)
+            raise Gone("the thread is archived and locked")
+        await self._rest.open_thread(channel)
+        await call(channel, *arguments)
+
+    def _shown(self, key: PartKey, *, last: bool) -> None:
+        if last and key.kind is not PartKind.NOTICE:
+            self._answered = key.turn
+
+    # --- what else is shown -----------------------------------------------------------------------------------
 
     async def _type(self) -> None:
-        channel = await self._channel_of_thread()
-        with told_apart("typing"):
-            await channel.typing()
+        await self._rest.type((await self._open()).channel)
+
+    async def _notify(self, turn: str) -> None:
+        await self._telling.complete(turn, await self._open())
+
+    # --- the thread -------------------------------------------------------------------------------------------
 
     async def _open(self) -> Place:
         async with self._opening:
             if self._place is None:
-                self._place = await open_place(self._connection.client, self._address)
+                self._place = self._places.known() or await self._make()
             return self._place
 
-    async def _channel_of_thread(self) -> discord.PartialMessageable:
-        return self._channel((await self._open()).channel)
-
-    async def _reopened(self, call: Callable[[], Awaitable[object]]) -> None:
-        """A send opens an archived thread by itself; a change of a message does not."""
+    async def _make(self) -> Place:
+        """The thread of a question that just came. While it can't be made, because too many were, whoever asked
+        sees that it waits."""
+        question = self._address.thread
+        timer = asyncio.get_running_loop().call_later(HELD_BACK, self._mark_held_back)
         try:
-            await call()
-        except discord.HTTPException as error:
-            if error.code != ARCHIVED:
-                raise
-        else:
-            return
-        thread = await self._connection.client.fetch_channel((await self._open()).channel)
-        if not isinstance(thread, discord.Thread) or thread.locked:
-            log.warning("discord.thread_locked", thread=thread.id)
-            raise Gone("the thread is archived and locked")
-        await thread.edit(archived=False)
-        await call()
+            place = await self._places.open(WAITING)
+        except Throttled as error:
+            if error.retry_after > HELD_BACK:
+                self._mark_held_back()
+            raise
+        finally:
+            timer.cancel()
+        if self._places.marked or self._held_back is not None:
+            if self._held_back is not None:
+                await self._held_back
+            await self.mark_waiting(question, waits=False)
+        if place.new:
+            self._joining = asyncio.create_task(self._join(place.channel), name="discord.join")
+        return place
 
-    async def _around(self, message_id: int) -> tuple[discord.PartialMessageable, bool]:
-        """The channel that a message of the thread is in, and whether what stands before it is the thread's."""
-        thread, channel = int(self._address.thread), int(self._address.channel)
-        if message_id == thread and not self._in_forum():
-            return self._channel(channel), False
-        place = await self._open()
-        return self._channel(place.channel), place.root is None
+    def _mark_held_back(self) -> None:
+        if self._held_back is None:
+            self._held_back = asyncio.create_task(self.mark_waiting(self._address.thread, waits=True))
 
-    async def _root(self, before: int) -> dict[int, discord.Message]:
-        """The message that the thread was made from: in the parent channel, or the first one of a forum post."""
-        thread, channel = int(self._address.thread), int(self._address.channel)
-        if thread in (channel, before):
-            return {}
-        return await _message(self._channel(thread if self._in_forum() else channel), thread)
+    async def _join(self, thread: int) -> None:
+        """Whoever asked becomes a member of the thread, so that it stands in their list."""
+        await never_raises("join", lambda: self._rest.add_member(thread, self._person.id))
 
-    def _in_forum(self) -> bool:
-        return isinstance(self._connection.client.get_channel(int(self._address.channel)), discord.ForumChannel)
+    @property
+    def _rest(self) -> Rest:
+        return self._connected().rest
 
-    def _channel(self, channel: int) -> discord.PartialMessageable:
-        guild = int(self._address.workspace) if self._address.workspace else None
-        return self._connection.client.get_partial_messageable(channel, guild_id=guild)
+    @property
+    def _places(self) -> Places:
+        return self._connected().places
+
+    @property
+    def _telling(self) -> Telling:
+        return self._connected().telling
+
+    def _connected(self) -> _Connected:
+        client = self._connection.client
+        if self._now is None or self._now.client is not client:
+            rest = Rest(client, self._connection.calls, self._guard)
+            places = Places(client, rest, self._address, self._connection.names)
+            self._now = _Connected(client, rest, places, Telling(rest, places, self._address, self._person))
+        return self._now
 
     def _me(self) -> discord.ClientUser:
         me = self._connection.client.user
@@ -264,41 +348,12 @@ class DiscordSurface:
         return me
 
 
-class _Extras(TypedDict, total=False):
-    files: Sequence[discord.File]
-    view: discord.ui.View
-    reference: discord.MessageReference
-
-
-def _view(buttons: Sequence[Button]) -> discord.ui.View | None:
-    if not buttons:
-        return None
-    view = discord.ui.View(timeout=None)
-    for button in buttons:
-        view.add_item(
-            discord.ui.Button(style=BUTTON_STYLES[button.action], label=button.label, custom_id=custom_id(button))
-        )
-    # Clicks are read from the custom id, in whichever process they arrive: discord.py needn't remember the view.
-    view.stop()
-    return view
+def _harmless(key: PartKey, text: str) -> str:
+    """An answer's text and a table's preview were rendered, and are harmless; the bridge's own words may hold a
+    person's, as the name of a file."""
+    return text if key.kind in (PartKind.TEXT, PartKind.REST, PartKind.TABLE) else plain(text)
 
 
 def _belongs(message: discord.Message, place: Place) -> bool:
     """Where the thread is a chain of replies, only these are of it."""
     return place.root is None or (message.reference is not None and message.reference.message_id == place.root)
-
-
-async def _message(channel: discord.PartialMessageable, message_id: int) -> dict[int, discord.Message]:
-    try:
-        message = await channel.fetch_message(message_id)
-    except (discord.NotFound, discord.Forbidden):
-        return {}
-    return {message.id: message}
-
-
-async def _replied_to(channel: discord.PartialMessageable, message_id: int) -> dict[int, discord.Message]:
-    for message in (await _message(channel, message_id)).values():
-        replied = message.reference.resolved if message.reference else None
-        if isinstance(replied, discord.Message):
-            return {replied.id: replied}
-    return {}

@@ -4,42 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
-from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
-from starlette.requests import Request
-from starlette.responses import Response
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from starlette.routing import Route
 
+from bridge.backoff import Backoff
+from bridge.frontends.slack.catch_up import CatchUp
+from bridge.frontends.slack.client import SDK_LOG
 from bridge.frontends.slack.connection import Socket
-from bridge.frontends.slack.errors import SDK_ERRORS, WRONG_TOKEN, Failure
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, WRONG_TOKEN, Failure, NotSlacksAnswer
+from bridge.frontends.slack.http import Endpoint
 from bridge.frontends.slack.listeners import Listeners
 from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes
 from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
-from bridge.frontends.slack.workspace import SDK_LOG, Workspace
-from bridge.inbound import Address
+from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address, Person, Seen
 from bridge.turns.inbox import Inbox
-from bridge.turns.surface import ConfigurationError
+from bridge.turns.surface import ConfigurationError, Guard
 
 log = structlog.get_logger()
 
-FIRST_PAUSE = 1.0  # seconds after the first try that failed; doubled with each
+FIRST_PAUSE = 1.0  # seconds after the first try that failed; about doubled with each
 CONNECT_WITHIN = 15.0  # seconds to open a socket and be greeted on it
 LOOK_EVERY = 1.0  # seconds between two looks at the socket
 GIVE_UP_AFTER = 30.0  # seconds that the SDK gets to mend a socket before it is thrown away
 # A socket can answer pings and deliver nothing. Slack delivers an unacknowledged event for the last time 5 minutes
 # after the first; a socket that was quiet for less than that is replaced, so that this one arrives on the new one.
 QUIET_AFTER = 240.0
+LOST_TOO_LONG = 240.0  # seconds without a socket after which some events won't be delivered again
 CHECK_EVERY = 60.0  # seconds between two looks at the bot token
 LONGEST_PAUSE = 30.0  # seconds between two tries to reach Slack
-MAX_REQUEST = 1024 * 1024  # bytes; Slack's events are a few KB
+REFUSED_TIMES = 3  # one after the other, until a token counts as refused
+# What apps.connections.open says to a token that can't open a socket.
+WRONG_APP_TOKEN = WRONG_TOKEN | NOT_IN_CHANNEL | {"forbidden_team", "missing_scope"}
 
 NOT_CONNECTED = "Slack: not connected yet"
 NO_SOCKET = "Slack: the socket is down or delivers nothing"
@@ -52,38 +59,50 @@ class SlackFrontEnd:
 
     def __init__(self, settings: SlackSettings, inbox: Inbox) -> None:
         self._settings = settings
+        self._inbox = inbox
         self._workspace = Workspace(settings)
-        self._app = self._make_app(inbox)
-        self._handler = AsyncSlackRequestHandler(self._app)
+        self._listeners = Listeners(inbox, self._workspace, self._missed)
+        self._catch_up = CatchUp(inbox, self._workspace, self._listeners.hear)
+        self._app = self._make_app()
         self._trouble: str | None = NOT_CONNECTED
         self._token_trouble: str | None = None
-        self.routes = [Route(EVENTS_PATH, self._receive, methods=["POST"])] if settings.mode == "http" else []
+        self._refusals = 0  # of the app token, one after the other
+        self._flowed_at: float | None = None  # when events certainly came the last time, in seconds since 1970
+        secret = settings.signing_secret
+        self.routes: list[Route] = []
+        if settings.mode == "http" and secret is not None:
+            endpoint = Endpoint(self._dispatch, secret.get_secret_value())
+            self.routes.append(Route(EVENTS_PATH, endpoint.receive, methods=["POST"]))
 
     async def serve(self) -> None:
         async with self._workspace.connections():
             try:
-                await self._identify()
+                answer = await self._identify()
+                seen = await self._seen()  # before the first event, which would be the newest
+                self._know(answer, await self._app_id(str(answer.get("bot_id") or "")))
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._keep_checking(), name="slack.token")
                     if self._settings.mode == "socket":
-                        group.create_task(self._stay_connected(), name="slack.socket")
+                        group.create_task(self._stay_connected(group, seen), name="slack.socket")
                     else:
                         self._trouble = None
+                        group.create_task(self._catch_up.run(seen), name="slack.catch_up")
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
                 self._trouble = NOT_CONNECTED
                 await self._workspace.look_idle()
 
-    def surface(self, address: Address, *, author: str) -> SlackSurface:
-        return SlackSurface(self._workspace, address, author=author)
+    def surface(self, address: Address, *, person: Person, guard: Guard) -> SlackSurface:
+        return SlackSurface(self._workspace, address, person=person, guard=guard)
+
+    async def catch_up(self) -> None:
+        await self._catch_up.run()
 
     def trouble(self) -> str | None:
         return self._trouble or self._token_trouble
 
-    def _make_app(self, inbox: Inbox) -> AsyncApp:
-        secret = self._settings.signing_secret
-
+    def _make_app(self) -> AsyncApp:
         async def authorize() -> AuthorizeResult:
             # Bolt asks by auth.test otherwise, and acknowledges an event although that was refused.
             me = self._workspace.me
@@ -99,71 +118,129 @@ class SlackFrontEnd:
             name="threadbridge",
             logger=SDK_LOG,
             client=AsyncWebClient(base_url=self._settings.api_url, logger=SDK_LOG),
-            signing_secret=secret.get_secret_value() if secret else "",
+            signing_secret="",
             authorize=authorize,
             process_before_response=True,  # acknowledge what is stored, not what has arrived
+            # What our endpoint and `reading` do already, or nobody needs.
+            request_verification_enabled=False,
+            ssl_check_enabled=False,
+            url_verification_enabled=False,
+            ignoring_self_events_enabled=False,
+            ignoring_self_assistant_message_events_enabled=False,
+            attaching_function_token_enabled=False,
+            attaching_conversation_kwargs_enabled=False,
         )
-        Listeners(inbox, self._workspace).listen(app)
+        self._listeners.listen(app)
         return app
 
-    async def _receive(self, request: Request) -> Response:
-        length = request.headers.get("content-length", "")
-        if not length.isdigit() or int(length) > MAX_REQUEST:
-            return Response(status_code=413)
-        return await self._handler.handle(request)
+    async def _dispatch(self, body: Payload) -> BoltResponse:
+        """What came is verified, by its signature or by its socket. An event needs no more than an
+        acknowledgement; what is answered with more, bolt routes."""
+        if body.get("type") != "event_callback":
+            return await self._app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=dict(body)))
+        try:
+            await self._listeners.on_event(body)
+        except Exception as error:
+            return await self._listeners.on_error(error, body)
+        return BoltResponse(status=200)
 
-    async def _identify(self) -> None:
-        """Ask Slack who we are, for as long as it takes."""
-        pause = FIRST_PAUSE
+    def _missed(self, ts: str) -> None:
+        self._catch_up.missed(ts)
+
+    async def _seen(self) -> Sequence[Seen]:
+        try:
+            return await self._inbox.seen("slack")
+        except Exception:  # without it there is no catch-up now, but events can be served
+            log.exception("slack.catch_up_failed")
+            return ()
+
+    async def _identify(self) -> AsyncSlackResponse:
+        """Ask Slack who we are, for as long as it takes. A token that stays refused is for the operator to
+        mend."""
+        pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        refusals = 0
         while True:
             try:
-                answer = await self._workspace.read.auth_test()
-                break
+                return await self._who_we_are()
             except SDK_ERRORS as error:
                 failure = Failure.of(error)
-                if failure.refused:
+                refusals = refusals + 1 if failure.code in WRONG_TOKEN else 0
+                if refusals >= REFUSED_TIMES:
                     raise _wrong_bot_token(failure) from None
-                self._trouble = f"Slack: auth.test: {failure.code or failure.status or failure.detail}"
-                log.warning("slack.unreachable", reason=self._trouble, again_in=pause)
+                hint = "" if failure.code else "; is slack.api_url right?"
+                self._trouble = f"Slack: auth.test: {failure.reason}{hint}"
+                pause = pauses.pause()
+                log.warning("slack.unreachable", reason=self._trouble, again_in=round(pause, 1))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        self._workspace.identify(Me(answer["team_id"], answer["user_id"], answer.get("bot_id") or ""))
-        granted = next((value for name, value in answer.headers.items() if name.lower() == "x-oauth-scopes"), None)
-        if granted is not None and (missing := missing_scopes(granted)):
+
+    async def _who_we_are(self) -> AsyncSlackResponse:
+        answer = await self._workspace.client.auth_test()
+        if not (answer.get("team_id") and answer.get("user_id")):
+            raise NotSlacksAnswer(200, {})
+        return answer
+
+    async def _app_id(self, bot: str) -> str:
+        try:
+            found = (await self._workspace.client.bots_info(bot=bot)).get("bot") or {}
+        except SDK_ERRORS as error:
+            log.info("slack.app_unknown", reason=Failure.of(error).reason)
+            return ""
+        return str(found.get("app_id") or "")
+
+    def _know(self, answer: AsyncSlackResponse, app: str) -> None:
+        granted = _granted(answer)
+        me = Me(str(answer["team_id"]), str(answer["user_id"]), str(answer.get("bot_id") or ""), app)
+        self._workspace.identify(me, granted)
+        if granted is not None and (missing := missing_scopes(",".join(granted))):
             log.warning("slack.scopes_missing", scopes=missing, mend="reinstall the app with the current manifest")
-        log.info("slack.identified", team=answer["team_id"], user=answer["user_id"])
+        log.info("slack.identified", team=me.team, user=me.user)
 
     async def _keep_checking(self) -> None:
-        """A socket lives on when the bot token is revoked, and nothing could be answered any more."""
+        """A socket lives on when the bot token is revoked, and nothing could be answered any more. Replies wait
+        then; who starts the process with a new token delivers them."""
+        refusals = 0
         while True:
-            await asyncio.sleep(CHECK_EVERY)
+            await asyncio.sleep(FIRST_PAUSE if refusals else CHECK_EVERY)
             try:
-                await self._workspace.read.auth_test()
-                self._token_trouble = None
+                self._workspace.scopes = _granted(await self._who_we_are())  # a new installation may change them
+                self._token_trouble, refusals = None, 0
             except SDK_ERRORS as error:
                 failure = Failure.of(error)
-                if failure.code in WRONG_TOKEN:
+                refusals = refusals + 1 if failure.code in WRONG_TOKEN else 0
+                if refusals >= REFUSED_TIMES:
                     raise _wrong_bot_token(failure) from None
-                self._token_trouble = f"Slack: auth.test: {failure.code or failure.status or failure.detail}"
+                self._token_trouble = f"Slack: auth.test: {failure.reason}"
 
-    async def _stay_connected(self) -> None:
+    async def _stay_connected(self, group: asyncio.TaskGroup, seen: Sequence[Seen]) -> None:
         """Hold a socket; the SDK renews it when Slack says so, and what the SDK can't mend is made anew."""
-        pause = FIRST_PAUSE
+        pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        first: Sequence[Seen] | None = seen
         while True:
             async with self._socket() as socket:
                 if await self._open(socket):
-                    pause = FIRST_PAUSE
-                    await self._watch(socket)
+                    pauses.reset()
+                    if first is not None:
+                        group.create_task(self._catch_up.run(first), name="slack.catch_up")
+                        first = None
+                    await self._watch(socket, group)
             self._trouble = NO_SOCKET
-            log.warning("slack.socket_lost", again_in=pause)
+            pause = pauses.pause()
+            log.warning("slack.socket_lost", again_in=round(pause, 1))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _flows(self, group: asyncio.TaskGroup) -> None:
+        """Events come. What was written while they didn't, for too long, isn't delivered any more."""
+        now, before = time.time(), self._flowed_at
+        self._trouble, self._flowed_at = None, now
+        if before is not None and now - before > LOST_TOO_LONG:
+            self._catch_up.missed(f"{before:.6f}")
+            group.create_task(self._catch_up.run(), name="slack.catch_up")
 
     @asynccontextmanager
     async def _socket(self) -> AsyncIterator[Socket]:
         app_token = self._settings.app_token
         assert app_token is not None  # noqa: S101 - the settings saw to it
-        socket = Socket(self._app, app_token.get_secret_value(), self._workspace.read)
+        socket = Socket(self._dispatch, app_token.get_secret_value(), self._workspace.client)
         try:
             yield socket
         finally:
@@ -175,26 +252,30 @@ class SlackFrontEnd:
                 await socket.open()
         except SDK_ERRORS as error:
             failure = Failure.of(error)
-            if failure.refused and failure.code:  # without a code it isn't Slack that refuses
+            self._refusals = self._refusals + 1 if failure.code in WRONG_APP_TOKEN else 0
+            if self._refusals >= REFUSED_TIMES:
                 raise ConfigurationError(
                     f"Slack refuses slack.app_token ({failure.code}): make an app-level token with the scope"
                     " connections:write, and turn Socket Mode on in the app's settings"
                 ) from None
-            log.warning("slack.not_connected", reason=failure.code or failure.status or failure.detail)
+            self._trouble = f"Slack: apps.connections.open: {failure.reason}"
+            log.warning("slack.not_connected", reason=failure.reason)
             return False
-        self._trouble = None
+        self._refusals = 0
         log.info("slack.connected")
         return True
 
-    async def _watch(self, socket: Socket) -> None:
+    async def _watch(self, socket: Socket, group: asyncio.TaskGroup) -> None:
         """Return when the socket is dead beyond what the SDK mends."""
+        self._flows(group)
         served_at = time.monotonic()
         while time.monotonic() - served_at < GIVE_UP_AFTER:
             await asyncio.sleep(LOOK_EVERY)
             if not await socket.is_serving():
                 self._trouble = NO_SOCKET
                 continue
-            served_at, self._trouble = time.monotonic(), None
+            self._flows(group)
+            served_at = time.monotonic()
             if time.monotonic() - socket.heard_at > QUIET_AFTER and not await self._renew(socket):
                 return
 
@@ -203,14 +284,18 @@ class SlackFrontEnd:
             async with asyncio.timeout(CONNECT_WITHIN):
                 await socket.renew()
         except SDK_ERRORS as error:
-            log.warning("slack.not_renewed", reason=Failure.of(error).code)
+            log.warning("slack.not_renewed", reason=Failure.of(error).reason)
             return False
         return True
 
 
+def _granted(answer: AsyncSlackResponse) -> frozenset[str] | None:
+    granted = next((value for name, value in answer.headers.items() if name.lower() == "x-oauth-scopes"), None)
+    return None if granted is None else frozenset(one.strip() for one in granted.split(","))
+
+
 def _wrong_bot_token(failure: Failure) -> ConfigurationError:
-    said = failure.code or f"HTTP {failure.status}"
     return ConfigurationError(
-        f"Slack refuses slack.bot_token ({said}): copy the Bot User OAuth Token from OAuth & Permissions in the"
-        " app's settings, and check slack.api_url if it is set"
+        f"Slack refuses slack.bot_token ({failure.reason}): copy the Bot User OAuth Token from"
+        " OAuth & Permissions in the app's settings, and check slack.api_url if it is set"
     )

@@ -1,38 +1,89 @@
-"""A part as Slack's JSON. No I/O."""
+"""What goes out to Slack, as its JSON: here, and nowhere else, text is made unable to mention anyone. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bridge.frontends.slack.reading import ACTION_PREFIX, Payload
-from bridge.render.slack import slack_mrkdwn
-from bridge.turns.surface import Button, PartKey
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.reading import ACTION_PREFIX
+from bridge.render.markdown import Renderer
+from bridge.render.slack import SLACK, slack_mrkdwn
+from bridge.render.style import ZERO_WIDTH
+from bridge.turns.surface import Button, PartKey, PartKind
 
 METADATA_TYPE = "threadbridge_part"
 MAX_FALLBACK = 600  # characters; chat.update refuses a text of 4,000, and escaped it can be five times as long
+MAX_SETTLED = 200  # characters; Slack takes 2,000, and escaped it can be five times as long
 MAX_LABEL = 75  # characters of a button's text, Slack's limit
+MAX_BUTTONS = 25  # in one block of actions, Slack's limit
+MAX_STATUS = 50  # characters; Slack shows one line of it
+MAX_FILE_NAME = 255  # bytes
+MAX_ENDING = 20  # characters of a name's ending that are kept where it is cut
+
+# What begins a mention. The renderer leaves code as it is, and Slack doesn't say whether a mention in code
+# notifies. Nothing that follows is looked at, so that the beginning of a text always goes out as the same
+# characters.
+_MENTION = re.compile(r"<(?:@[UWB]|!(?:ch|he|ev|su))")
+
+
+def outgoing(markdown: str) -> str:
+    """Rendered Markdown, with the mentions that its code may hold taken apart."""
+    return _MENTION.sub(rf"\g<0>{ZERO_WIDTH}", markdown)
+
+
+def sentence_of(key: PartKey, text: str) -> str:
+    """The text of a part as rendered Markdown: the bridge's own words aren't rendered yet, and quote file
+    names."""
+    if key.kind is not PartKind.NOTICE:
+        return text
+    renderer = Renderer(SLACK)
+    return renderer.feed(text) + renderer.finish()
 
 
 def part_blocks(text: str, buttons: Sequence[Button]) -> list[dict[str, Any]]:
     """The text as Slack's own rendering of Markdown, and the buttons below it."""
-    shown: list[dict[str, Any]] = [{"type": "markdown", "text": text}] if text else []
+    shown: list[dict[str, Any]] = [{"type": "markdown", "text": outgoing(text)}] if text else []
     return shown + button_blocks(buttons)
 
 
 def button_blocks(buttons: Sequence[Button]) -> list[dict[str, Any]]:
-    if not buttons:
-        return []
-    elements = [
-        {
-            "type": "button",
-            "action_id": f"{ACTION_PREFIX}{button.action}",
-            "text": {"type": "plain_text", "text": button.label[:MAX_LABEL]},
-            "value": button.turn,
-        }
-        for button in buttons
-    ]
-    return [{"type": "actions", "elements": elements}]
+    rows = (buttons[begin : begin + MAX_BUTTONS] for begin in range(0, len(buttons), MAX_BUTTONS))
+    return [{"type": "actions", "elements": [_button(one) for one in row]} for row in rows]
+
+
+def _button(button: Button) -> dict[str, Any]:
+    # Within a block no two may have the same id, as the choices would.
+    choice = f":{button.value}" if button.value else ""
+    return {
+        "type": "button",
+        "action_id": f"{ACTION_PREFIX}{button.action}{choice}",
+        "text": {"type": "plain_text", "text": SLACK.escape(button.label)[:MAX_LABEL] or "…"},
+        "value": f"{button.turn}{choice}",
+    }
+
+
+def settled_blocks(message: Payload, line: str) -> list[dict[str, Any]]:
+    """The blocks of a message with `line` in place of its first buttons of ours, and without the others."""
+    return list(_settled(message.get("blocks") or (), line))
+
+
+def _settled(blocks: Sequence[Payload], line: str) -> Iterator[dict[str, Any]]:
+    said = False
+    for block in blocks:
+        if not _is_ours(block):
+            yield dict(block)
+        elif not said:
+            said = True
+            yield {"type": "context", "elements": [{"type": "mrkdwn", "text": fallback(line[:MAX_SETTLED])}]}
+
+
+def _is_ours(block: Payload) -> bool:
+    elements = block.get("elements") or ()
+    return block.get("type") == "actions" and any(
+        str(element.get("action_id", "")).startswith(ACTION_PREFIX) for element in elements
+    )
 
 
 def fallback(text: str) -> str:
@@ -40,8 +91,26 @@ def fallback(text: str) -> str:
     return slack_mrkdwn(text[:MAX_FALLBACK]) or "…"
 
 
+def status_line(label: str) -> str:
+    return SLACK.escape(" ".join(label.split()))[:MAX_STATUS]
+
+
+def file_name(name: str) -> str:
+    """A name that is no mention and no longer than any file system's."""
+    name = SLACK.escape(name)
+    if len(name.encode()) <= MAX_FILE_NAME:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    tail = f"{dot}{ending}".encode() if dot and len(ending) < MAX_ENDING else b""
+    kept = (stem if tail else name).encode()[: MAX_FILE_NAME - len(tail)]
+    return kept.decode(errors="ignore") + tail.decode()
+
+
 def metadata(key: PartKey) -> dict[str, Any]:
-    return {"event_type": METADATA_TYPE, "event_payload": {"turn": key.turn, "part": key.name}}
+    return {
+        "event_type": METADATA_TYPE,
+        "event_payload": {"turn": key.turn, "kind": str(key.kind), "index": key.index},
+    }
 
 
 def key_of(message: Payload) -> PartKey | None:
@@ -50,4 +119,7 @@ def key_of(message: Payload) -> PartKey | None:
     payload = found.get("event_payload") or {}
     if found.get("event_type") != METADATA_TYPE:
         return None
-    return PartKey(str(payload.get("turn", "")), str(payload.get("part", "")))
+    try:
+        return PartKey(str(payload["turn"]), PartKind(payload["kind"]), int(payload["index"]))
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import ClientWebSocketResponse
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
+from slack_bolt.response import BoltResponse
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bridge.frontends.slack.workspace import SDK_LOG
+from bridge.frontends.slack.client import SDK_LOG
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.errors import NotSlacksAnswer
+
+Dispatch = Callable[[Payload], Awaitable[BoltResponse]]
 
 PING_INTERVAL = 5.0  # seconds; the SDK calls a socket dead that didn't answer for 4 of them
 AT_ONCE = 50  # events being stored; the rest waits, and Slack delivers again what waited too long
@@ -25,7 +31,7 @@ FINISHING = 2.0  # seconds that events under way get to be stored and acknowledg
 class Socket(SocketModeClient):
     """Adds to the SDK's client: bounds, references to its tasks (the loop keeps none), and Slack's greeting."""
 
-    def __init__(self, app: AsyncApp, app_token: str, web: AsyncWebClient) -> None:
+    def __init__(self, dispatch: Dispatch, app_token: str, web: AsyncWebClient) -> None:
         super().__init__(app_token=app_token, web_client=web, ping_interval=PING_INTERVAL, logger=SDK_LOG)
         self.message_queue = asyncio.Queue(WAITING)
         self.message_listeners.append(self._hear)
@@ -34,7 +40,8 @@ class Socket(SocketModeClient):
         self._greeted: ClientWebSocketResponse | None = None
         self._greeting = asyncio.Event()
         self.heard_at = time.monotonic()
-        _Handler(app, self)
+        self._dispatch = dispatch
+        self.socket_mode_request_listeners.append(self._take)
 
     async def open(self) -> None:
         """Connect and wait for the greeting. Tries for ever: set a timeout. Raises what the SDK raises."""
@@ -49,9 +56,12 @@ class Socket(SocketModeClient):
         await self._greeting.wait()
 
     async def issue_new_wss_url(self) -> str:
-        """The SDK's own trips over an answer that isn't Slack's, and sleeps through a 429 without a bound."""
+        """The SDK's own sleeps through a 429 without a bound, and takes any answer for an address."""
         answer = await self.web_client.apps_connections_open(app_token=self.app_token)
-        return str(answer.get("url") or "")
+        url = answer.get("url")
+        if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
+            raise NotSlacksAnswer(200, {})
+        return url
 
     async def is_serving(self) -> bool:
         """Connected, answering pings, and greeted: before its greeting Slack sends no events."""
@@ -78,21 +88,15 @@ class Socket(SocketModeClient):
         finally:
             self._slots.release()
 
+    async def _take(self, _: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        answer = await self._dispatch(request.payload)
+        await send_async_response(self, request, answer, 0.0)  # none, unless it was taken
+
     async def _hear(self, _: AsyncBaseSocketModeClient, message: dict[str, Any], __: str | None) -> None:
         self.heard_at = time.monotonic()
         if message.get("type") == "hello":
             self._greeted = self.current_session
             self._greeting.set()
-
-
-class _Handler(AsyncSocketModeHandler):
-    """Bolt's own handler, on our client."""
-
-    def __init__(self, app: AsyncApp, client: Socket) -> None:
-        self.app = app
-        self.app_token = client.app_token
-        self.client = client
-        client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]
 
 
 def _parsed(raw: str) -> dict[str, Any]:

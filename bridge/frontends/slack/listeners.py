@@ -4,76 +4,93 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, MutableMapping
 
 import structlog
+from cachetools import LRUCache
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.response import BoltResponse
 
-from bridge.frontends.slack.blocks import fallback
-from bridge.frontends.slack.errors import SDK_ERRORS, Failure
+from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.slack.client import REPLIES
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.history import History
 from bridge.frontends.slack.manifest import COMMAND
-from bridge.frontends.slack.reading import (
-    Deleted,
-    Edited,
-    Heard,
-    Payload,
-    Pressed,
-    Stopped,
-    mentioned,
-    read_event,
-    read_press,
-)
+from bridge.frontends.slack.presses import Presses
+from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound
-from bridge.render.incoming import from_slack
-from bridge.turns.inbox import Inbox
+from bridge.turns.inbox import Inbox, Overloaded
+from bridge.turns.surface import SurfaceError
 
 log = structlog.get_logger()
 
-PATIENCE = 1.0  # seconds that an answer to a click may take, so that the click is acknowledged within Slack's 3
+LOOK_WITHIN = 1.5  # seconds that reading a thread may take: Slack wants events acknowledged within 3
+LATE = 2.0  # seconds after which a mention may have been overtaken by what was written below it
+REMEMBERED = 10_000  # threads
 HELP = "In the thread of my answer just go on writing. Files may come along."
 ANYTHING = re.compile("")
 
 
 class Listeners:
-    """What bolt calls, on one workspace and for one inbox."""
+    """What bolt calls, on one workspace and for one inbox. `missed` is told the ts of what couldn't be stored."""
 
-    def __init__(self, inbox: Inbox, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        workspace: Workspace,
+        missed: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._inbox = inbox
         self._workspace = workspace
-        self._threads = _OneAtATime()
+        self._missed = missed
+        self._clock = clock
+        self._history = History(workspace)
+        self._presses = Presses(inbox, workspace)
+        self._threads = KeyedLock()
+        self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
+        self._overtaking: MutableMapping[Address, bool] = LRUCache(
+            REMEMBERED
+        )  # threads of which a reply was dropped without a look at their root
+        self._warned = False
 
     def listen(self, app: AsyncApp) -> None:
-        """Register for everything: what nobody listens to would be answered 404 and delivered three times more."""
-        app.event(ANYTHING)(self.on_event)
+        """Register for all that people press and type."""
         app.action(ANYTHING)(self.on_press)
         app.command(COMMAND)(self.on_command)
         app.error(self.on_error)
 
     async def on_event(self, body: Payload) -> None:
+        if not self._is_for_this_app(body):
+            return
         reading = read_event(body, self._workspace.me)
         if reading is None or (isinstance(reading, Heard) and not reading.may_concern_us):
             return
         # In order: a follow-up must find the thread known that the message before it has made so.
-        async with self._threads.turn_of(reading.address):
+        async with self._threads.of(reading.address):
             match reading:
                 case Heard():
-                    await self._take(reading)
+                    await self._hear(reading)
                 case Edited(address, message_id, text):
-                    await self._inbox.edited(address, message_id, await self._markdown(text))
+                    await self._inbox.edited(address, message_id, text)
                 case Deleted(address, message_id):
                     await self._inbox.deleted(address, message_id)
                 case Stopped(address):
                     await self._inbox.stop(address)
 
+    async def hear(self, heard: Heard) -> None:
+        """Take a message that was read and not heard, as if it had been heard now."""
+        async with self._threads.of(heard.address):
+            known = await self._inbox.knows(heard.address)
+            if heard.is_for_us(known=known):
+                await self._store(heard, known=known)
+
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
-        if pressed := read_press(body, self._workspace.me):
-            sentence = await self._inbox.pressed(pressed.action, pressed.turn, address=pressed.address)
-            if sentence:
-                await self._tell(pressed, sentence)
+        if self._is_for_this_app(body) and (pressed := read_press(body, self._workspace.me)):
+            await self._presses.decide(pressed)
         await ack()
 
     async def on_command(self, ack: AsyncAck) -> None:
@@ -81,78 +98,83 @@ class Listeners:
 
     async def on_error(self, error: Exception, body: Payload) -> BoltResponse:
         """Not stored, so not acknowledged. The error's own text may hold what people wrote: it isn't logged."""
-        log.error(
-            "slack.event_not_stored",
-            event_id=body.get("event_id"),
-            error=type(error).__name__,
-            where="".join(traceback.format_tb(error.__traceback__)[-2:]),
-        )
+        if ts := str((body.get("event") or {}).get("event_ts") or ""):
+            self._missed(ts)
+        where = "" if isinstance(error, Overloaded) else "".join(traceback.format_tb(error.__traceback__)[-2:])
+        log.error("slack.event_not_stored", event_id=body.get("event_id"), error=type(error).__name__, where=where)
         return BoltResponse(status=500)
 
-    async def _take(self, heard: Heard) -> None:
+    def _is_for_this_app(self, body: Payload) -> bool:
+        if self._workspace.me.is_addressed(body):
+            return True
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "slack.not_for_this_app",
+                team=body.get("team_id"),
+                app=body.get("api_app_id"),
+                mend="the app's Request URL, or this token, belongs to another workspace or app",
+            )
+        return False
+
+    async def _hear(self, heard: Heard) -> None:
         known = await self._inbox.knows(heard.address)
         if not heard.is_for_us(known=known):
+            await self._look_at_root(heard)
             return
-        author, text = await asyncio.gather(self._workspace.people.name(heard.author), self._markdown(heard.text))
-        new = await self._inbox.take(
+        if await self._store(heard, known=known) and not known and heard.called and self._may_be_overtaken(heard):
+            await self._read_on(heard)
+
+    async def _store(self, heard: Heard, *, known: bool) -> bool:
+        return await self._inbox.take(
             Inbound(
                 address=heard.address,
                 event_id=heard.event_id,
                 message_id=heard.message_id,
                 position=heard.position,
-                author=heard.author,
-                author_name=author,
-                text=text,
+                person=heard.person,
+                text=heard.text,
                 files=heard.files,
                 direct=heard.direct,
                 mid_thread=heard.in_thread and not known,
             )
         )
-        log.info(
-            "slack.message",
-            event_id=heard.event_id,
-            channel=heard.address.channel,
-            thread=heard.address.thread,
-            files=len(heard.files),
-            new=new,
-        )
 
-    async def _markdown(self, text: str) -> str:
-        """What a person wrote, with names for ids and without our own mention."""
-        me = self._workspace.me
-        names = await self._workspace.people.names(user for user in mentioned(text) if user != me.user)
-        return from_slack(text, (names | {me.user: ""}).get)
+    # --- events come in any order, and some never -------------------------------------------------------------
 
-    async def _tell(self, pressed: Pressed, sentence: str) -> None:
-        """Answer the one who pressed. What they pressed for is done, so a failure here is only logged."""
+    async def _look_at_root(self, heard: Heard) -> None:
+        """A reply in a thread that isn't known: perhaps its mention is still on the way, or was lost."""
+        if heard.address in self._looked_at:
+            return
+        messages = await self._read(heard.address, after="")
+        if messages is None:
+            self._overtaking[heard.address] = True
+            return
+        known = False
+        for one in [*(one for one in messages if one.position < heard.position), heard]:
+            if one.is_for_us(known=known):
+                await self._store(one, known=known)
+                known = True
+        if not known:
+            self._looked_at[heard.address] = True
+
+    def _may_be_overtaken(self, heard: Heard) -> bool:
+        return heard.address in self._overtaking or self._clock() - heard.position / 1_000_000 > LATE
+
+    async def _read_on(self, heard: Heard) -> None:
+        """Take what was written below a mention that came late."""
+        for one in await self._read(heard.address, after=heard.message_id) or ():
+            if one.position > heard.position and one.is_for_us(known=True):
+                await self._store(one, known=True)
+
+    async def _read(self, address: Address, *, after: str) -> list[Heard] | None:
+        """A page of a thread; None if it can't be had now. What is missed so, a catch-up finds."""
+        budget = self._workspace.budgets.of(REPLIES)
+        if budget is not None and budget.delay > 0:
+            return None
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._workspace.write.chat_postEphemeral(
-                    channel=pressed.address.channel,
-                    thread_ts=pressed.address.thread,
-                    user=pressed.user,
-                    text=fallback(sentence),
-                )
-        except SDK_ERRORS as error:
-            log.info("slack.answer_lost", reason=Failure.of(error).code)
-
-
-class _OneAtATime:
-    """A lock per thread, there only while someone holds or awaits it."""
-
-    def __init__(self) -> None:
-        self._locks: dict[Address, tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def turn_of(self, address: Address) -> AsyncIterator[None]:
-        lock, users = self._locks.get(address, (asyncio.Lock(), 0))
-        self._locks[address] = lock, users + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[address]
-            if users == 1:
-                del self._locks[address]
-            else:
-                self._locks[address] = lock, users - 1
+            async with asyncio.timeout(LOOK_WITHIN):
+                return await self._history.thread(address, after=after)
+        except (SurfaceError, TimeoutError) as error:
+            log.info("slack.thread_not_read", channel=address.channel, reason=str(error))
+            return None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast, get_args
 
-from bridge.inbound import Address, RemoteFile
+from bridge.frontends.slack.content import Payload, forwarded_in, words
+from bridge.inbound import Address, Person, RemoteFile, position
 from bridge.turns.surface import Action
-
-Payload = Mapping[str, Any]  # JSON as Slack sends it
 
 ACTION_PREFIX = "threadbridge:"  # of our buttons' action ids; the button's value is the turn
 # Messages of people. Every other subtype is a notice (someone joined, a topic changed) or not a person's.
@@ -29,6 +28,17 @@ class Me:
     team: str
     user: str
     bot: str
+    app: str = ""  # "" as long as Slack didn't say
+
+    def is_addressed(self, body: Payload) -> bool:
+        """Whether an event, command or interaction is for this app in this workspace. In a channel that is shared
+        with others an event may name the team of who wrote; `authorizations` then says for whom it is."""
+        app = body.get("api_app_id")
+        if self.app and app and app != self.app:
+            return False
+        teams = {body.get("team_id"), body.get("context_team_id"), (body.get("team") or {}).get("id")}
+        teams |= {one.get("team_id") for one in body.get("authorizations") or ()}
+        return self.team in teams or not any(teams)
 
     def wrote(self, message: Payload) -> bool:
         return message.get("user") == self.user or (bool(self.bot) and message.get("bot_id") == self.bot)
@@ -41,7 +51,7 @@ class Heard:
     address: Address
     event_id: str
     message_id: str
-    author: str
+    person: Person
     text: str
     files: tuple[RemoteFile, ...]
     direct: bool  # in the direct message with this app
@@ -85,8 +95,11 @@ class Stopped:
 class Pressed:
     action: Action
     turn: str
+    value: str
     address: Address
-    user: str
+    person: Person
+    message: Payload | None = field(default=None, compare=False)  # None of one that only the person sees
+    response_url: str = ""  # where the message of the button can be replaced
 
 
 Reading = Heard | Edited | Deleted | Stopped
@@ -111,29 +124,29 @@ def read_event(body: Payload, me: Me) -> Reading | None:
 def read_press(body: Payload, me: Me) -> Pressed | None:
     """Read a `block_actions` payload; None if the button isn't ours."""
     action = (body.get("actions") or [{}])[0]
-    name = str(action.get("action_id", "")).removeprefix(ACTION_PREFIX)
+    prefix, _, rest = str(action.get("action_id", "")).partition(ACTION_PREFIX)
+    name = "" if prefix else rest.partition(":")[0]
     place: Payload = {**(body.get("container") or {}), **(body.get("message") or {})}
     channel = (body.get("channel") or {}).get("id") or place.get("channel_id")
     thread = place.get("thread_ts") or place.get("ts") or place.get("message_ts")
     if name not in get_args(Action) or not channel or not thread:
         return None
+    turn, _, value = str(action.get("value", "")).partition(":")
+    user: Payload = body["user"]
     return Pressed(
         action=cast(Action, name),
-        turn=str(action.get("value", "")),
+        turn=turn,
+        value=value,
         address=_address(channel, thread, me),
-        user=body["user"]["id"],
+        person=Person(user["id"], str(user.get("name") or ""), str(user.get("team_id") or "")),
+        message=body.get("message"),
+        response_url=str(body.get("response_url") or ""),
     )
 
 
 def mentioned(text: str) -> list[str]:
     """The ids of the people whom a text mentions."""
     return _MENTION.findall(text)
-
-
-def position(ts: str) -> int:
-    """A message's ts as microseconds."""
-    seconds, _, fraction = ts.partition(".")
-    return int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
 
 
 def _remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
@@ -146,29 +159,16 @@ def _remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
             url=file.get("url_private_download") or file.get("url_private") or "",
         )
         for file in files
-        if file.get("mode") not in GONE_FILES
+        if file.get("id") and file.get("mode") not in GONE_FILES
     )
-
-
-def words(message: Payload) -> str:
-    """The text of a message, and what it forwards as a quote below."""
-    texts = [str(message.get("text") or "")]
-    for forwarded in _forwarded(message):
-        quoted = str(forwarded.get("text") or "").splitlines()
-        texts.append("\n".join(f"&gt; {line}" for line in quoted))
-    return "\n\n".join(text for text in texts if text)
 
 
 def attached(message: Payload) -> tuple[RemoteFile, ...]:
     """The files of a message, and of what it forwards."""
     files = list(message.get("files") or ())
-    for forwarded in _forwarded(message):
+    for forwarded in forwarded_in(message):
         files += forwarded.get("files") or ()
     return _remote_files(files)
-
-
-def _forwarded(message: Payload) -> list[Payload]:
-    return [one for one in message.get("attachments") or () if one.get("is_share") or one.get("is_msg_unfurl")]
 
 
 def _heard(event: Payload, event_id: str, me: Me) -> Heard | None:
@@ -182,7 +182,7 @@ def _heard(event: Payload, event_id: str, me: Me) -> Heard | None:
         address=_address(event["channel"], thread or ts, me),
         event_id=event_id,
         message_id=ts,
-        author=event["user"],
+        person=Person(event["user"], workspace=str(event.get("user_team") or event.get("team") or "")),
         text=words(event),
         files=attached(event),
         direct=event.get("channel_type") == "im" or event["channel"].startswith("D"),
@@ -198,7 +198,7 @@ def _changed(event: Payload, me: Me) -> Edited | Deleted | None:
     if message.get("subtype") == "tombstone":  # a deleted message whose replies stay
         return _deleted(event, before, message.get("ts"), me)
     # Slack also sends this when a link unfolds or a reply arrives: only new words count.
-    if not _by_a_person(message, me) or message.get("text") == before.get("text"):
+    if not _by_a_person(message, me) or words(message) == words(before):
         return None
     ts = message["ts"]
     address = _address(event["channel"], message.get("thread_ts") or ts, me)

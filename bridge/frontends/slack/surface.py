@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
+from bridge.frontends.common.budget import Budget
 from bridge.frontends.slack import files as transfers
-from bridge.frontends.slack.blocks import button_blocks, fallback, key_of
+from bridge.frontends.slack.blocks import fallback, key_of, sentence_of
+from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
+from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
-from bridge.frontends.slack.live import FIND_PAGES, START, LivePart, Place
-from bridge.frontends.slack.reading import Payload, attached, mentioned, words
-from bridge.frontends.slack.signs import Signs
+from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
+from bridge.frontends.slack.reading import attached, mentioned
+from bridge.frontends.slack.signs import STOP_AFTER, Signs
 from bridge.frontends.slack.workspace import Workspace, replies
-from bridge.inbound import Address, ContextMessage, RemoteFile
+from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.surface import Button, PartKey, Upload
+from bridge.turns.surface import Button, Fenced, Guard, PartKey, PartKind, Sending, Upload
 
 log = structlog.get_logger()
 
@@ -34,10 +39,15 @@ APPEND_INTERVAL = 1.0
 UPDATE_INTERVAL = 1.5
 MAX_FILES = 10  # in one message
 MAX_FILE_BYTES = 1_000_000_000  # Slack's limit for one file is 1 GB
+START_WAIT = 2.0  # seconds that first words wait for the budget of streams before they are posted
+PATIENCE = 5.0  # seconds for a call that must not hold up a reply
 
-NO_PART = PartKey("", "")  # of a message that is about to go
+NO_PART = PartKey("", PartKind.TEXT)  # of a message that is about to go
 EARLIER_MESSAGES = 50  # what a mid-thread call brings along: the last so many
 EARLIER_PAGES = 5
+WAITING = "hourglass_flowing_sand"  # reactions on the question
+UNDELIVERABLE = "warning"
+ALREADY = frozenset({"already_reacted", "no_reaction"})
 
 STREAM_STYLE = Style(
     dialect=SLACK,
@@ -52,34 +62,79 @@ UPDATE_STYLE = replace(STREAM_STYLE, interval=UPDATE_INTERVAL, appends=False)
 
 
 class SlackSurface:
-    """Implements `bridge.turns.surface.Surface`. `style` is that of edits where streams are known refused."""
+    """Implements `bridge.turns.surface.Surface`. `style` is decided anew for each part, at the latest when the
+    slot of its first words is held, and stays as long as the part grows."""
 
-    def __init__(self, workspace: Workspace, address: Address, *, author: str) -> None:
-        self.style = UPDATE_STYLE if workspace.refusals.has(START, address.channel) else STREAM_STYLE
+    def __init__(self, workspace: Workspace, address: Address, *, person: Person, guard: Guard) -> None:
         self._workspace = workspace
         self._address = address
-        self._author = author
-        self._place = Place(workspace, address, author)
-        self._signs = Signs(workspace, address)
+        self._person = person
+        self._client = workspace.client.guarded(guard)
+        self._place = Place(workspace, self._client, address, person)
+        self._signs = Signs(self._place)
+        self._uploads = transfers.Uploads(workspace, self._client, address)
         self._parts: dict[str, LivePart] = {}
-        self._offered_stop = False
+        self._growing: LivePart | None = None
+        self.style = STREAM_STYLE if self._may_stream() else UPDATE_STYLE
+
+    @asynccontextmanager
+    async def slot(self, sending: Sending) -> AsyncIterator[None]:
+        method = self._method_of(sending)
+        if method == START and not await self._enter_start():
+            self.style, method = UPDATE_STYLE, POST
+        budget = self._budget(method)
+        if method != START:
+            await budget.enter(urgent=sending is not Sending.GROWTH)
+        self._client.paid = method
+        try:
+            yield
+        finally:
+            if self._client.paid == method:  # another one was called, or none
+                self._client.paid = ""
+                budget.unused()
+            budget.leave()
+
+    async def resolve(self, person: Person, text: str) -> tuple[str, str]:
+        me = self._workspace.me.user if self._workspace.identified else ""
+        asked = {person.id, *(user for user in mentioned(text) if user != me)}
+        try:
+            names = await self._workspace.people.names(self._client, asked)
+        except Fenced:  # whoever owns the thread now looks them up
+            names = {user: user for user in asked}
+        return names[person.id], from_slack(text, (names | {me: ""}).get)
+
+    async def mark_waiting(self, asked: str, waits: bool) -> None:
+        if not self._workspace.lacks("reactions:write"):
+            await self._works(lambda: self._react(asked, WAITING, shown=waits))
+
+    async def say_undeliverable(self, asked: str, sentence: str) -> bool:
+        person, text = self._person.id, fallback(sentence)
+        client, channel, thread = self._client, self._address.channel, self._address.thread
+        ways: Sequence[Callable[[], Awaitable[object]]] = (
+            lambda: client.chat_postMessage(
+                channel=channel, thread_ts=thread, text=text, unfurl_links=False, unfurl_media=False
+            ),
+            lambda: client.chat_postEphemeral(channel=channel, thread_ts=thread, user=person, text=text),
+            lambda: client.chat_postMessage(channel=person, text=text, unfurl_links=False, unfurl_media=False),
+            lambda: self._react(asked, UNDELIVERABLE, shown=True),
+        )
+        for way in ways:
+            if await self._works(way):
+                return True
+        return False
 
     async def working(self, label: str | None) -> None:
         await self._signs.show(label)
 
     async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
-        if last:
-            message_id = await self._place.post(key, text, buttons)
-            self._parts[message_id] = LivePart.of_message(self._place, key, message_id, text)
-            return message_id
-        streamed = await self._place.start_stream(text)
-        if streamed is not None:
-            self._parts[streamed] = LivePart.of_stream(self._place, key, streamed, text)
-            await self._offer_stop(buttons)
-            return streamed
-        message_id = await self._place.post(key, text, self._while_running(buttons))
-        self._parts[message_id] = LivePart.of_message(self._place, key, message_id, text)
-        return message_id
+        text = sentence_of(key, text)
+        part = await self._begin(key, text, buttons, last=last)
+        self._parts[part.id] = part
+        self._growing = None if last else part
+        self._signs.words_came(posted=True)
+        if not last:
+            self._signs.grows(buttons, beside=part.streaming)
+        return part.id
 
     async def edit(
         self,
@@ -91,31 +146,38 @@ class SlackSurface:
         last: bool,
         buttons: Sequence[Button] = (),
     ) -> None:
+        text = sentence_of(key, text)
         part = self._parts.get(message_id)
         if part is None or shown is None:
             part = self._parts[message_id] = LivePart.found_again(self._place, key, message_id)
+        self._growing = part
+        self._signs.words_came(posted=False)
         if last:
             await part.finish(text, buttons)
+            self._signs.grows_no_more()
+            self._growing = None
         else:
-            await part.grow(text, self._while_running(buttons))
+            await part.grow(text, self._while_growing(part, buttons))
+            self._signs.grows(buttons, beside=part.streaming)
+
+    async def close(self, key: PartKey, message_id: str) -> None:
+        await LivePart.found_again(self._place, key, message_id).close()
 
     async def delete(self, message_id: str) -> None:
         part = self._parts.pop(message_id, None)
         await (part or LivePart.found_again(self._place, NO_PART, message_id)).delete()
 
-    async def upload(
-        self,
-        key: PartKey,  # noqa: ARG002 - Slack keeps no metadata with an upload: see `find`
-        files: Sequence[Upload],
-        text: str = "",
-    ) -> str:
-        return await transfers.upload(self._workspace, self._address, files, text)
+    async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
+        message_id = await self._uploads.send(key, files, text)
+        self._signs.words_came(posted=True)
+        return message_id
 
     async def find(self, key: PartKey, *, after: str, known: Collection[str]) -> str | None:
+        if key.kind.is_upload and (sent := await self._uploads.find(key)):
+            return sent
         window = {"oldest": after} if after else {}
-        with_files = key.name[:1] in ("f", "t")
         unnamed = None
-        found = replies(self._workspace, self._address.channel, self._address.thread, pages=FIND_PAGES, **window)
+        found = replies(self._client, self._address.channel, self._address.thread, pages=FIND_PAGES, **window)
         async for message in found:
             if not self._workspace.me.wrote(message) or (after and message["ts"] <= after):
                 continue
@@ -123,14 +185,14 @@ class SlackSurface:
             if named == key:
                 return str(message["ts"])
             # A stream or an upload carries no key: it is the first that nobody knows, of the right kind.
-            if named is None and unnamed is None and message["ts"] not in known:
-                unnamed = str(message["ts"]) if bool(message.get("files")) == with_files else None
+            if named is None and unnamed is None and message["ts"] not in known and _may_be(key, message):
+                unnamed = str(message["ts"])
         return unnamed
 
     async def earlier(self, before: str) -> Sequence[ContextMessage]:
         kept: deque[Payload] = deque(maxlen=EARLIER_MESSAGES)
         thread = replies(
-            self._workspace, self._address.channel, self._address.thread, pages=EARLIER_PAGES, latest=before
+            self._client, self._address.channel, self._address.thread, pages=EARLIER_PAGES, latest=before
         )
         async for message in thread:
             if message["ts"] < before and not self._workspace.me.wrote(message):
@@ -138,34 +200,91 @@ class SlackSurface:
         texts = [words(message) for message in kept]
         authors = [str(message["user"]) for message in kept if message.get("user")]
         names = await self._workspace.people.names(
-            [*authors, *(user for text in texts for user in mentioned(text))]
+            self._client, [*authors, *(user for text in texts for user in mentioned(text))]
         )
-        said = [self._said(message, text, names) for message, text in zip(kept, texts, strict=True)]
+        said = [_context(message, text, names) for message, text in zip(kept, texts, strict=True)]
         return [one for one in said if one.text or one.files]
 
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
-        await transfers.fetch(self._workspace, file, to, max_bytes)
+        await transfers.fetch(self._workspace, self._client, file, to, max_bytes)
 
-    def _said(self, message: Payload, text: str, names: Mapping[str, str]) -> ContextMessage:
-        bot = message.get("username") or (message.get("bot_profile") or {}).get("name") or "a bot"
-        author = names[message["user"]] if message.get("user") else str(bot)
-        return ContextMessage(author, from_slack(text, names.get), attached(message))
+    # --- which way ------------------------------------------------------------------------------------------
 
-    def _while_running(self, buttons: Sequence[Button]) -> Sequence[Button]:
-        return () if self._signs.stoppable else buttons
+    async def _begin(self, key: PartKey, text: str, buttons: Sequence[Button], *, last: bool) -> LivePart:
+        if not last and self.style.appends and self._may_stream():
+            streamed = await self._place.start_stream(text)
+            if streamed is not None:
+                self.style = STREAM_STYLE
+                return LivePart.of_stream(self._place, key, streamed, text)
+        if not last:
+            self.style = UPDATE_STYLE
+        message_id = await self._place.post(key, text, buttons if last else ())
+        return LivePart.of_message(self._place, key, message_id, text)
 
-    async def _offer_stop(self, buttons: Sequence[Button]) -> None:
-        """A stream shows buttons only once it has ended: the person gets theirs beside it."""
-        if self._offered_stop or not (shown := self._while_running(buttons)):
-            return
-        self._offered_stop = True
+    def _may_stream(self) -> bool:
+        if self._workspace.refusals.has(START, self._address.channel):
+            return False
+        return self._budget(START).delay <= START_WAIT
+
+    def _method_of(self, sending: Sending) -> str:
+        """What the next call is going to be."""
+        if sending is Sending.FIRST:
+            self.style = STREAM_STYLE if self._may_stream() else UPDATE_STYLE
+            return START if self.style.appends else POST
+        if self._growing is None:
+            return POST
+        if not self._growing.streaming:
+            return UPDATE
+        return APPEND if sending is Sending.GROWTH else STOP
+
+    async def _enter_start(self) -> bool:
+        """Hold a slot for a stream's start, if there is one soon."""
         try:
-            await self._workspace.write.chat_postEphemeral(
-                channel=self._address.channel,
-                thread_ts=self._address.thread,
-                user=self._author,
-                text=fallback(shown[0].label),
-                blocks=button_blocks(shown),
-            )
+            async with asyncio.timeout(START_WAIT):
+                await self._budget(START).enter(urgent=True)
+        except TimeoutError:
+            log.info("slack.streams_held_back", channel=self._address.channel)
+            return False
+        return True
+
+    def _budget(self, method: str) -> Budget:
+        budget = self._workspace.budgets.of(method, self._address.channel)
+        assert budget is not None  # noqa: S101 - each method that grows a reply has one
+        return budget
+
+    def _while_growing(self, part: LivePart, buttons: Sequence[Button]) -> Sequence[Button]:
+        return () if self._signs.stoppable or part.seconds < STOP_AFTER else buttons
+
+    # --- calls that must not raise ----------------------------------------------------------------------------
+
+    async def _react(self, message_id: str, name: str, *, shown: bool) -> None:
+        change = self._client.reactions_add if shown else self._client.reactions_remove
+        try:
+            await change(channel=self._address.channel, timestamp=message_id, name=name)
         except SDK_ERRORS as error:
-            log.info("slack.no_stop_button", reason=Failure.of(error).code)
+            if Failure.of(error).code not in ALREADY:
+                raise
+
+    async def _works(self, way: Callable[[], Awaitable[object]]) -> bool:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await way()
+        except SDK_ERRORS as error:
+            log.info("slack.not_said", reason=Failure.of(error).reason)
+            return False
+        except Fenced:  # whoever owns the thread now says it
+            return False
+        return True
+
+
+def _may_be(key: PartKey, message: Payload) -> bool:
+    """Whether a message without a key can be this part: an upload, or a stream that wasn't stopped."""
+    if key.kind.is_upload:
+        return bool(message.get("files"))
+    return key.kind is PartKind.TEXT and not message.get("files")
+
+
+def _context(message: Payload, text: str, names: Mapping[str, str]) -> ContextMessage:
+    bot = message.get("username") or (message.get("bot_profile") or {}).get("name") or "a bot"
+    author = names[message["user"]] if message.get("user") else str(bot)
+    return ContextMessage(author, from_slack(text, names.get), attached(message))

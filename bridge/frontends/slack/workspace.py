@@ -1,53 +1,26 @@
-"""What all surfaces of one workspace share: the clients, who we are, and what the workspace refuses."""
+"""What all surfaces of one workspace share: the client, who we are, and what the workspace refuses."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import aiohttp
-from slack_sdk.http_retry.async_handler import AsyncRetryHandler
-from slack_sdk.http_retry.builtin_async_handlers import (
-    AsyncConnectionErrorRetryHandler,
-    AsyncServerErrorRetryHandler,
-)
-from slack_sdk.web.async_client import AsyncWebClient
 
-from bridge.frontends.slack.errors import SDK_ERRORS, Failure
+from bridge.frontends.slack.client import Budgets, Client, required
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.errors import NOT_IN_CHANNEL, NOT_IN_WORKSPACE, SDK_ERRORS, Failure
 from bridge.frontends.slack.people import People
-from bridge.frontends.slack.reading import Me, Payload
+from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
 from bridge.turns.surface import Unreachable
 
-# The SDK's own lines can hold what people wrote and the tickets of sockets. Ours say the same without.
-SDK_LOG = logging.getLogger("threadbridge.slack.sdk")
-SDK_LOG.setLevel(logging.CRITICAL)
-
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds; the SDK's own total, too
 IDLE_WITHIN = 3.0  # seconds that the last signs may hold up the end
 PAGE = 200  # messages; Slack gives fewer where it must
-NOT_IN_WORKSPACE = frozenset({
-    "access_denied",
-    "feature_not_enabled",
-    "method_not_supported",
-    "missing_scope",
-    "no_permission",
-    "not_allowed",
-    "not_allowed_token_type",
-    "team_not_supported",
-    "unknown_method",
-})  # fmt: skip
-NOT_IN_CHANNEL = frozenset({
-    "channel_type_not_supported",
-    "ekm_access_denied",
-    "not_supported_in_channel",
-    "restricted_action",
-    "restricted_action_thread_only_channel",
-})  # fmt: skip
 MAX_REFUSALS = 1_000  # remembered; a workspace rarely has that many channels where a method is refused
 
 
@@ -75,15 +48,15 @@ class Sign(Protocol):
 
 
 class Workspace:
-    """`write` never repeats a call by itself: whether a post may be repeated is for the reply to find out.
-    `read` does, because reading twice harms nobody. Neither sits out a 429: the reply's pacer does that."""
+    """One workspace, as long as it is served."""
 
-    def __init__(self, settings: SlackSettings) -> None:
+    def __init__(self, settings: SlackSettings, budgets: Budgets | None = None) -> None:
         self.settings = settings
-        self.write = self._client([])
-        self.read = self._client([AsyncConnectionErrorRetryHandler(), AsyncServerErrorRetryHandler()])
-        self.people = People(self.read)
+        self.budgets = budgets or Budgets()
+        self.client = Client(settings, self.budgets)
+        self.people = People()
         self.refusals = Refusals()
+        self.scopes: frozenset[str] | None = None  # of the bot token; None as long as Slack didn't say
         self.busy: dict[Address, Sign] = {}  # the threads that are shown to be worked on
         self._me: Me | None = None
 
@@ -94,8 +67,17 @@ class Workspace:
             raise Unreachable("Slack wasn't asked yet who we are")
         return self._me
 
-    def identify(self, me: Me) -> None:
+    @property
+    def identified(self) -> bool:
+        return self._me is not None
+
+    def identify(self, me: Me, scopes: frozenset[str] | None = None) -> None:
         self._me = me
+        self.scopes = scopes
+
+    def lacks(self, scope: str) -> bool:
+        """Whether the token is known to be without a scope."""
+        return self.scopes is not None and scope not in self.scopes
 
     @property
     def token(self) -> str:
@@ -111,20 +93,15 @@ class Workspace:
     async def connections(self) -> AsyncIterator[None]:
         """Keep connections open between calls. Outside of the block each call makes its own."""
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-            self.write.session = self.read.session = session
+            self.client.session = session
             try:
                 yield
             finally:
-                self.write.session = self.read.session = None
-
-    def _client(self, handlers: list[AsyncRetryHandler]) -> AsyncWebClient:
-        return AsyncWebClient(
-            token=self.token, base_url=self.settings.api_url, retry_handlers=handlers, logger=SDK_LOG
-        )
+                self.client.session = None
 
 
 async def replies(
-    workspace: Workspace, channel: str, thread: str, *, pages: int, **window: Any
+    client: Client, channel: str, thread: str, *, pages: int, **window: Any
 ) -> AsyncIterator[Payload]:
     """The messages of a thread, oldest first, at most `pages` pages of them. Raises `SurfaceError`.
 
@@ -133,15 +110,16 @@ async def replies(
     cursor = None
     for page in range(pages):
         try:
-            answer = await workspace.read.conversations_replies(
+            answer = await client.conversations_replies(
                 channel=channel, ts=thread, limit=PAGE, cursor=cursor, include_all_metadata=True, **window
             )
+            messages = required(answer, "messages")
         except SDK_ERRORS as error:
             failure = Failure.of(error)
             if page and not failure.refused:
                 return
             raise failure.surface_error("conversations.replies") from error
-        for message in answer["messages"]:
+        for message in messages:
             yield message
         cursor = (answer.get("response_metadata") or {}).get("next_cursor")
         if not cursor:

@@ -28,6 +28,7 @@ from bridge.playground.discord.model import (
     Unfurl,
     User,
 )
+from bridge.playground.discord.polls import Poll
 from bridge.playground.discord.state import Times
 from bridge.playground.discord.world import DiscordWorld
 
@@ -47,6 +48,7 @@ __all__ = [
     "MessageType",
     "Permission",
     "Ping",
+    "Poll",
     "Times",
     "Unfurl",
     "User",

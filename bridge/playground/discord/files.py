@@ -71,7 +71,7 @@ def make_attachment(upload: Upload, *, attachment_id: int, channel_id: int, ephe
         media_type=media_type,
         size=len(upload.data),
         channel_id=channel_id,
-        title=None if name == upload.name else upload.name.rpartition(".")[0] or upload.name,
+        title=upload.title or (None if name == upload.name else upload.name.rpartition(".")[0] or upload.name),
         description=upload.description,
         ephemeral=ephemeral,
     )

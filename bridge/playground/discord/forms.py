@@ -31,6 +31,7 @@ class Draft:
 
     content: str | None = None
     embeds: list[Json] | None = None
+    poll: Json | None = None
     components: list[Json] | None = None
     flags: MessageFlag | None = None
     kept: list[int] | None = None  # ids of attachments that an edit leaves in place
@@ -169,7 +170,9 @@ def _read_attachments(body: Json, files: Mapping[int, Upload], draft: Draft, err
             f"attachments.{number}.description", item.get("description"), high=MAX_DESCRIPTION, needed=False
         )
         name = str(item.get("filename") or upload.name)
-        draft.uploads.append(Upload(name, upload.media_type, upload.data, item.get("description")))
+        errors.text(f"attachments.{number}.title", item.get("title"), high=MAX_DESCRIPTION, needed=False)
+        about = item.get("description"), item.get("title")
+        draft.uploads.append(Upload(name, upload.media_type, upload.data, *about))
     if len(draft.uploads) > MAX_FILES:
         errors.add("attachments", "BASE_TYPE_MAX_LENGTH", f"Must be {MAX_FILES} or fewer in length.")
 

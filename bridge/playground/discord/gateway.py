@@ -185,6 +185,9 @@ class Connection:
             raise Refused(CloseCode.IDENTIFIED_TWICE, "Already authenticated.")
         if data.get("token") != world.token:
             raise Refused(CloseCode.WRONG_TOKEN, "Authentication failed.")
+        if not world.gateway.count_start():
+            world.token = f"{world.token}-reset"
+            raise Refused(CloseCode.WRONG_TOKEN, "Authentication failed.")
         session = world.gateway.open(self, self._intents(data), _shard(data))
         self._session = session
         guilds = [guild for guild in world.bot_guilds() if session.wants(None, guild.id)]

@@ -186,6 +186,7 @@ class Message:
     reference: Reference | None = None
     nonce: str | int | None = None
     reactions: dict[str, list[int]] = field(default_factory=dict)
+    poll: Json | None = None
     thread_id: int | None = None
     invocation: Invocation | None = None
     seen_only_by: int | None = None  # the person who alone sees an ephemeral message
@@ -200,6 +201,7 @@ class Upload:
     media_type: str
     data: bytes
     description: str | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

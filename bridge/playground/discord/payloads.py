@@ -282,6 +282,8 @@ def message_json(
     }
     if message.nonce is not None and fresh:
         fields["nonce"] = message.nonce
+    if message.poll is not None and readable:
+        fields["poll"] = message.poll
     if message.reactions:
         fields["reactions"] = [_reaction_json(state, *item) for item in message.reactions.items()]
     if message.reference is not None:

@@ -74,6 +74,7 @@ def compose(state: State, channel: Channel, author: User, draft: Draft, *, ephem
         created=state.clock(),
         content=draft.content or "",
         embeds=draft.embeds or [],
+        poll=draft.poll,
         components=number(draft.components or []),
         flags=draft.flags or NO_FLAGS,
         nonce=draft.nonce,

@@ -31,7 +31,8 @@ class Scene(State):
     """Guilds, channels and people, found by id or name. It begins with one guild, or with none if `name`
     is empty.
 
-    `rate` makes the rate limits so many times quicker, None turns them off; `clock` gives seconds since 1970;
+    `rate` makes the rate limits so many times quicker, None turns them off, and `limits.rate` may be changed at
+    any time; `clock` gives seconds since 1970;
     `message_content` says whether that privileged intent is switched on for the bot.
     """
 

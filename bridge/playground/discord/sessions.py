@@ -14,6 +14,8 @@ from bridge.playground.discord.snowflake import UNIQUE_BITS, Clock
 
 MAX_REPLAY = 1_000  # events kept for a resume; Discord doesn't say how many it keeps
 MAX_SESSIONS = 100  # the oldest is forgotten first
+MAX_STARTS = 1_000  # sessions that may be begun in a day (documented); one more resets the token
+DAY = 86_400.0  # seconds
 RESUME_WITHIN = 180.0  # seconds that a session outlives its connection; seen, not documented
 
 
@@ -97,6 +99,8 @@ class Gateway:
         self.links: set[Link] = set()
         self.identified = 0  # how often a client identified, and resumed, since the world began
         self.resumed = 0
+        self.starts = MAX_STARTS  # sessions that may still be begun
+        self.more_starts_at = clock() + DAY
         self._refuse_resumes = 0
 
     @property
@@ -147,6 +151,13 @@ class Gateway:
         for session in self.sessions.values():
             if session.sent:
                 session.deliver(session.sent[-1])
+
+    def count_start(self) -> bool:
+        """Whether one more session may be begun. Who begins too many loses the token."""
+        if self._clock() >= self.more_starts_at:
+            self.starts, self.more_starts_at = MAX_STARTS, self._clock() + DAY
+        self.starts -= 1
+        return self.starts >= 0
 
     def open(self, link: Link, intents: Intent, shard: tuple[int, int]) -> Session:
         """A client identified."""

@@ -15,6 +15,7 @@ from bridge.playground.discord.invocations import Interaction, InteractionType
 from bridge.playground.discord.modals import NamedFile
 from bridge.playground.discord.model import Attachment, Channel, ChannelType, Json, Message, Upload, User
 from bridge.playground.discord.payloads import file_limit_in
+from bridge.playground.discord.polls import Poll
 from bridge.playground.discord.scene import Ref, Scene
 
 MAX_TYPED = 4000  # characters a person can write with Nitro; 2000 without
@@ -26,17 +27,28 @@ class DiscordWorld(Scene):
     # --- messages --------------------------------------------------------------------------------------------
 
     async def say(
-        self, user: Ref, channel: Ref, text: str = "", files: Sequence[NamedFile] = (), reply_to: int | None = None
+        self,
+        user: Ref,
+        channel: Ref,
+        text: str = "",
+        files: Sequence[NamedFile] = (),
+        reply_to: int | None = None,
+        *,
+        embeds: Sequence[Json] = (),
+        poll: Poll | None = None,
     ) -> int:
-        """Write a message and return its id. A reply notifies the author of what it replies to. Raises
-        PermissionError in a locked thread."""
+        """Write a message and return its id. A reply notifies the author of what it replies to. Embeds are other
+        bots' to send. Raises PermissionError in a locked thread."""
         author, place = self.person(user), self.place(channel)
         if place.type is ChannelType.FORUM:
             raise ValueError("a forum takes posts, not messages")
         if reply_to is not None and reply_to not in place.messages:
             raise KeyError(reply_to)
         self._open_for(author, place)
-        message = posting.compose(self, place, author, self._draft(place, text, files, reply_to))
+        draft = self._draft(place, text, files, reply_to, more=bool(embeds or poll))
+        draft.embeds = list(embeds)
+        draft.poll = poll.as_json() if poll else None
+        message = posting.compose(self, place, author, draft)
         posting.add_message(self, place, message)
         return message.id
 
@@ -257,10 +269,18 @@ class DiscordWorld(Scene):
             raise ValueError(f"at most {MAX_FILES} files of {limit} bytes")
         return uploads
 
-    def _draft(self, place: Channel, text: str, files: Sequence[NamedFile], reply_to: int | None = None) -> Draft:
+    def _draft(
+        self,
+        place: Channel,
+        text: str,
+        files: Sequence[NamedFile],
+        reply_to: int | None = None,
+        *,
+        more: bool = False,
+    ) -> Draft:
         if len(text) > MAX_TYPED:
             raise ValueError(f"a message has at most {MAX_TYPED} characters")
-        if not text.strip() and not files:
+        if not (text.strip() or files or more):
             raise ValueError("a message needs text or a file")
         return Draft(content=text.strip(), uploads=self._uploads(place, files), reply_to=reply_to)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -23,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 
 from bridge.playground.page.feed import Feed, feed
 from bridge.playground.page.guard import SameOrigin
+from bridge.playground.page.rooms import Scene
 from bridge.playground.page.troubles import Trouble, views_of
 from bridge.playground.page.views import CantDo, PlatformView, Stops, TallyView
 
@@ -32,6 +34,7 @@ MAX_FILES = 10  # of one message; Discord's own limit
 MAX_BODY = MAX_FILES * MAX_FILE_BYTES + 1024 * 1024
 MAX_TEXT_BYTES = 64 * 1024  # of a form's field
 MAX_FEEDS = 10  # pages open at once
+CURTAIN = 1.0  # seconds that a first visitor looks at an empty channel
 SEND_SECONDS = 30.0  # a page that takes nothing for so long is let go; it connects again
 MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII)
 ANY_BYTES = "application/octet-stream"
@@ -42,21 +45,25 @@ def create_page(
     troubles: Mapping[str, Mapping[str, Trouble]],
     asked: Callable[[], int],
     over: asyncio.Event,
+    scene: Scene | None = None,
 ) -> Starlette:
     """The page as an app. `troubles` by the platform or agent that they befall; `asked` counts the questions
-    that agents took; `over` ends the feeds."""
+    that agents took; `over` ends the feeds; `scene` is played on each platform when the first page looks."""
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape())
     html = templates.get_template("page.html").render(
         platforms=list(platforms), troubles=json.dumps(views_of(troubles))
     )
     feeds: set[Feed] = set()
+    playing: list[asyncio.Task[None]] = []
 
     def tally() -> TallyView:
-        replies = [platform.replies() for platform in platforms.values()]
+        now = time.monotonic()
+        replies = [platform.replies(now) for platform in platforms.values()]
         return {
             "written": sum(platform.written for platform in platforms.values()),
+            "repeated": sum(platform.repeated for platform in platforms.values()),
             "asked": asked(),
-            "replied": sum(one.turns for one in replies),
+            "replied": sum(one.ended for one in replies),
             "twice": sum(one.twice for one in replies),
         }
 
@@ -69,7 +76,15 @@ def create_page(
     async def page(_request: Request) -> Response:
         return HTMLResponse(html)
 
+    async def play(scene: Scene) -> None:
+        await asyncio.sleep(CURTAIN)
+        for platform in platforms.values():
+            if not platform.written:
+                await platform.play(scene)
+
     async def follow(_request: Request) -> Response:
+        if scene is not None and not playing:
+            playing.append(asyncio.create_task(play(scene)))
         if len(feeds) >= MAX_FEEDS:
             raise HTTPException(503, f"{MAX_FEEDS} pages are open already; close one.")
         return EventSourceResponse(counted(), send_timeout=SEND_SECONDS)

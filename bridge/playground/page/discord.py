@@ -9,10 +9,14 @@ from bridge.playground.discord import Attachment, Change, Channel, ChannelType, 
 from bridge.playground.discord.model import MessageType
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
-from bridge.playground.page.rooms import DIRECT, Room
+from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
+from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
 from bridge.playground.page.views import (
+    AGAIN,
+    CHOICE,
     MAX_MESSAGES,
     MAX_THREADS,
+    NOTICE,
     ButtonView,
     CantDo,
     ChangeView,
@@ -20,7 +24,6 @@ from bridge.playground.page.views import (
     FileView,
     MessageView,
     News,
-    Replies,
     ServerView,
 )
 from bridge.render.incoming import from_discord
@@ -44,7 +47,10 @@ class DiscordView:
         self._rooms = rooms
         self._default_agent = default_agent
         self._direct = world.direct(me)
+        self._watched = ReplyWatch()
+        self._pressed: set[tuple[str, str]] = set()
         self.written = 0
+        self.repeated = 0
 
     def server(self) -> ServerView:
         channels = [one for one in self._world.channels.values() if self._shows(one)]
@@ -62,6 +68,7 @@ class DiscordView:
             "platform": self.platform,
             "name": self._world.guild.name,
             "me": self._me.display_name,
+            "opens": str(self._world.place(OPENING.channel).id),
             "bot": self._world.bot.name.lower(),
             "app": self._world.bot.display_name,
             "channels": [self._channel(channel) for channel in channels],
@@ -106,15 +113,15 @@ class DiscordView:
                     )
         return None
 
-    def replies(self) -> Replies:
-        return Replies.of(
-            (turn, part)
-            for channel in self._world.channels.values()
-            for message in channel.messages.values()
-            if message.author.id == self._world.bot.id and isinstance(message.nonce, str)
-            for turn, _, part in [message.nonce.partition("-")]
-            if not _growing(message)
+    def replies(self, now: float) -> Replies:
+        messages = [message for channel in self._world.channels.values() for message in channel.messages.values()]
+        busy = {message.channel_id for message in messages if _growing(message)}
+        parts = (
+            PartSeen(message.channel_id, *key, (message.content, message.edited))
+            for message in messages
+            if message.author.id == self._world.bot.id and (key := _part_of(message)) is not None
         )
+        return self._watched.look(parts, busy, now)
 
     def _shows(self, channel: Channel) -> bool:
         if channel.type is ChannelType.DIRECT:
@@ -158,6 +165,7 @@ class DiscordView:
             "buttons": list(_buttons(message.components)),
             "growing": _growing(message),
             "only_you": message.seen_only_by is not None,
+            "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
             "system": line is not None,
         }
 
@@ -191,6 +199,10 @@ class DiscordView:
             raise CantDo(f"Discord refuses that: {error}.") from None
         self.written += self._is_for_bot(place, typed)
 
+    async def play(self, scene: Scene) -> None:
+        await self._world.say(scene.person, scene.channel, self._world.typed(scene.text), scene.files)
+        self.written += 1
+
     def _is_for_bot(self, place: Channel, typed: str) -> bool:
         if self._world.mention in typed or place.type is ChannelType.DIRECT:
             return True
@@ -202,6 +214,10 @@ class DiscordView:
             await self._world.press(self._me.id, int(message), button)
         except (LookupError, ValueError):
             raise CantDo("That button is no longer there.") from None
+        if (message, button) not in self._pressed:  # a second press has no effect
+            self._pressed.add((message, button))
+            self.repeated += AGAIN in button
+            self.written += CHOICE in button
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         channel, _, wanted = file_id.partition("-")
@@ -211,6 +227,12 @@ class DiscordView:
                 if str(attachment.id) == wanted:
                     return attachment.name, attachment.media_type, self._world.bytes_of(attachment)
         raise KeyError(file_id)
+
+
+def _part_of(message: Message) -> tuple[str, str] | None:
+    """The turn and the part that a message of the bridge says it is, by its nonce."""
+    turn, dash, part = message.nonce.partition("-") if isinstance(message.nonce, str) else ("", "", "")
+    return (turn, part) if dash else None
 
 
 def _growing(message: Message) -> bool:

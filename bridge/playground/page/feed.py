@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from contextlib import suppress
 
 from bridge.playground.page.views import ChangeView, News, PlatformView, TallyView
 
 MAX_WAITING = 500  # changes kept for a slow page; beyond that it gets the whole state again
 PAUSE = 0.05  # seconds between two bursts: growing texts come together, and still look alive
+QUIET = 0.5  # seconds between two looks at the tally while turns may end without a change
 RETRY = 500  # milliseconds after which a page connects again
 
 
@@ -31,7 +33,8 @@ async def feed(platforms: Mapping[str, PlatformView], tally: Callable[[], TallyV
                 told = now
                 yield {"data": json.dumps({"tally": now})}
             await asyncio.sleep(PAUSE)
-            await waiting.any()
+            at_work = now["written"] + now["repeated"] > now["replied"]
+            await waiting.any(QUIET if at_work else None)
     finally:
         for task in watching:
             task.cancel()
@@ -63,8 +66,10 @@ class _Waiting:
         self._arrived.clear()
         return [view for view in (one.view() for one in news.values()) if view is not None]
 
-    async def any(self) -> None:
-        await self._arrived.wait()
+    async def any(self, within: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._arrived.wait()
 
     def _begin_anew(self) -> None:
         self._news = {}

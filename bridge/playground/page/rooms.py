@@ -14,8 +14,36 @@ class Room:
     follow_ups: tuple[str, ...] = ("What did I ask before?", "Show me a table")
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What somebody else writes, with a file, for a visitor to look at first."""
+
+    channel: str
+    person: str
+    text: str
+    files: tuple[tuple[str, str, bytes], ...]  # name, media type, content
+
+
 HELLO = "Hello! What can you do?"
-SLOW = "Tell me something long, slowly"
+SLOW = "Tell me slowly how you go about it"
+CHART = "Make a chart and a table of the sales"
+
+ORDERS = b"""week,orders,revenue
+W36,412,18540
+W37,398,17912
+W38,467,21015
+W39,521,23445
+W40,498,22410
+W41,604,27180
+W42,587,26415
+W43,663,29835
+"""
+OPENING = Scene(
+    "openai",
+    "grace",
+    "@threadbridge these are our orders. A chart and a table, please",
+    (("orders.csv", "text/csv", ORDERS),),
+)
 
 ROOMS = {
     "general": Room(
@@ -53,11 +81,11 @@ ROOMS = {
     ),
     "openai": Room(
         "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files.",
-        (HELLO, "Show me a table", "Write a report", SLOW),
+        (CHART, HELLO, "Write a report", SLOW),
     ),
     "a2a": Room(
         "Any agent that speaks Agent2Agent, by its official SDK: streamed, with files, and it may ask back.",
-        (HELLO, "Please ask me first", "Write a report", SLOW),
+        (HELLO, "Please ask me first", CHART, SLOW),
     ),
 }
 
@@ -66,3 +94,8 @@ DIRECT = Room(
     ("Hello!", "Write something long 1500", "Make a file hello.csv"),
     ("And now a table 5",),
 )
+
+
+def own_room(kind: str) -> Room:
+    """For an agent of the visitor's own settings, of whom only the kind is known."""
+    return Room(f"Your own agent, of the kind {kind}: what you write here goes to its real service.", (HELLO,), ())

@@ -7,9 +7,13 @@ from typing import Any
 
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
-from bridge.playground.page.rooms import DIRECT, Room
+from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
+from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
 from bridge.playground.page.views import (
+    AGAIN,
+    CHOICE,
     MAX_MESSAGES,
+    NOTICE,
     ButtonView,
     CantDo,
     ChangeView,
@@ -17,7 +21,6 @@ from bridge.playground.page.views import (
     FileView,
     MessageView,
     News,
-    Replies,
     ServerView,
     SignView,
 )
@@ -36,7 +39,10 @@ class SlackView:
         self._rooms = rooms
         self._default_agent = default_agent
         self._direct = world.direct(me)
+        self._watched = ReplyWatch()
+        self._pressed: set[tuple[str, str]] = set()
         self.written = 0
+        self.repeated = 0
 
     def server(self) -> ServerView:
         messages = [message for channel in self._channels() for message in self._world.messages(channel.id)]
@@ -47,6 +53,7 @@ class SlackView:
             "platform": self.platform,
             "name": self._world.name,
             "me": self._me.real_name,
+            "opens": self._world.channel(OPENING.channel).id,
             "bot": self._world.bot.name,
             "app": self._world.bot.real_name,
             "channels": [self._channel(channel) for channel in self._channels()],
@@ -81,13 +88,16 @@ class SlackView:
             return News(key, lambda: say(deleted=message.ts))
         return News(key, lambda: say(message=self._message(message)))
 
-    def replies(self) -> Replies:
-        return Replies.of(
-            (str(payload["turn"]), str(payload["part"]))
-            for channel in self._world.channels.values()
-            for message in channel.messages.values()
-            if message.metadata is not None and (payload := message.metadata.get("event_payload"))
+    def replies(self, now: float) -> Replies:
+        messages = [message for channel in self._world.channels.values() for message in channel.messages.values()]
+        busy = {(message.channel, message.root) for message in messages if message.streaming == "in_progress"}
+        busy |= {place for place in self._world.sessions if self._world.session(*place).status == "processing"}
+        parts = (
+            PartSeen((message.channel, message.root), *key, (message.edited_ts, message.shown))
+            for message in messages
+            if (key := _part_of(message)) is not None
         )
+        return self._watched.look(parts, busy, now)
 
     def _channels(self) -> list[Channel]:
         return [one for one in self._world.channels.values() if not one.is_direct or one is self._direct]
@@ -121,6 +131,7 @@ class SlackView:
             "buttons": [button for block in message.blocks for button in _buttons(block)],
             "growing": message.streaming == "in_progress",
             "only_you": message.ephemeral_for is not None,
+            "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
             "system": message.subtype == "tombstone",
         }
 
@@ -142,6 +153,10 @@ class SlackView:
             raise CantDo("That thread is no longer there.") from None
         self.written += self._is_for_bot(channel, thread, typed)
 
+    async def play(self, scene: Scene) -> None:
+        await self._world.say(scene.person, scene.channel, self._world.typed(scene.text), None, scene.files)
+        self.written += 1
+
     def _is_for_bot(self, channel: str, thread: str, typed: str) -> bool:
         if self._world.mention in typed or self._world.channel(channel).is_direct:
             return True
@@ -158,6 +173,10 @@ class SlackView:
             raise CantDo("That button is no longer there.") from None
         except NotAnswered:
             raise CantDo("The app didn't answer in time.") from None
+        if (message, button) not in self._pressed:  # a second press has no effect
+            self._pressed.add((message, button))
+            self.repeated += AGAIN in button
+            self.written += CHOICE in button
 
     async def stop(self, channel: str, thread: str) -> None:
         if self._world.session(channel, thread).status != "processing":
@@ -167,6 +186,13 @@ class SlackView:
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         file = self._world.files[file_id]
         return file.name, file.media_type, file.content
+
+
+def _part_of(message: Message) -> tuple[str, str] | None:
+    """The turn and the part that a message of the bridge says it is; a stream says so once it has ended."""
+    payload = dict((message.metadata or {}).get("event_payload") or {})
+    turn = payload.pop("turn", None)
+    return None if turn is None else (str(turn), "".join(map(str, payload.values())))
 
 
 def _sign(session: Session) -> SignView:

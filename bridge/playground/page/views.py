@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
+from bridge.playground.page.rooms import Scene
+from bridge.playground.page.tally import Replies
+
+AGAIN = "retry"  # what a button's id holds that sends a message again
+CHOICE = "choose"  # and one that answers an agent's question
+NOTICE = "n"  # how the key of a part begins that holds the bridge's own words
 MAX_MESSAGES = 400  # newest of a platform that the page is given at first
 MAX_THREADS = 50  # newest of a server that the page lists
 
@@ -46,6 +52,7 @@ class MessageView(TypedDict):
     buttons: list[ButtonView]
     growing: bool
     only_you: bool
+    notice: bool  # the bridge's own words: a failure, a stop
     system: bool  # a line of the platform's own, such as that a thread was renamed
 
 
@@ -71,6 +78,7 @@ class ServerView(TypedDict):
     platform: str
     name: str
     me: str
+    opens: str  # the channel to begin with
     bot: str  # as it is mentioned
     app: str  # as it signs
     channels: list[ChannelView]
@@ -79,12 +87,13 @@ class ServerView(TypedDict):
 
 
 class TallyView(TypedDict):
-    """The promise in numbers: what was written to an agent, what agents were asked, what was replied."""
+    """The promise in numbers. Nothing is at work once `replied` is `written` and `repeated` together."""
 
-    written: int
-    asked: int
-    replied: int
-    twice: int  # parts of replies that were shown more than once
+    written: int  # messages to an agent: questions, and answers to an agent's own
+    repeated: int  # sent again because a person pressed for it
+    asked: int  # questions and answers that agents took
+    replied: int  # turns that ended
+    twice: int  # parts of replies that stand there more than once
 
 
 class ChangeView(TypedDict, total=False):
@@ -112,24 +121,12 @@ class CantDo(Exception):
     """What a person wanted can't be done. The text is for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """Which parts of which turns a platform shows; each is (turn, part)."""
-
-    turns: int
-    twice: int
-
-    @classmethod
-    def of(cls, parts: Iterable[tuple[str, str]]) -> Replies:
-        seen = list(parts)
-        return cls(len({turn for turn, _ in seen}), len(seen) - len(set(seen)))
-
-
 class PlatformView(Protocol):
     """One simulated platform as the page uses it."""
 
     platform: str
     written: int  # messages to an agent, written here
+    repeated: int  # buttons pressed that send a message again
 
     def server(self) -> ServerView: ...
 
@@ -137,7 +134,13 @@ class PlatformView(Protocol):
         """Every change from now on."""
         ...
 
-    def replies(self) -> Replies: ...
+    def replies(self, now: float) -> Replies:
+        """By what stands there at `now`, on any clock that goes forward."""
+        ...
+
+    async def play(self, scene: Scene) -> None:
+        """Let somebody else begin a thread, as at the opening."""
+        ...
 
     async def say(self, channel: str, thread: str, text: str, files: Sequence[tuple[str, str, bytes]]) -> None:
         """Write a message. Raises `CantDo`."""

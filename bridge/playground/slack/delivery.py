@@ -87,6 +87,7 @@ class Deliveries:
         self._changed = changed  # called when a connection comes or goes and when an attempt ends
         self._tickets: deque[str] = deque(maxlen=KEPT_ENVELOPES)
         self._turn = 0
+        self._held_back: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: httpx.AsyncClient | None = None
 
@@ -96,8 +97,12 @@ class Deliveries:
         """Send an event, again until it is acknowledged or the retries are used up. Returns at once."""
         envelope = Envelope("events_api", payload)
         self.envelopes.append(envelope)
-        self._spawn(self._insist(envelope))
+        self._spawn(self._insist(envelope, self._held_back.pop(0) if self._held_back else None))
         return envelope
+
+    def hold_back(self, seconds: float, *, times: int = 1) -> None:
+        """Send each of the next events only after so many seconds, so that later ones overtake it."""
+        self._held_back += [seconds] * times
 
     async def ask(self, kind: EnvelopeType, payload: Json) -> Json:
         """Send a command or an interaction, once, and return what the app acknowledged it with.
@@ -137,8 +142,8 @@ class Deliveries:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _insist(self, envelope: Envelope) -> None:
-        for delay in (None, *self.retry_delays):
+    async def _insist(self, envelope: Envelope, first: float | None) -> None:
+        for delay in (first, *self.retry_delays):
             if delay is not None:
                 await asyncio.sleep(delay)
             if await self._attempt(envelope) is not None or envelope.reason == "no_retry":

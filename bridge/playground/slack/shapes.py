@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def person_json(world: Workspace, person: Person) -> Json:
     return {
         "id": person.id,
-        "team_id": world.team_id,
+        "team_id": person.team or world.team_id,
         "name": person.name,
         "deleted": False,
         "real_name": person.real_name,
@@ -83,7 +83,8 @@ def message_json(world: Workspace, message: Message, *, with_metadata: bool = Tr
         shape["subtype"] = message.subtype
     if message.client_msg_id:
         shape["client_msg_id"] = message.client_msg_id
-    shape["team"] = world.team_id
+    author = world.people.get(message.user)
+    shape["team"] = (author and author.team) or world.team_id
     if message.bot_id:
         shape["bot_id"] = message.bot_id
     if message.app_id:

@@ -33,6 +33,7 @@ class Person:
     is_bot: bool = False
     bot_id: str | None = None
     app_id: str | None = None
+    team: str = ""  # another organisation's, of a guest who came by Slack Connect
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ class Workspace:
         self.triggers: dict[str, tuple[str, float]] = {}  # person and end of life by trigger_id
         self.responses: dict[str, tuple[str, str | None, str]] = {}  # channel, thread, person by response_url
         self.upload_lengths: dict[str, int] = {}  # of uploads whose bytes haven't come yet
+        self.share_after = 0  # calls of files.info that a completed upload takes to show in its channel
+        self.shares_due: dict[str, tuple[int, Message]] = {}  # what is left of them, by file
         self.pings: list[Ping] = []
         self.unfurls: list[Unfurl] = []
         self.made_calls: deque[Call] = deque(maxlen=KEPT_CALLS)
@@ -138,8 +140,9 @@ class Workspace:
 
     # --- making ----------------------------------------------------------------------------------------------
 
-    def add_person(self, real_name: str, *, is_bot: bool = False) -> Person:
-        """A new account. Its `name` is the first word of the real name, in small letters."""
+    def add_person(self, real_name: str, *, is_bot: bool = False, team: str = "") -> Person:
+        """A new account, of another organisation if `team` names one. Its `name` is the first word of the real
+        name, in small letters."""
         person = Person(
             id=self.new_id("U"),
             name=real_name.split()[0].lower(),
@@ -147,6 +150,7 @@ class Workspace:
             is_bot=is_bot,
             bot_id=self.new_id("B") if is_bot else None,
             app_id=self.new_id("A") if is_bot else None,
+            team=team,
         )
         self.people[person.id] = person
         return person

@@ -80,6 +80,21 @@ class SlackWorld(Workspace):
         message = Message(place.id, self.new_ts(), "", text, thread_ts, subtype="bot_message")
         return self.put(replace(message, bot_id=self.new_id("B"), username=username)).ts
 
+    async def alert(
+        self,
+        channel: str,
+        *,
+        blocks: Sequence[Json] = (),
+        attachments: Sequence[Json] = (),
+        username: str = "Alerts",
+        thread_ts: str | None = None,
+    ) -> str:
+        """What a monitoring service posts: blocks and attachments, and no text."""
+        place = self.channel(channel)
+        message = Message(place.id, self.new_ts(), "", "", thread_ts, subtype="bot_message", username=username)
+        shown = replace(message, blocks=tuple(blocks), attachments=tuple(attachments), bot_id=self.new_id("B"))
+        return self.put(shown).ts
+
     async def edit(self, user: str, channel: str, ts: str, text: str) -> None:
         """Edit one's own message."""
         message = self._own(user, channel, ts)

@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'audioop' is deprecated", DeprecationWarning)
     import discord  # noqa: F401
 
-from bridge.frontends.discord import app
+from bridge.frontends.discord import app, catch_up, gateway
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.playground.discord import DiscordWorld
 from tests.frontends.discord.running import MemoryInbox, connected
@@ -20,7 +20,9 @@ from tests.frontends.discord.running import MemoryInbox, connected
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "FIRST_PAUSE", 0.01)
+    for module in (app, gateway, catch_up):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(gateway, "BEGIN_PAUSE", (0.0, 0.01))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,8 +11,9 @@ from typing import TypeVar
 from adapters.testing.serving import serve
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
-from bridge.inbound import Address, Inbound
+from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.playground.discord import DiscordWorld, create_app
+from bridge.turns.inbox import Decision, Overloaded, Press
 from bridge.turns.surface import Action
 
 T = TypeVar("T")
@@ -22,16 +23,19 @@ PATIENCE = 5.0  # seconds that anything may take
 
 @dataclass
 class MemoryInbox:
-    """Keeps what it is told. So many calls as `refusals` says fail first; a turn with the text `held`, and every
-    press, waits for `gate`."""
+    """Keeps what it is told. So many calls as `refusals` says fail first, those of `overloaded` texts each time; a
+    turn with the text `held`, and every press, waits for `gate`."""
 
     turns: list[Inbound] = field(default_factory=list)
     known: set[Address] = field(default_factory=set)
     edits: list[tuple[Address, str, str]] = field(default_factory=list)
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[tuple[Action, str, Address]] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
     answer: str = ""
+    settled: str = ""
     refusals: int = 0
+    overloaded: set[str] = field(default_factory=set)
     held: str | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -42,6 +46,8 @@ class MemoryInbox:
         if inbound.text == self.held:
             await self.gate.wait()
         self._refuse()
+        if inbound.text in self.overloaded:
+            raise Overloaded
         if any(turn.event_id == inbound.event_id for turn in self.turns):
             return False
         self.turns.append(inbound)
@@ -57,11 +63,17 @@ class MemoryInbox:
     async def deleted(self, address: Address, message_id: str) -> None:
         self.deletions.append((address, message_id))
 
-    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
+    async def pressed(self, press: Press) -> Decision:
         await self.gate.wait()
         self._refuse()
-        self.presses.append((action, turn, address))
-        return self.answer
+        self.presses.append((press.action, press.turn, press.address))
+        self.values.append(press.value)
+        return Decision(self.answer, self.settled)
+
+    async def seen(self, platform: Platform) -> Sequence[Seen]:
+        self._refuse()
+        newest = {turn.address: Seen(turn.address, turn.message_id, turn.direct) for turn in self.turns}
+        return sorted(newest.values(), key=lambda one: -int(one.newest))
 
     async def stop(self, address: Address) -> None:
         raise NotImplementedError
@@ -72,9 +84,9 @@ class MemoryInbox:
             raise OSError("the database is away")
 
 
-async def eventually(condition: Callable[[], T]) -> T:
+async def eventually(condition: Callable[[], T], *, within: float = PATIENCE) -> T:
     """What `condition` gives as soon as it is true."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(within):
         while not (result := condition()):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     return result

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import discord
 import pytest
-from discord.backoff import ExponentialBackoff
 from structlog.testing import capture_logs
 
 from adapters.testing.serving import serve
-from bridge.frontends.discord import app
+from bridge.backoff import Backoff
+from bridge.frontends.discord import app, gateway
 from bridge.frontends.discord.app import DiscordFrontEnd
-from bridge.playground.discord import DiscordWorld, Times, create_app
-from bridge.turns.surface import ConfigurationError
+from bridge.frontends.discord.gateway import Starts
+from bridge.playground.discord import DiscordWorld, Guild, Times, create_app, payloads
+from bridge.playground.discord.model import Json
+from bridge.playground.discord.state import State
+from bridge.turns.surface import ConfigurationError, PartKey, PartKind
 from tests.frontends.discord.running import (
     PATIENCE,
     MemoryInbox,
@@ -25,15 +28,7 @@ from tests.frontends.discord.running import (
     serving,
     settings_for,
 )
-
-
-@pytest.fixture
-def identify_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Discord wants a pause before a second identify; the simulated one can do without."""
-
-    async def no_pause(self: discord.Client, shard_id: int | None, *, initial: bool = False) -> None: ...
-
-    monkeypatch.setattr(discord.Client, "before_identify_hook", no_pause)
+from tests.turns.world import unguarded
 
 
 async def asks_and_is_heard(world: DiscordWorld, inbox: MemoryInbox, text: str = "still there?") -> None:
@@ -69,7 +64,6 @@ async def test_a_request_to_reconnect_is_followed(
     await asks_and_is_heard(world, inbox)
 
 
-@pytest.mark.usefixtures("identify_at_once")
 @pytest.mark.parametrize("how", ["invalidated", "resume refused", "closed for good"])
 async def test_a_session_that_cannot_be_resumed_is_begun_anew(
     world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd, how: str
@@ -88,16 +82,176 @@ async def test_a_session_that_cannot_be_resumed_is_begun_anew(
     await asks_and_is_heard(world, inbox)
 
 
-@pytest.mark.usefixtures("identify_at_once")
-async def test_a_parsers_mistake_does_not_silence_the_bot(
-    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+@pytest.mark.parametrize(
+    "event",
+    [
+        "MESSAGE_CREATE",
+        "MESSAGE_UPDATE",
+        "MESSAGE_DELETE",
+        "GUILD_CREATE",
+        "CHANNEL_UPDATE",
+        "THREAD_CREATE",
+        "THREAD_LIST_SYNC",
+        "INTERACTION_CREATE",
+        "TYPING_START",
+        "SOMETHING_NEW",
+    ],
+)
+@pytest.mark.parametrize("data", [{"guild_id": "7", "author": []}, [], None, "text"])
+async def test_an_event_that_cannot_be_read_costs_that_event_and_no_other(
+    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd, event: str, data: Any
 ) -> None:
     with capture_logs() as logs:
-        world.dispatch("MESSAGE_CREATE", {"no": "message"})
-        await world.until(lambda: world.gateway.identified == 2)
-    assert [log["error"] for log in logs if log["event"] == "discord.connection_failed"] == ["KeyError"]
-    await ready(front)
+        before = await world.say("ada", "general", f"{world.mention} before")
+        world.dispatch(event, data)
+        after = await world.say("ada", "general", f"{world.mention} after")
+        await eventually(lambda: len(inbox.turns) == 2)
+    assert [turn.message_id for turn in inbox.turns] == [str(before), str(after)]
+    assert (world.gateway.identified, world.gateway.resumed) == (1, 0)
+    dropped = [log for log in logs if log["event"] == "discord.event_dropped"]
+    assert {log["event_name"] for log in dropped} <= {event}
+    if event == "MESSAGE_CREATE" and isinstance(data, dict):
+        assert [(log["error"], log["guild_id"]) for log in dropped] == [("KeyError", "7")]
+
+
+async def test_a_server_that_cannot_be_read_costs_no_connection_and_the_others_are_served(
+    world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = world.add_guild("Other")
+    elsewhere = world.add_channel(other, "elsewhere")
+    whole = payloads.guild_create_json
+
+    def broken(state: State, guild: Guild) -> Json:
+        return whole(state, guild) if guild is not other else {"id": str(other.id), "channels": 7}
+
+    monkeypatch.setattr(payloads, "guild_create_json", broken)
+    async with connected(world, inbox) as front:
+        await asks_and_is_heard(world, inbox)
+        await world.say("ada", elsewhere.id, f"{world.mention} and here?")
+        await eventually(lambda: any(turn.text == "and here?" for turn in inbox.turns))
+        turn = inbox.turns[-1]
+        surface = front.surface(turn.address, person=turn.person, guard=unguarded)
+        await surface.post(PartKey("0123456789abcdef", PartKind.TEXT), "yes", last=True)
+    assert world.gateway.identified == 1
+    assert world.messages(turn.address.thread)[-1].content == "yes"
+
+
+def break_frames(patch: pytest.MonkeyPatch, breaks: Callable[[Any], bool]) -> None:
+    whole = discord.utils._from_json
+
+    def read(text: str) -> Any:
+        frame = whole(text)
+        if isinstance(frame, dict) and frame.get("t") == "MESSAGE_CREATE" and breaks(frame):
+            raise ValueError("no JSON")
+        return frame
+
+    patch.setattr(discord.utils, "_from_json", read)
+
+
+async def test_a_frame_that_cannot_be_read_resumes_the_session(
+    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [True]
+    break_frames(monkeypatch, lambda _: bool(broken and broken.pop()))
+    await world.say("ada", "general", f"{world.mention} lost on the way")
+    await world.until(lambda: world.gateway.resumed)
+    await eventually(lambda: [turn.text for turn in inbox.turns] == ["lost on the way"])
+    assert world.gateway.identified == 1
+
+
+async def test_a_session_that_keeps_breaking_the_connection_is_given_up(
+    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_frames(monkeypatch, lambda _: world.gateway.identified == 1)
+    await world.say("ada", "general", f"{world.mention} never readable")
+    await world.until(lambda: world.gateway.identified == 2)
+    assert world.gateway.resumed == gateway.RESUME_TRIES - 1
     await asks_and_is_heard(world, inbox)
+
+
+async def test_a_session_whose_beginning_cannot_be_read_is_not_resumed(
+    world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = payloads.user_json
+    monkeypatch.setattr(payloads, "user_json", lambda user: whole(user) if world.gateway.identified != 1 else {})
+    async with serving(world, inbox) as front:
+        await world.until(lambda: world.gateway.identified == 2)
+        await ready(front)
+        await asks_and_is_heard(world, inbox)
+    assert world.gateway.resumed == 0
+
+
+class TestSessionsLeft:
+    async def test_the_last_ones_of_a_day_are_never_used(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
+        world.gateway.starts = gateway.KEPT_STARTS
+        with capture_logs() as logs:
+            async with serving(world, inbox) as front:
+                await eventually(lambda: "no new session" in (front.trouble() or ""))
+                assert world.gateway.identified == 0
+        assert [log["remaining"] for log in logs if log["event"] == "discord.no_sessions_left"] == [10]
+
+    async def test_they_are_waited_for(
+        self, world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gateway, "LONGEST_LOOK", 0.01)
+        world.gateway.starts = gateway.KEPT_STARTS
+        async with serving(world, inbox) as front:
+            await eventually(lambda: len(world.calls("GET /gateway/bot")) > 2)
+            assert world.gateway.identified == 0
+            world.gateway.starts = 1000
+            await ready(front)
+
+    async def test_where_it_cannot_be_asked_none_is_begun(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
+        world.faults.break_down("GET /gateway/bot", 503, times=3)
+        async with connected(world, inbox):
+            assert len(world.calls("GET /gateway/bot")) == 4
+            assert world.gateway.identified == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            ({"session_start_limit": {"remaining": 999, "reset_after": 3_600_000}}, 0.0),
+            ({"session_start_limit": {"remaining": 50, "reset_after": 3_600_000}}, 72.0),
+            ({"session_start_limit": {"remaining": 20, "reset_after": 0}}, 0.0),
+        ],
+    )
+    def test_few_are_spread_over_the_time_until_there_are_more(self, answer: Any, expected: float) -> None:
+        starts = Starts.read(answer)
+        assert starts is not None
+        assert not starts.spent
+        assert starts.pause() == expected
+
+    @pytest.mark.parametrize(
+        "answer", [None, "<html>", [], {}, {"session_start_limit": {"remaining": "many", "reset_after": 1}}]
+    )
+    def test_any_other_answer_says_nothing(self, answer: Any) -> None:
+        assert Starts.read(answer) is None
+
+
+async def test_a_connection_that_lives_long_enough_is_followed_by_the_next_at_once(
+    world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    class Noted(Backoff):
+        def pause(self) -> float:
+            pauses.append(0.0)
+            return 0.0
+
+        def reset(self) -> None:
+            pauses.clear()
+
+    monkeypatch.setattr(gateway, "Backoff", Noted)
+    async with connected(world, inbox):
+        world.gateway.drop()
+        await world.until(lambda: world.gateway.resumed == 1)
+        world.gateway.drop()
+        await world.until(lambda: world.gateway.resumed == 2)
+        assert len(pauses) == 2
+        monkeypatch.setattr(gateway, "STEADY", 0.0)
+        world.gateway.drop()
+        await world.until(lambda: world.gateway.resumed == 3)
+        assert pauses == []
 
 
 async def test_a_silent_gateway_is_left(inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +266,7 @@ async def test_a_silent_gateway_is_left(inbox: MemoryInbox, monkeypatch: pytest.
 async def test_after_a_long_outage_it_is_back_soon(
     world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ExponentialBackoff, "delay", lambda _: 1024.0)  # discord.py's longest pause, in seconds
-    monkeypatch.setattr(app, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(gateway, "LONGEST_PAUSE", 0.02)
     async with serve(create_app(world)) as url:
         front = DiscordFrontEnd(settings_for(url, world.token), inbox)
         task = asyncio.create_task(front.serve())

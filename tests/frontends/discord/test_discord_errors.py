@@ -7,8 +7,15 @@ import aiohttp
 import discord
 import pytest
 
-from bridge.frontends.discord.errors import DEFAULT_RETRY_AFTER, kind, surface_error, told_apart
-from bridge.turns.surface import Gone, PartFull, Refused, SurfaceError, Throttled, Unreachable
+from bridge.frontends.discord.errors import (
+    DEFAULT_RETRY_AFTER,
+    UnknownAnswer,
+    code_of,
+    kind,
+    surface_error,
+    told_apart,
+)
+from bridge.turns.surface import Fenced, Gone, PartFull, Refused, SurfaceError, Throttled, Unreachable
 
 
 def answer(status: int, code: int = 0, headers: dict[str, str] | None = None) -> discord.HTTPException:
@@ -21,7 +28,13 @@ def answer(status: int, code: int = 0, headers: dict[str, str] | None = None) ->
     [
         (404, 10003, Gone),
         (404, 10008, Gone),
-        (404, 0, Gone),
+        (404, 0, UnknownAnswer),  # not Discord's word: a proxy's, or a login page's
+        (403, 0, UnknownAnswer),
+        (400, 0, UnknownAnswer),
+        (400, 999_999, UnknownAnswer),
+        (403, 999_999, UnknownAnswer),
+        (404, 999_999, UnknownAnswer),
+        (302, 0, UnknownAnswer),
         (403, 50001, Gone),
         (403, 50007, Gone),
         (403, 50013, Gone),
@@ -34,7 +47,6 @@ def answer(status: int, code: int = 0, headers: dict[str, str] | None = None) ->
         (400, 50035, Refused),
         (413, 40005, Refused),
         (413, 0, Refused),
-        (400, 0, Refused),
         (401, 0, Unreachable),
         (408, 0, Unreachable),
         (429, 0, Throttled),
@@ -79,6 +91,22 @@ def test_the_detail_names_the_call_and_quotes_nothing() -> None:
     assert "words" not in detail
 
 
-def test_other_errors_pass_through() -> None:
-    with pytest.raises(KeyError), told_apart("send"):
-        raise KeyError("bug")
+@pytest.mark.parametrize(
+    "error", [KeyError("id"), TypeError("a string has no fields"), ValueError("no JSON"), discord.InvalidData()]
+)
+def test_an_answer_that_is_not_discords_is_nobodys_refusal(error: Exception) -> None:
+    with pytest.raises(UnknownAnswer), told_apart("send"):
+        raise error
+
+
+@pytest.mark.parametrize("code", [160005, 0])
+def test_the_code_can_be_asked_for(code: int) -> None:
+    with pytest.raises(SurfaceError) as raised, told_apart("send"):
+        raise answer(403, code)
+    assert code_of(raised.value) == code
+    assert code_of(Unreachable("the connection broke")) == 0
+
+
+def test_a_guard_that_refuses_is_heard() -> None:
+    with pytest.raises(Fenced), told_apart("send"):
+        raise Fenced

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.frontends.discord import listeners
+from bridge.frontends.discord import listeners, presses
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.reading import custom_id
-from bridge.inbound import Address, Inbound
+from bridge.inbound import Address, Inbound, Person
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.model import Permission
-from bridge.turns.surface import Button, PartKey
+from bridge.turns.surface import Button, PartKey, PartKind
 from tests.frontends.discord.running import MemoryInbox, connected, eventually
+from tests.turns.world import unguarded
 
 TURN = "0123456789abcdef"
 STOP = Button("stop", "Stop", TURN)
@@ -51,8 +52,8 @@ async def test_a_mention_in_a_channel_begins_a_thread_of_its_own(
     assert turn.address == address(world, "general", message)
     assert turn.event_id == turn.message_id == str(message)
     assert turn.position == message
-    assert turn.author == str(world.person("ada").id)
-    assert turn.author_name == "Ada Lovelace"
+    assert turn.person.id == str(world.person("ada").id)
+    assert turn.person.name == "Ada Lovelace"
     assert turn.text == "what did @Grace Hopper say?"
     assert [(file.name, file.media_type, file.size) for file in turn.files] == [("notes.txt", "text/plain", 5)]
     assert not turn.direct
@@ -84,7 +85,7 @@ async def test_a_known_thread_needs_no_mention(
     message = await world.say("grace", thread.thread, "and then?")
     turn = (await turns(inbox, 2))[1]
     assert (turn.address, turn.message_id) == (thread, str(message))
-    assert (turn.author_name, turn.text, turn.mid_thread) == ("Grace Hopper", "and then?", False)
+    assert (turn.person.name, turn.text, turn.mid_thread) == ("Grace Hopper", "and then?", False)
 
 
 async def test_people_in_a_known_thread_may_talk_to_each_other(
@@ -129,7 +130,7 @@ async def test_a_forum_post_that_mentions_the_bot(
     post = await world.create_forum_post("ada", "help", "It broke", f"{world.mention} why?")
     (turn,) = await turns(inbox)
     assert turn.address == address(world, "help", post)
-    assert (turn.message_id, turn.text, turn.mid_thread) == (str(post), "why?", False)
+    assert (turn.message_id, turn.text, turn.mid_thread) == (str(post), "# It broke\n\nwhy?", False)
 
 
 async def test_a_direct_message(world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd) -> None:
@@ -155,7 +156,9 @@ async def test_where_threads_are_forbidden_a_reply_to_the_bot_goes_on(
 ) -> None:
     world.place("general").denied = Permission.CREATE_PUBLIC_THREADS
     root = await called(world, inbox)
-    posted = await front.surface(root, author="1").post(PartKey(TURN, "0"), "yes?", last=True)
+    posted = await front.surface(root, person=Person("1"), guard=unguarded).post(
+        PartKey(TURN, PartKind.TEXT, 0), "yes?", last=True
+    )
     follow_up = await world.say("grace", "general", "and why?", reply_to=int(posted))
     await world.say("grace", "general", "nothing for a bot")
     turn = (await turns(inbox, 2))[1]
@@ -243,8 +246,10 @@ async def test_deletions(world: DiscordWorld, inbox: MemoryInbox, front: Discord
 class TestButtons:
     async def posted(self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd) -> tuple[Address, int]:
         thread = await called(world, inbox)
-        surface = front.surface(thread, author="1")
-        return thread, int(await surface.post(PartKey(TURN, "0"), "working", last=False, buttons=[STOP]))
+        surface = front.surface(thread, person=Person("1"), guard=unguarded)
+        return thread, int(
+            await surface.post(PartKey(TURN, PartKind.TEXT, 0), "working", last=False, buttons=[STOP])
+        )
 
     async def test_a_press_is_answered_to_the_person_alone(
         self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
@@ -270,7 +275,7 @@ class TestButtons:
     async def test_a_slow_press_is_deferred_and_answered_later(
         self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(listeners, "ANSWER_WITHIN", 0.05)
+        monkeypatch.setattr(presses, "ANSWER_WITHIN", 0.05)
         _, message = await self.posted(world, inbox, front)
         inbox.answer = "Stopping."
         inbox.gate.clear()
@@ -296,8 +301,10 @@ class TestButtons:
         direct = world.direct("ada").id
         where = Address("discord", "", str(direct), str(direct))
         async with connected(world, inbox) as front:
-            surface = front.surface(where, author="1")
-            message = int(await surface.post(PartKey(TURN, "0"), "working", last=False, buttons=[STOP]))
+            surface = front.surface(where, person=Person("1"), guard=unguarded)
+            message = int(
+                await surface.post(PartKey(TURN, PartKind.TEXT, 0), "working", last=False, buttons=[STOP])
+            )
         async with connected(world, inbox):
             interaction = await world.press("ada", message, custom_id(STOP))
             await world.until(lambda: interaction.answered)

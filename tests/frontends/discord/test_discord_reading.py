@@ -142,11 +142,11 @@ def test_a_thread_name_always_fits(text: str, author: str) -> None:
     assert name == name.strip()
 
 
-@pytest.mark.parametrize("action", ["stop", "again", "leave"])
+@pytest.mark.parametrize("action", ["stop", "retry", "abandon"])
 def test_a_button_is_known_by_its_id(action: Action) -> None:
     name = reading.custom_id(Button(action, "Label", "0123456789abcdef"))
     assert len(name) <= 100  # Discord's limit
-    assert reading.pressed(name) == (action, "0123456789abcdef")
+    assert reading.pressed(name) == (action, "0123456789abcdef", "")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_the_invite_asks_for_what_is_used_and_no_more() -> None:
         "send_messages_in_threads",
         "read_message_history",
         "attach_files",
+        "add_reactions",
     }
 
 

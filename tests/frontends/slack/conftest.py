@@ -8,21 +8,25 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.testing.serving import serve
+from bridge.frontends.slack.manifest import EVENTS, SCOPES
 from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld, create_app
-from bridge.turns.surface import PartKey
+from bridge.turns.surface import PartKey, PartKind
 from tests.frontends.slack.memory import MemoryInbox
+from tests.turns.world import unguarded
 
 TURN = "turn000000000001"
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[SlackWorld]:
+    """An app that has what the manifest asks for, and nothing more."""
     world = SlackWorld(rate=None, retry_delays=(0.0, 0.1, 0.2))
+    world.scopes, world.subscriptions = set(SCOPES), set(EVENTS)
     yield world
     await world.deliveries.aclose()
 
@@ -70,7 +74,7 @@ def address(world: SlackWorld, root: str) -> Address:
 @pytest.fixture
 def make_surface(world: SlackWorld, workspace: Workspace, address: Address) -> Callable[[], SlackSurface]:
     """A new surface each time, as after a restart."""
-    return lambda: SlackSurface(workspace, address, author=world.person("ada").id)
+    return lambda: SlackSurface(workspace, address, person=Person(world.person("ada").id), guard=unguarded)
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def surface(make_surface: Callable[[], SlackSurface]) -> SlackSurface:
 
 @pytest.fixture
 def key() -> PartKey:
-    return PartKey(TURN, "0")
+    return PartKey(TURN, PartKind.TEXT, 0)
 
 
 @pytest.fixture

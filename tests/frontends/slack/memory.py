@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.inbound import Address, Inbound
-from bridge.turns.surface import Action
+from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.turns.inbox import Decision, Press
 
 
 @dataclass
@@ -15,14 +17,18 @@ class MemoryInbox:
     taken: list[Inbound] = field(default_factory=list)
     edits: list[tuple[Address, str, str]] = field(default_factory=list)
     deletions: list[tuple[Address, str]] = field(default_factory=list)
-    presses: list[tuple[Action, str, Address]] = field(default_factory=list)
+    presses: list[Press] = field(default_factory=list)
     stops: list[Address] = field(default_factory=list)
     offered: int = 0
     failures: int = 0
-    answer: str = "Stopping."
+    decision: Decision = field(default_factory=lambda: Decision("Stopping."))
+    threads: list[Seen] = field(default_factory=list)
+    gate: asyncio.Event | None = None  # the database is away until it is set
 
     async def take(self, inbound: Inbound) -> bool:
         self.offered += 1
+        if self.gate is not None:
+            await self.gate.wait()
         if self.failures:
             self.failures -= 1
             raise OSError("the store is down")
@@ -44,9 +50,12 @@ class MemoryInbox:
     async def deleted(self, address: Address, message_id: str) -> None:
         self.deletions.append((address, message_id))
 
-    async def pressed(self, action: Action, turn: str, *, address: Address) -> str:
-        self.presses.append((action, turn, address))
-        return self.answer
+    async def pressed(self, press: Press) -> Decision:
+        self.presses.append(press)
+        return self.decision
+
+    async def seen(self, platform: Platform) -> Sequence[Seen]:
+        return self.threads
 
     async def stop(self, address: Address) -> None:
         self.stops.append(address)

@@ -8,7 +8,14 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bridge.frontends.slack.errors import DEFAULT_RETRY_AFTER, SDK_ERRORS, Failure
+from bridge.frontends.slack.errors import (
+    DEFAULT_RETRY_AFTER,
+    REFUSED,
+    SDK_ERRORS,
+    TOKEN_IS_BAD,
+    Failure,
+    NotSlacksAnswer,
+)
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.playground.slack import SlackWorld
 from bridge.turns.surface import Gone, PartKey, Refused, SurfaceError, Throttled, Unreachable
@@ -32,9 +39,11 @@ def answered(status: int, data: object, **headers: str) -> SlackApiError:
     [
         (answered(200, {"ok": False, "error": "channel_not_found"}), Gone),
         (answered(200, {"ok": False, "error": "is_archived"}), Gone),
-        (answered(200, {"ok": False, "error": "token_revoked"}), Gone),
+        (answered(200, {"ok": False, "error": "message_not_found"}), Gone),
+        *((answered(200, {"ok": False, "error": code}), Unreachable) for code in sorted(TOKEN_IS_BAD)),
+        *((answered(200, {"ok": False, "error": code}), Refused) for code in sorted(REFUSED)),
         (answered(200, {"ok": False, "error": "msg_too_long"}), Refused),
-        (answered(200, {"ok": False, "error": "never_heard_of"}), Refused),
+        (answered(200, {"ok": False, "error": "never_heard_of"}), Unreachable),
         (answered(200, {"ok": False, "error": "missing_scope", "needed": "chat:write"}), Refused),
         (answered(200, {"ok": False, "error": "ratelimited"}), Throttled),
         (answered(200, {"ok": False, "error": "internal_error"}), Unreachable),
@@ -43,7 +52,14 @@ def answered(status: int, data: object, **headers: str) -> SlackApiError:
         (answered(429, "slow down"), Throttled),
         (answered(500, {}), Unreachable),
         (answered(503, "text of a proxy"), Unreachable),
-        (answered(404, {}), Refused),
+        (answered(404, {}), Unreachable),
+        (answered(403, {"ok": False}), Unreachable),
+        (answered(200, {"ok": False, "error": None}), Unreachable),
+        (answered(200, {"ok": False, "error": {"code": 7}}), Unreachable),
+        (answered(502, {"ok": False, "error": "channel_not_found"}), Unreachable),
+        (NotSlacksAnswer(200, {}), Unreachable),
+        (NotSlacksAnswer(403, {}), Unreachable),
+        (NotSlacksAnswer(429, {"Retry-After": "3"}), Throttled),
         (SlackApiError("no body", None), Unreachable),  # type: ignore[no-untyped-call]
         (aiohttp.ServerDisconnectedError(), Unreachable),
         (aiohttp.ClientOSError(104, "reset"), Unreachable),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bridge.frontends.slack.content import words
 from bridge.frontends.slack.reading import (
     Deleted,
     Edited,
@@ -14,12 +15,10 @@ from bridge.frontends.slack.reading import (
     Stopped,
     attached,
     mentioned,
-    position,
     read_event,
     read_press,
-    words,
 )
-from bridge.inbound import Address, RemoteFile
+from bridge.inbound import Address, Person, RemoteFile, position
 
 ME = Me(team="T1", user="UBOT", bot="BBOT")
 TS, ROOT = "1700000002.000300", "1700000001.000200"
@@ -45,7 +44,7 @@ def test_a_message_is_its_thread_its_author_and_its_words() -> None:
         address=at(TS),
         event_id="Ev1",
         message_id=TS,
-        author="UADA",
+        person=Person("UADA"),
         text="hello",
         files=(),
         direct=False,
@@ -74,7 +73,7 @@ def test_a_message_is_its_thread_its_author_and_its_words() -> None:
         ({"text": "ask <@UGRACE>"}, {"to_others": False}),
         ({"subtype": "file_share", "text": ""}, {"text": ""}),
         ({"subtype": "thread_broadcast", "thread_ts": ROOT}, {"in_thread": True}),
-        ({"subtype": "me_message"}, {"author": "UADA"}),
+        ({"subtype": "me_message"}, {"person": Person("UADA")}),
         ({"text": None}, {"text": ""}),
     ],
 )
@@ -173,12 +172,12 @@ def press(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
-        (press(), Pressed("stop", "turn1", at(ROOT), "UADA")),
-        (press(message=None), Pressed("stop", "turn1", at(ROOT), "UADA")),
-        (press(channel=None), Pressed("stop", "turn1", at(ROOT), "UADA")),
+        (press(), Pressed("stop", "turn1", "", at(ROOT), Person("UADA"))),
+        (press(message=None), Pressed("stop", "turn1", "", at(ROOT), Person("UADA"))),
+        (press(channel=None), Pressed("stop", "turn1", "", at(ROOT), Person("UADA"))),
         (
-            press(message={"ts": TS}, container={}, actions=[{"action_id": "threadbridge:again", "value": "t"}]),
-            Pressed("again", "t", at(TS), "UADA"),
+            press(message={"ts": TS}, container={}, actions=[{"action_id": "threadbridge:retry", "value": "t"}]),
+            Pressed("retry", "t", "", at(TS), Person("UADA")),
         ),
         (press(actions=[{"action_id": "threadbridge:explode", "value": "turn1"}]), None),
         (press(actions=[{"action_id": "someone:else"}]), None),
@@ -196,7 +195,7 @@ def test_mentioned_people() -> None:
 
 @pytest.mark.parametrize(
     ("ts", "expected"),
-    [("1700000001.000200", 1700000001000200), ("1700000001", 1700000001000000), ("1.5", 1500000)],
+    [("1700000001.000200", 1700000001000200), ("1320000000000000001", 1320000000000000001), ("1.5", 1500000)],
 )
 def test_position(ts: str, expected: int) -> None:
     assert position(ts) == expected
@@ -218,6 +217,7 @@ def test_position(ts: str, expected: int) -> None:
         ),
         ({"id": "F1"}, (RemoteFile("F1", "F1", "application/octet-stream", 0, ""),)),
         ({"id": "F1", "mode": "tombstone"}, ()),
+        ({"name": "of nothing"}, ()),
         ({"id": "F1", "mode": "hidden_by_limit"}, ()),
     ],
 )

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from bridge.frontends.slack.manifest import EVENTS, SCOPES, missing_scopes, slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
+from bridge.playground.slack.methods import METHODS
 from bridge.playground.slack.permissions import EVENT_SCOPES
 
 SOCKET = {"bot_token": "xoxb-1", "app_token": "xapp-1"}
@@ -66,3 +67,24 @@ def test_missing_scopes() -> None:
     granted = ",".join(scope for scope in SCOPES if scope != "files:read")
     assert missing_scopes(granted) == ["files:read"]
     assert missing_scopes(", ".join(SCOPES)) == []
+
+
+# What the front end calls and listens to. `commands` is what a slash command needs.
+CALLED = (
+    "agents.sessions.setStatus",
+    "assistant.threads.setStatus",
+    "bots.info",
+    "chat.postMessage",
+    "conversations.history",
+    "conversations.replies",
+    "files.completeUploadExternal",
+    "files.info",
+    "reactions.add",
+    "users.info",
+)
+
+
+def test_the_manifest_asks_for_no_scope_that_is_not_used() -> None:
+    used = {scope for name in CALLED for scope in METHODS[name].scopes}
+    used |= {EVENT_SCOPES[event] for event in EVENTS if event in EVENT_SCOPES} | {"commands"}
+    assert set(SCOPES) - used == set()

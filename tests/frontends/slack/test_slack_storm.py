@@ -10,9 +10,10 @@ import pytest
 
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld
-from bridge.turns.surface import PartFull, PartKey, Throttled, Unreachable
+from bridge.turns.surface import PartFull, PartKey, PartKind, Throttled, Unreachable
+from tests.turns.world import unguarded
 
 TURN = "turn000000000001"
 TEXT = "".join(f"word{number} " for number in range(40)).strip()
@@ -53,7 +54,7 @@ class Storm:
     async def say(self) -> None:
         begin, number = 0, 0
         while begin < len(TEXT):
-            begin = await self._say_part(PartKey(TURN, str(number)), begin)
+            begin = await self._say_part(PartKey(TURN, PartKind.TEXT, number), begin)
             number += 1
 
     async def _say_part(self, key: PartKey, begin: int) -> int:
@@ -118,7 +119,9 @@ async def test_every_word_arrives_once(world: SlackWorld, workspace: Workspace, 
     root = await world.say("ada", "general", f"{world.mention} talk")
     address = Address("slack", world.team_id, world.channel("general").id, root)
     author = world.person("ada").id
-    await Storm(world, lambda: SlackSurface(workspace, address, author=author), root, seed).say()
+    await Storm(
+        world, lambda: SlackSurface(workspace, address, person=Person(author), guard=unguarded), root, seed
+    ).say()
     replies = world.thread("general", root)[1:]
     assert "".join(message.shown for message in replies) == TEXT
     assert all(message.streaming != "in_progress" for message in replies)

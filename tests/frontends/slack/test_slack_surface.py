@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 
 from bridge.frontends.slack import live
+from bridge.frontends.slack import surface as surface_module
 from bridge.frontends.slack.surface import PART_BYTES, SlackSurface
 from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld
-from bridge.turns.surface import Button, Gone, PartFull, PartKey, Refused, Throttled, Unreachable
+from bridge.turns.surface import (
+    Button,
+    Gone,
+    PartFull,
+    PartKey,
+    PartKind,
+    Refused,
+    StoppedByPerson,
+    Throttled,
+    Unreachable,
+)
+from tests.turns.world import unguarded
 
 T = TypeVar("T")
 Shown = Callable[[], list[str]]
 STOP = Button("stop", "Stop", "turn000000000001")
-AGAIN = Button("again", "Ask again", "turn000000000001")
+AGAIN = Button("retry", "Ask again", "turn000000000001")
 
 
 def buttons_of(world: SlackWorld, ts: str) -> list[str]:
@@ -58,7 +69,7 @@ async def test_a_stream_grows_by_deltas_and_ends_with_buttons_and_key(
     assert shown() == ["One two three"]
     assert [call.args["markdown_text"] for call in world.calls("chat.appendStream")] == [" two"]
     assert methods(world)[-1] == "chat.stopStream"
-    assert buttons_of(world, ts) == ["threadbridge:again"]
+    assert buttons_of(world, ts) == ["threadbridge:retry"]
     assert await surface.find(key, after="", known=()) == ts
 
 
@@ -107,7 +118,7 @@ async def test_a_stream_that_is_over_ends_the_part_and_keeps_what_it_shows(
         await surface.edit(key, ts, "One two", shown="One", last=False)
     await surface.edit(key, ts, "One.", shown="One", last=True, buttons=[AGAIN])
     assert shown() == ["One."]
-    assert buttons_of(world, ts) == ["threadbridge:again"]
+    assert buttons_of(world, ts) == ["threadbridge:retry"]
 
 
 async def test_an_expired_stream_is_finished_by_an_update(
@@ -117,7 +128,7 @@ async def test_an_expired_stream_is_finished_by_an_update(
     world.expire_streams()
     await surface.edit(key, ts, "One two three", shown="One", last=True, buttons=[AGAIN])
     assert shown() == ["One two three"]
-    assert buttons_of(world, ts) == ["threadbridge:again"]
+    assert buttons_of(world, ts) == ["threadbridge:retry"]
     assert await surface.find(key, after="", known=()) == ts
 
 
@@ -130,15 +141,40 @@ async def test_a_stream_that_fills_up_at_the_end_is_finished_by_an_update(
     assert shown() == ["One two three four"]
 
 
-async def test_a_stream_that_a_person_stopped_goes_on_by_updates_in_its_message(
+async def test_nothing_is_written_into_what_a_person_stopped(
     world: SlackWorld, surface: SlackSurface, key: PartKey, root: str, shown: Shown
 ) -> None:
     ts = await surface.post(key, "One", last=False)
     await world.stop_session("ada", "general", root)
-    await surface.edit(key, ts, "One two", shown="One", last=False)
-    assert shown() == ["One two"]
-    await surface.edit(key, ts, "One two. Stopped.", shown="One two", last=True)
-    assert shown() == ["One two. Stopped."]
+    for _ in range(2):
+        with pytest.raises(StoppedByPerson):
+            await surface.edit(key, ts, "One two", shown="One", last=False)
+    await surface.edit(key, ts, "One two", shown="One", last=True)
+    assert shown() == ["One"]
+    assert "chat.update" not in methods(world)
+
+
+async def test_the_last_words_tell_that_a_person_stopped_the_reply(
+    world: SlackWorld, make_surface: Callable[[], SlackSurface], key: PartKey, root: str, shown: Shown
+) -> None:
+    surface = make_surface()
+    ts = await surface.post(key, "One", last=False)
+    await world.stop_session("ada", "general", root)
+    for one in (surface, make_surface()):  # the second doesn't know what is shown
+        text = "One two" if one is surface else "One"
+        with pytest.raises(StoppedByPerson):
+            await one.edit(key, ts, text, shown="One", last=True)
+        await one.edit(key, ts, text, shown="One", last=True)
+    assert shown() == ["One"]
+
+
+async def test_a_stopped_reply_that_lacks_nothing_is_finished(
+    world: SlackWorld, surface: SlackSurface, key: PartKey, root: str, shown: Shown
+) -> None:
+    ts = await surface.post(key, "One", last=False)
+    await world.stop_session("ada", "general", root)
+    await surface.edit(key, ts, "One", shown="One", last=True)
+    assert shown() == ["One"]
 
 
 async def test_a_stream_that_cannot_be_stopped_is_looked_at_again(
@@ -181,9 +217,7 @@ async def test_a_stop_that_nobody_knows_the_fate_of_shows_its_text_once(
     assert shown() == ["One two"]
 
 
-@pytest.mark.parametrize(
-    "method", ["chat.startStream", "chat.appendStream", "chat.stopStream", "chat.postMessage"]
-)
+@pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream", "chat.postMessage"])
 async def test_a_429_asks_for_patience_and_loses_nothing(
     world: SlackWorld, surface: SlackSurface, key: PartKey, shown: Shown, method: str
 ) -> None:
@@ -226,16 +260,23 @@ async def test_a_full_part_fits_a_stream_and_an_update(
     "error", ["unknown_method", "missing_scope", "channel_type_not_supported", "team_not_found", "whatever"]
 )
 async def test_without_streams_a_part_lives_by_updates(
-    world: SlackWorld, surface: SlackSurface, key: PartKey, shown: Shown, error: str
+    world: SlackWorld,
+    surface: SlackSurface,
+    key: PartKey,
+    shown: Shown,
+    monkeypatch: pytest.MonkeyPatch,
+    error: str,
 ) -> None:
+    monkeypatch.setattr(surface_module, "STOP_AFTER", 0.0)
     world.faults.refuse("chat.startStream", error)
     ts = await surface.post(key, "One", last=False, buttons=[STOP])
-    assert buttons_of(world, ts) == ["threadbridge:stop"]
+    assert buttons_of(world, ts) == []
     await surface.edit(key, ts, "One two", shown="One", last=False, buttons=[STOP])
+    assert buttons_of(world, ts) == ["threadbridge:stop"]
     assert shown() == ["One two"]
     await surface.edit(key, ts, "One two three", shown="One two", last=True, buttons=[AGAIN])
     assert shown() == ["One two three"]
-    assert buttons_of(world, ts) == ["threadbridge:again"]
+    assert buttons_of(world, ts) == ["threadbridge:retry"]
 
 
 @pytest.mark.parametrize(
@@ -245,12 +286,12 @@ async def test_a_workspace_without_streams_is_asked_once(
     world: SlackWorld, make_surface: Callable[[], SlackSurface], key: PartKey, error: str, starts: int
 ) -> None:
     world.faults.refuse("chat.startStream", error, times=2)
-    first, _ = make_surface(), await make_surface().post(key, "One", last=False)
+    await make_surface().post(key, "One", last=False)
     second = make_surface()
-    await second.post(PartKey(key.turn, "1"), "Two", last=False)
-    assert len(world.calls("chat.startStream")) == starts
-    assert (second.style.interval > first.style.interval) == (starts == 1)
     assert second.style.appends == (starts == 2)
+    assert (second.style.interval > surface_module.STREAM_STYLE.interval) == (starts == 1)
+    await second.post(PartKey(key.turn, PartKind.TEXT, 1), "Two", last=False)
+    assert len(world.calls("chat.startStream")) == starts
 
 
 @pytest.mark.parametrize("error", ["cant_update_message", "edit_window_closed", "msg_too_long", "invalid_blocks"])
@@ -294,7 +335,7 @@ async def test_an_archived_channel_is_gone(world: SlackWorld, surface: SlackSurf
 async def test_content_that_slack_refuses_is_refused(
     world: SlackWorld, surface: SlackSurface, key: PartKey
 ) -> None:
-    world.faults.refuse("chat.postMessage", "no_text")
+    world.faults.refuse("chat.postMessage", "no_text", times=2)
     with pytest.raises(Refused):
         await surface.post(key, "One", last=True)
 
@@ -304,7 +345,7 @@ async def test_a_part_that_nobody_needs_goes_away(
 ) -> None:
     surface = make_surface()
     stream = await surface.post(key, "One", last=False)
-    posted = await surface.post(PartKey(key.turn, "1"), "Two", last=True)
+    posted = await surface.post(PartKey(key.turn, PartKind.TEXT, 1), "Two", last=True)
     await surface.delete(stream)
     await make_surface().delete(posted)
     await surface.delete(posted)
@@ -376,7 +417,7 @@ async def test_a_stream_without_a_key_is_found_as_the_first_that_nobody_knows(
 ) -> None:
     first = await surface.post(key, "One", last=False)
     world.faults.hang_up("chat.startStream", after=True)
-    second = PartKey(key.turn, "1")
+    second = PartKey(key.turn, PartKind.TEXT, 1)
     with pytest.raises(Unreachable):
         await surface.post(second, "Two", last=False)
     found = await surface.find(second, after=root, known=[first])
@@ -390,7 +431,7 @@ async def test_a_stream_without_a_key_is_found_as_the_first_that_nobody_knows(
 async def test_find_passes_over_people_older_messages_and_other_parts(
     world: SlackWorld, surface: SlackSurface, key: PartKey, root: str
 ) -> None:
-    other = await surface.post(PartKey(key.turn, "n0"), "A notice", last=True)
+    other = await surface.post(PartKey(key.turn, PartKind.NOTICE), "A notice", last=True)
     await world.say("grace", "general", "me too", root)
     assert await surface.find(key, after=root, known=()) is None
     stream = await surface.post(key, "One", last=False)
@@ -426,80 +467,6 @@ async def test_what_slack_cannot_say_is_not_taken_for_no(
         await surface.find(key, after=root, known=())
 
 
-# --- signs of life -------------------------------------------------------------------------------------------
-
-
-async def test_the_session_shows_that_the_agent_works(world: SlackWorld, surface: SlackSurface, root: str) -> None:
-    await surface.working("")
-    await surface.working("")
-    assert world.session("general", root).status == "processing"
-    await surface.working("Searching the handbook")
-    assert world.session("general", root).label == "Searching the handbook"
-    await surface.working(None)
-    assert (world.session("general", root).status, world.session("general", root).label) == ("active", "")
-    assert len(world.calls("agents.sessions.setStatus")) == 2
-
-
-async def test_without_sessions_the_status_line_serves(
-    world: SlackWorld, make_surface: Callable[[], SlackSurface], root: str
-) -> None:
-    world.faults.refuse("agents.sessions.setStatus", "unknown_method")
-    surface = make_surface()
-    await surface.working("")
-    assert world.session("general", root).label
-    await surface.working(None)
-    assert world.session("general", root).label == ""
-    await make_surface().working("")
-    assert len(world.calls("agents.sessions.setStatus")) == 1
-
-
-async def test_a_sign_of_life_never_raises(world: SlackWorld, surface: SlackSurface, root: str) -> None:
-    world.faults.refuse("agents.sessions.setStatus", "fatal_error")
-    world.faults.hang_up("assistant.threads.setStatus")
-    await surface.working("")
-    world.faults.throttle("agents.sessions.setStatus")
-    world.faults.break_down("assistant.threads.setStatus")
-    await surface.working("")
-    await surface.working(None)
-    assert len(world.calls("agents.sessions.setStatus")) == 3
-
-
-@pytest.mark.parametrize("slow", ["agents.sessions.setStatus", "assistant.threads.setStatus"])
-async def test_the_end_of_a_sign_comes_after_its_beginning(
-    world: SlackWorld, surface: SlackSurface, root: str, slow: str
-) -> None:
-    world.faults.delay(slow, 0.1)
-    beginning = asyncio.create_task(surface.working("Searching"))
-    async with asyncio.timeout(5):
-        while list(world.faults):  # noqa: ASYNC110 - until the slow call is on its way
-            await asyncio.sleep(0.001)
-    await surface.working(None)
-    await beginning
-    session = world.session("general", root)
-    assert (session.status, session.label) == ("active", "")
-
-
-async def test_slacks_own_stop_button_makes_ours_needless(
-    world: SlackWorld, surface: SlackSurface, key: PartKey
-) -> None:
-    await surface.working("")
-    await surface.post(key, "One", last=False, buttons=[STOP])
-    assert world.calls("chat.postEphemeral") == []
-
-
-async def test_without_slacks_stop_button_the_person_gets_ours_once(
-    world: SlackWorld, surface: SlackSurface, key: PartKey
-) -> None:
-    world.subscriptions.discard("agent_session_stopped")
-    await surface.working("")
-    await surface.post(key, "One", last=False, buttons=[STOP])
-    await surface.post(PartKey(key.turn, "1"), "Two", last=False, buttons=[STOP])
-    assert len(world.calls("chat.postEphemeral")) == 1
-    (message,) = world.ephemerals.values()
-    assert message.ephemeral_for == world.person("ada").id
-    assert message.blocks[0]["elements"][0]["value"] == STOP.turn
-
-
 # --- what was said before ------------------------------------------------------------------------------------
 
 
@@ -515,7 +482,7 @@ async def test_earlier_messages_come_with_names_and_files_and_without_our_own(
     asked = await world.say("ada", "random", f"{world.mention} what now?", start)
     await world.say("grace", "random", "later", start)
     address = Address("slack", world.team_id, world.channel("random").id, start)
-    surface = SlackSurface(workspace, address, author=world.person("ada").id)
+    surface = SlackSurface(workspace, address, person=Person(world.person("ada").id), guard=unguarded)
     said = await surface.earlier(asked)
     assert [(one.author_name, one.text) for one in said] == [
         ("ada", "@grace, the plan is attached"),
@@ -531,5 +498,7 @@ async def test_earlier_messages_are_bounded_to_the_latest(world: SlackWorld, wor
         await world.say("ada", "random", str(number), start)
     asked = await world.say("ada", "random", world.mention, start)
     address = Address("slack", world.team_id, world.channel("random").id, start)
-    said = await SlackSurface(workspace, address, author=world.person("ada").id).earlier(asked)
+    said = await SlackSurface(workspace, address, person=Person(world.person("ada").id), guard=unguarded).earlier(
+        asked
+    )
     assert [one.text for one in said] == [str(number) for number in range(30, 80)]

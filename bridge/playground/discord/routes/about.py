@@ -6,6 +6,7 @@ from bridge.playground.discord import payloads
 from bridge.playground.discord.errors import unknown_guild, unknown_member, unknown_user
 from bridge.playground.discord.model import Guild, Json
 from bridge.playground.discord.rest import Asked, Routes, read_id
+from bridge.playground.discord.sessions import MAX_STARTS
 from bridge.playground.discord.state import State
 
 routes = Routes()
@@ -66,7 +67,9 @@ def gateway(state: State, _: Asked) -> Json:
 
 @routes.on("GET", "/gateway/bot")
 def gateway_bot(state: State, _: Asked) -> Json:
-    left = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+    gateway = state.gateway
+    more_in = max(0, int((gateway.more_starts_at - state.clock()) * 1000))
+    left = {"total": MAX_STARTS, "remaining": gateway.starts, "reset_after": more_in, "max_concurrency": 1}
     return {"url": gateway_url(state), "shards": state.shards, "session_start_limit": left}
 
 

@@ -2,7 +2,7 @@
 
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
-import { post } from "./writing.js";
+import { in_use, post } from "./writing.js";
 
 const COLOURS = ["#b45309", "#0f766e", "#7c3aed", "#be185d", "#2563eb", "#4d7c0f"];
 const TOGETHER = 300;  // seconds within which one author's messages stand below one name
@@ -24,10 +24,28 @@ function draw(view) {
   draw_side(view, channel);
   draw_main(view, channel, messages.filter((one) => in_main(view, one)), threads);
   view.root.classList.toggle("open", view.thread !== "");
-  view.side.root.hidden = view.thread === "";
-  if (view.thread) draw_thread(view, channel, messages.filter((one) => in_thread(view, one)));
+  draw_thread(view, channel, messages.filter((one) => in_thread(view, one)));
   draw_sign(view, view.main, view.channel, "");
   draw_sign(view, view.side, view.channel, view.thread);
+  keep_address();
+}
+
+// --- the address: a page that is loaded again shows what it showed --------------------------------------------
+
+let shown = [];
+
+export const places_of = (name) => (new URLSearchParams(location.hash.slice(1)).get(name) ?? "").split("/");
+
+export function address(views) {
+  shown = [...views];
+  keep_address();
+}
+
+function keep_address() {
+  const fields = new URLSearchParams({ tab: document.body.dataset.tab });
+  for (const { platform, channel, thread } of shown) if (channel) fields.set(platform, thread ? `${channel}/${thread}` : channel);
+  const hash = `#${decodeURIComponent(fields)}`;
+  if (shown.length && shown.every(({ server }) => server) && hash !== location.hash) history.replaceState(null, "", hash);
 }
 
 function count_replies(view, messages) {
@@ -44,7 +62,7 @@ export function open_thread(view, thread) {
   view.thread = thread;
   view.dismissed = "";
   redraw(view);
-  requestAnimationFrame(() => view.side.form.text.focus({ preventScroll: true }));
+  if (!in_use(view.main.form)) requestAnimationFrame(() => view.side.form.text.focus({ preventScroll: true }));
 }
 
 export function close_thread(view) {
@@ -91,6 +109,7 @@ function draw_channel(view, row, channel) {
   const button = row.querySelector("button") ?? row.appendChild(element("button", { type: "button" }));
   Object.assign(button, { className, onclick: go, title: channel.name, ariaCurrent: on ? "true" : "false" });
   button.replaceChildren(mark, channel.name);
+  if (on) row.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 const draw_trouble = (view) => (row, trouble) => {
@@ -108,7 +127,7 @@ function draw_main(view, channel, messages, threads) {
   const { main, server } = view;
   main.head.replaceChildren(element("span", {}, `${MARKS[channel.kind]} ${channel.name}`));
   const to = `Message ${channel.kind === "channel" ? "#" : ""}${channel.name}`;
-  label(main.form, to, view.thread ? "Message…" : to);
+  label(main.form, to, "Message…");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
     const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
@@ -124,15 +143,15 @@ function draw_main(view, channel, messages, threads) {
 function draw_thread(view, channel, messages) {
   const { side } = view;
   const name = view.channels.get(view.thread)?.name ?? "";
+  side.empty.hidden = view.thread !== "";
+  side.form.hidden = view.thread === "";
   if (side.head.extra !== `${view.thread} ${name}`) {
     side.head.extra = `${view.thread} ${name}`;
     const close = element("button", { type: "button", title: "Close", ariaLabel: "Close the thread", onclick: () => close_thread(view) }, "×");
-    side.head.replaceChildren(element("span", {}, "Thread"), element("small", { title: name }, name), close);
+    side.head.replaceChildren(element("span", {}, "Thread"), element("small", { title: name }, name), ...(view.thread ? [close] : []));
   }
   label(side.form, "Reply, no mention needed");
-  const mine = messages.filter((one) => !one.author.bot).length;
-  const idle = messages.some((one) => one.author.bot) && !messages.some((one) => one.growing);
-  const shown = mine < 2 && idle ? view.thread : "";
+  const shown = may_go_on(view, messages) ? view.thread : "";
   if (side.prompts.value !== shown) {
     side.prompts.value = shown;
     const place = { channel: channel.id, thread: view.thread };
@@ -140,6 +159,19 @@ function draw_thread(view, channel, messages) {
   }
   draw_list(view, side, view.thread, messages, new Map());
 }
+
+// What to go on with is offered once, below a first answer that is complete: not in mid-reply, nor below a question
+// or a failure.
+function may_go_on(view, messages) {
+  const last = messages.at(-1);
+  if (!last?.author.bot || last.system || last.notice || last.only_you || view.touched.has(view.thread)) return false;
+  if (messages.some((one) => one.growing) || view.signs.has(sign_key(view, view.channel, view.thread))) return false;
+  if (last.buttons.some(({ id }) => /choose|abandon|stop/.test(id)) || asks(last)) return false;
+  return messages.filter((one) => !one.author.bot).length < 2;
+}
+
+// A list of choices may follow the question.
+const asks = (message) => /\?\s*$/.test([...message.html.matchAll(/<p>(.*?)<\/p>/gs)].at(-1)?.[1] ?? "");
 
 function label(form, text, placeholder = text) {
   form.text.placeholder = placeholder;
@@ -192,7 +224,7 @@ function draw_message(view, row, message, { again, thread }) {
   row.ariaBusy = message.growing ? "true" : "false";
   const avatar = element("div", { className: "avatar", ariaHidden: "true" }, author.bot ? "⌒" : author.name[0]);
   avatar.style.background = author.bot ? "#334155" : COLOURS[[...author.name].reduce((sum, one) => sum + one.codePointAt(0), 0) % COLOURS.length];
-  const time = new Date(message.at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = new Date(message.at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const by = element("div", { className: "by" }, author.name, author.bot ? element("i", {}, "APP") : "", element("time", {}, time));
   const body = element("div", { className: "body", innerHTML: message.html });  // made and escaped by the server
   for (const wide of body.querySelectorAll("pre, table")) wide.tabIndex = 0;

@@ -1,19 +1,21 @@
 // The playground's page: two windows of one shape, fed by one event stream.
 
-import { close_thread, redraw } from "./drawing.js";
+import { address, close_thread, places_of, redraw } from "./drawing.js";
 import { channel_of, place_of_sign, sign_key, thread_of } from "./places.js";
-import { make_composer } from "./writing.js";
+import { in_use, make_composer } from "./writing.js";
 
 const TYPING_SECONDS = 10;  // Discord's; Slack says when its sign ends
+const QUIET_SECONDS = 1.5;  // after which nothing more of a reply is expected
 const MAX_MESSAGES = 1500;  // kept of a platform, the oldest forgotten first
 
 const troubles = JSON.parse(document.body.dataset.troubles);
 const windows = new Map([...document.querySelectorAll(".window")].map((root) => [root.id, new_window(root)]));
+address(windows.values());
 
 function new_window(root) {
   const view = {
     platform: root.id, root, troubles, server: null, channels: new Map(), messages: new Map(), signs: new Map(), fresh: new Set(),
-    channel: "", thread: "", dismissed: "", main: pane(root.querySelector(".pane.main")), side: pane(root.querySelector(".pane.thread")),
+    touched: new Map(), channel: "", thread: "", dismissed: "", main: pane(root.querySelector(".pane.main")), side: pane(root.querySelector(".pane.thread")),
   };
   make_composer(view, view.main, () => ({ channel: view.channel, thread: "" }));
   make_composer(view, view.side, () => ({ channel: view.channel, thread: view.thread }));
@@ -29,12 +31,17 @@ function new_window(root) {
 function pane(root) {
   const part = (name) => root.querySelector(name);
   const made = {
-    stuck: true, root, head: part(".head"), scroll: part(".scroll"), intro: part(".intro"), list: part(".messages"),
+    stuck: true, root, head: part(".head"), scroll: part(".scroll"), intro: part(".intro"), list: part(".messages"), empty: part(".empty"),
     sign: part(".sign"), prompts: part(".prompts"), form: part(".composer"),
   };
   // Whoever reads the newest message goes on seeing it, whatever grows or shrinks.
   const { scroll, list } = made;
-  scroll.onscroll = () => { made.stuck = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40; };
+  let top = 0;
+  scroll.onscroll = () => {
+    const at_end = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
+    made.stuck = at_end || (made.stuck && scroll.scrollTop >= top);  // only who scrolls back lets go of the end
+    top = scroll.scrollTop;
+  };
   const following = new ResizeObserver(() => { if (made.stuck) scroll.scrollTop = scroll.scrollHeight; });
   following.observe(scroll);
   following.observe(list);
@@ -69,10 +76,12 @@ function take_server(view, server) {
   for (const { timer } of view.signs.values()) clearTimeout(timer);
   view.signs.clear();
   server.signs.forEach((sign) => take_sign(view, sign));
-  if (!view.channels.has(view.channel)) {
-    view.channel = server.channels.find((one) => one.kind === "channel").id;
-    view.thread = "";
-  }
+  if (view.channels.has(view.channel)) return;
+  const [channel, thread] = places_of(view.platform);
+  const known = view.channels.has(channel);
+  view.channel = known ? channel : server.opens;
+  const threads = server.messages.filter((one) => one.author.bot && channel_of(view, one) === view.channel).map((one) => thread_of(view, one));
+  view.thread = known && thread && threads.includes(thread) ? thread : known || one_pane(view) ? "" : threads.at(-1) ?? "";
 }
 
 function take_message(view, message) {
@@ -80,6 +89,7 @@ function take_message(view, message) {
   view.messages.set(message.id, message);
   if (view.messages.size > MAX_MESSAGES) view.messages.delete(view.messages.keys().next().value);
   const thread = thread_of(view, message), channel = channel_of(view, message);
+  touch(view, thread);
   if (!isNew || !message.author.bot) return;
   if (view.platform === "discord") end_sign(view, sign_key(view, message.channel, ""));
   if (channel !== view.channel) view.fresh.add(channel);
@@ -87,11 +97,20 @@ function take_message(view, message) {
   bring_up(view, channel, thread);
 }
 
-// What happens in a thread of the channel that is looked at opens it, unless that would take a text away.
+function touch(view, thread) {
+  clearTimeout(view.touched.get(thread));
+  const settle = () => { view.touched.delete(thread); redraw(view); };
+  view.touched.set(thread, setTimeout(settle, QUIET_SECONDS * 1000));
+}
+
+// What happens in a thread of the channel that is looked at opens it, unless somebody writes where it would appear.
 function bring_up(view, channel, thread) {
-  if (channel !== view.channel || !thread || thread === view.dismissed || view.side.form.text.value) return;
+  if (channel !== view.channel || !thread || thread === view.thread || thread === view.dismissed) return;
+  if (in_use(view.side.form) || (one_pane(view) && in_use(view.main.form))) return;
   view.thread = thread;
 }
+
+const one_pane = (view) => getComputedStyle(view.root.querySelector(".panes")).getPropertyValue("--panes").trim() === "1";
 
 function take_sign(view, sign) {
   const key = sign_key(view, sign.channel, sign.thread);
@@ -111,9 +130,13 @@ function end_sign(view, key) {
 
 function take_tally(tally) {
   for (const [name, count] of Object.entries(tally)) document.getElementById(name).textContent = count;
+  document.getElementById("repeated").parentElement.hidden = !tally.repeated;
+  const due = tally.written + tally.repeated;
+  const broken = tally.twice > 0 || tally.asked > due || tally.replied > due;
   const { classList } = document.querySelector(".tally");
-  classList.toggle("kept", tally.written > 0 && tally.replied >= tally.written && tally.twice === 0);
-  classList.toggle("broken", tally.twice > 0);
+  classList.toggle("broken", broken);
+  classList.toggle("kept", due > 0 && tally.replied === due && !broken);
+  classList.toggle("at-work", tally.replied < due);
 }
 
 // --- narrow screens: one platform at a time --------------------------------------------------------------------
@@ -122,6 +145,7 @@ const tabs = [...document.querySelectorAll("[role=tab]")];
 for (const tab of tabs) {
   tab.onclick = () => {
     document.body.dataset.tab = tab.dataset.tab;
+    address(windows.values());
     tab.classList.remove("fresh");
     for (const one of tabs) one.ariaSelected = one === tab ? "true" : "false";
   };
@@ -132,6 +156,9 @@ for (const tab of tabs) {
     next.click();
   };
 }
+
+const [first] = places_of("tab");
+tabs.find((tab) => tab.dataset.tab === first)?.click();
 
 document.addEventListener("click", ({ target }) => {
   for (const menu of document.querySelectorAll(".troubles[open]")) if (!menu.contains(target)) menu.open = false;

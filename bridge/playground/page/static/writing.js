@@ -31,6 +31,11 @@ export function make_composer(view, pane, place) {
   };
 }
 
+// Whether somebody writes there: whatever opens or moves must leave such a field as it is.
+export function in_use(form) {
+  return form.contains(document.activeElement) || form.text.value !== "" || form.chosen.length > 0;
+}
+
 export async function post(view, form, { channel, thread }, text) {
   if (form.sending || (!text.trim() && !form.chosen.length)) return;
   const body = new FormData();

@@ -54,7 +54,7 @@ def complete_upload(world: SlackWorld, args: Arguments) -> Json:
     for channel, root in zip(targets, roots, strict=True):
         message = Message(
             channel.id,
-            world.new_ts(),
+            "" if world.share_after else world.new_ts(),
             world.bot.id,
             content.text or "",
             root,
@@ -64,10 +64,25 @@ def complete_upload(world: SlackWorld, args: Arguments) -> Json:
             blocks=content.blocks or (),
             files=tuple(uploaded),
         )
-        world.put(message)
-        world.note_effects(message, unfurls=True)
+        if world.share_after:
+            world.shares_due[uploaded[0].id] = world.share_after, message
+        else:
+            _share(world, message)
     # Slack shares the files only after this answer: `shares` is known to files.info, not here.
     return {"files": [shapes.file_json(world, file) for file in uploaded]}
+
+
+def _share(world: SlackWorld, message: Message) -> None:
+    world.put(message)
+    world.note_effects(message, unfurls=True)
+
+
+def _share_if_due(world: SlackWorld, file_id: str) -> None:
+    left, message = world.shares_due.pop(file_id, (0, None))
+    if message is not None and left > 1:
+        world.shares_due[file_id] = left - 1, message
+    elif message is not None:
+        _share(world, replace(message, ts=world.new_ts()))
 
 
 def _with_shares(world: SlackWorld, file: StoredFile) -> Json:
@@ -85,7 +100,9 @@ def _with_shares(world: SlackWorld, file: StoredFile) -> Json:
 
 @method("files.info", TIER_4, "files:read")
 def info(world: SlackWorld, args: Arguments) -> Json:
-    return {"file": _with_shares(world, _find(world, args.need("file"))), "comments": []}
+    file = _find(world, args.need("file"))
+    _share_if_due(world, file.id)
+    return {"file": _with_shares(world, file), "comments": []}
 
 
 @method("files.list", TIER_3, "files:read")

@@ -65,7 +65,8 @@ def start_stream(world: SlackWorld, args: Arguments) -> Json:
     recipient, team = args.text("recipient_user_id"), args.text("recipient_team_id")
     if recipient and recipient not in world.people:
         raise SlackError("user_not_found")
-    if team and team != world.team_id:
+    person = world.people.get(recipient or "")
+    if team and team != ((person and person.team) or world.team_id):
         raise SlackError("team_not_found")
     if args.text("task_display_mode") not in (None, "timeline", "plan", "dense"):
         raise SlackError("invalid_arguments", "task_display_mode must be timeline or plan")

@@ -1,0 +1,1 @@
+"""The platforms, in the same rooms."""

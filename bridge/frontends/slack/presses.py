@@ -1,0 +1,76 @@
+"""A press of one of our buttons: what was decided takes the buttons' place."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from bridge.frontends.slack.blocks import fallback, settled_blocks
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.errors import SDK_ERRORS, Failure
+from bridge.frontends.slack.files import is_slacks_own
+from bridge.frontends.slack.reading import Pressed
+from bridge.frontends.slack.workspace import Workspace
+from bridge.turns.inbox import Inbox, Press
+from bridge.turns.surface import SurfaceError
+
+log = structlog.get_logger()
+
+PATIENCE = 1.0  # seconds that an answer to a click may take, so that the click is acknowledged within Slack's 3
+
+
+class Presses:
+    """Tells the inbox, then shows the decision. What was pressed for is done by then: a failure is only logged."""
+
+    def __init__(self, inbox: Inbox, workspace: Workspace) -> None:
+        self._inbox = inbox
+        self._workspace = workspace
+
+    async def decide(self, pressed: Pressed) -> None:
+        press = Press(pressed.action, pressed.turn, pressed.person, pressed.address, pressed.value)
+        decision = await self._inbox.pressed(press)
+        if pressed.message is None:  # only this person sees the button, and nobody can take it away later
+            await self._replace(pressed, decision.settled or decision.sentence)
+            return
+        if decision.settled:
+            await self._settle(pressed, pressed.message, decision.settled)
+        if decision.sentence:
+            await self._tell(pressed, decision.sentence)
+
+    async def _settle(self, pressed: Pressed, message: Payload, line: str) -> None:
+        text, blocks = fallback(str(message.get("text") or line)), settled_blocks(message, line)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._workspace.client.chat_update(
+                    channel=pressed.address.channel, ts=str(message.get("ts")), text=text, blocks=blocks
+                )
+        except SDK_ERRORS as error:
+            log.info("slack.buttons_stay", reason=Failure.of(error).reason)
+
+    async def _replace(self, pressed: Pressed, line: str) -> None:
+        body: Payload = {"replace_original": True, "text": fallback(line)} if line else {"delete_original": True}
+        if not is_slacks_own(pressed.response_url, self._workspace.settings):
+            log.info("slack.buttons_stay", reason="the address for the answer isn't Slack's")
+            return
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                self._workspace.client.transfer("POST", pressed.response_url, json=body) as answer,
+            ):
+                if answer.status != 200:
+                    log.info("slack.buttons_stay", reason=f"HTTP {answer.status}")
+        except (SurfaceError, TimeoutError) as error:
+            log.info("slack.buttons_stay", reason=str(error))
+
+    async def _tell(self, pressed: Pressed, sentence: str) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._workspace.client.chat_postEphemeral(
+                    channel=pressed.address.channel,
+                    thread_ts=pressed.address.thread,
+                    user=pressed.person.id,
+                    text=fallback(sentence),
+                )
+        except SDK_ERRORS as error:
+            log.info("slack.answer_lost", reason=Failure.of(error).reason)

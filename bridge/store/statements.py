@@ -1,0 +1,475 @@
+"""The prepared statements: what a turn costs. Each finds its rows by an index, whatever the age of the thread and the
+size of the tables; `tests/store/test_plans.py` asks both databases how.
+
+States stand in them as literals, because a partial index serves only a query that names its condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
+from sqlmodel import SQLModel
+
+from bridge.store.engine import Statement
+from bridge.store.tables import Artifact, Part, Replica, Thread, Turn
+
+_thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
+_turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
+_replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
+_part: sa.Table = Part.__table__  # type: ignore[attr-defined]
+_artifact: sa.Table = Artifact.__table__  # type: ignore[attr-defined]
+
+SUSPECT = 3  # attempts without progress after which a thread runs alone, so that it can't drag others down with it
+RECLAIMED_AT_ONCE = 500  # threads in one statement
+
+
+def _value(column: sa.Column[Any], name: str | None = None) -> sa.BindParameter[Any]:
+    """A parameter of a column's type. Times and JSON come as they are stored."""
+    plain = column.type.impl if isinstance(column.type, sa.TypeDecorator) else column.type
+    return sa.bindparam(name or column.name, type_=plain)
+
+
+def _number(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger)
+
+
+def _id(name: str) -> sa.BindParameter[str]:
+    return sa.bindparam(name, type_=sa.String)
+
+
+def _is(column: sa.Column[Any], *literals: str) -> sa.ColumnElement[bool]:
+    values: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{literal}'") for literal in literals]
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _raw(table: sa.Table, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
+    """Columns as they are stored, without the types that make times and values of them."""
+    return [table.c[name] for name in names]
+
+
+def columns(table: type[SQLModel], *, without: Sequence[str] = ()) -> tuple[str, ...]:
+    return tuple(name for name in table.model_fields if name not in without)
+
+
+_address = sa.and_(
+    _thread.c.platform == _id("platform"),
+    _thread.c.workspace == _id("workspace"),
+    _thread.c.channel == _id("channel"),
+    _thread.c.thread == _id("thread"),
+)
+_ours = sa.and_(
+    _thread.c.id == _number("thread_id"), _thread.c.token == _number("token"), _thread.c.owner == _id("replica")
+)
+
+
+def _runnable(thread: sa.ColumnElement[Any], holds: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """A turn of the thread that may run: while an input request is open, only what was written after it."""
+    return sa.exists(
+        sa.select(sa.literal_column("1"))
+        .select_from(_turn)
+        .where(
+            _turn.c.thread_id == thread,
+            _is(_turn.c.state, "received"),
+            _turn.c.position > sa.func.coalesce(holds, sa.literal_column("-1")),
+        )
+    )
+
+
+# --- put in ---------------------------------------------------------------------------------------------------
+
+_THREAD_GIVEN = (
+    "platform", "workspace", "channel", "thread", "direct", "agent", "ready_at", "person", "newest",
+    "newest_position", "touched_at", "created_at",
+)  # fmt: skip
+_new_thread = insert(_thread).values(
+    {name: _value(_thread.c[name]) for name in _THREAD_GIVEN}
+    | {
+        "state": sa.literal_column("'idle'"),
+        "token": sa.literal_column("0"),
+        "attempts": sa.literal_column("0"),
+        "several": sa.false(),
+    }
+)
+_newer = _new_thread.excluded.newest_position > _thread.c.newest_position
+# First, as it locks the thread's row: a turn that arrives while its thread is released can't be missed then.
+TOUCH_THREAD = Statement(
+    _new_thread.on_conflict_do_update(
+        index_elements=["platform", "workspace", "channel", "thread"],
+        set_={
+            "touched_at": _new_thread.excluded.touched_at,
+            "several": sa.or_(_thread.c.several, _thread.c.person != _new_thread.excluded.person),
+            "newest": sa.case((_newer, _new_thread.excluded.newest), else_=_thread.c.newest),
+            "newest_position": sa.case(
+                (_newer, _new_thread.excluded.newest_position), else_=_thread.c.newest_position
+            ),
+        },
+    )
+)
+
+TURN_GIVEN = (
+    "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace", "text",
+    "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as", "chosen", "start",
+)  # fmt: skip
+_turn_values = [_value(_turn.c[name]).label(name) for name in TURN_GIVEN]
+_turn_constants = [
+    sa.literal_column("'received'").label("state"),
+    sa.false().label("stopped"),
+    sa.literal_column("0").label("revision"),
+]
+_TURN_COLUMNS = ["thread_id", *TURN_GIVEN, "state", "stopped", "revision"]
+
+
+def _put_turn(where: sa.ColumnElement[bool]) -> Statement:
+    source = sa.select(_thread.c.id, *_turn_values, *_turn_constants).where(where)
+    return Statement(
+        insert(_turn).from_select(_TURN_COLUMNS, source).on_conflict_do_nothing().returning(_turn.c.id)
+    )
+
+
+# `thread` is the name of a column and of the address's parameter alike, so the turn's own names come in as they are.
+PUT_TURN = _put_turn(_address)
+PUT_TURN_INTO = _put_turn(_thread.c.id == _number("thread_id"))
+
+
+def _ready(where: sa.ColumnElement[bool]) -> Statement:
+    return Statement(
+        sa.update(_thread)
+        .where(where, _is(_thread.c.state, "idle"), _runnable(_thread.c.id, _thread.c.holds_until))
+        .values(state=sa.literal_column("'ready'"), ready_at=_number("at"))
+        .returning(_thread.c.id)
+    )
+
+
+READY = _ready(_address)
+READY_THREAD = _ready(_thread.c.id == _number("thread_id"))
+LOCK_THREAD = Statement(
+    sa.select(_thread.c.id).where(_thread.c.id == _number("thread_id")).with_for_update(), fences=True
+)
+ANNOUNCE = Statement(sa.select(sa.func.pg_notify(sa.literal_column("'threadbridge'"), _id("payload"))))
+
+CHANGE_TEXT = Statement(
+    sa.update(_turn)
+    .where(_turn.c.message_key == _id("key"), _is(_turn.c.state, "received"))
+    .values(text=_value(_turn.c.text, "words"), revision=_turn.c.revision + 1)
+    .returning(_turn.c.id)
+)
+WITHDRAW = Statement(
+    sa.update(_turn)
+    .where(_turn.c.message_key == _id("key"), _is(_turn.c.state, "received"))
+    .values(
+        state=sa.literal_column("'cancelled'"), outcome=sa.literal_column("'withdrawn'"), ended_at=_number("at")
+    )
+    .returning(_turn.c.id)
+)
+
+# --- decide -----------------------------------------------------------------------------------------------------
+
+TURN_COLUMNS = columns(Turn)
+THREAD_COLUMNS = columns(Thread)
+TURN_OF_THREAD = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.last_part, _thread.c.waiting_shown)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(_turn.c.id == _id("turn_id"), _address)
+)
+# Only while nobody has decided yet.
+SUPERSEDE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
+    .values(state=_id("becomes"), superseded_by=_id("new_id"))
+    .returning(_turn.c.id),
+    fences=True,
+)
+DECIDE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
+    .values(state=_id("becomes"), outcome=_id("result"))
+    .returning(_turn.c.id),
+    fences=True,
+)
+STILL_WAITS = Statement(
+    sa.select(_turn.c.id).where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "waiting")), fences=True
+)
+WAITS_NO_MORE = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"), _thread.c.waiting_turn == _id("turn_id"))
+    .values(waiting_turn=sa.null(), waiting_shown=sa.null(), holds_until=sa.null())
+)
+
+KNOWS = Statement(sa.select(_thread.c.id).where(_address))
+ACTIVE_TURN = Statement(
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(_address, _is(_turn.c.state, "asking", "replying"))
+)
+# Claimed, and not begun yet: attachments are being fetched, say.
+NEXT_TURN = Statement(
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _address,
+        _is(_thread.c.state, "running"),
+        _is(_turn.c.state, "received"),
+        _turn.c.position > sa.func.coalesce(_thread.c.holds_until, sa.literal_column("-1")),
+    )
+    .order_by(_turn.c.position, _turn.c.received_at)
+    .limit(sa.literal_column("1"))
+)
+STOP = Statement(sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(stopped=sa.true()))
+STOPPED = Statement(
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _is(_thread.c.state, "running"),
+        _thread.c.owner == _id("replica"),
+        _is(_turn.c.state, "asking"),
+        _turn.c.stopped,
+    )
+)
+SEEN = Statement(
+    sa.select(
+        _thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread, _thread.c.newest,
+        _thread.c.direct,
+    )
+    .where(_thread.c.platform == _id("platform"), _thread.c.touched_at > _number("since"))
+    .order_by(_thread.c.touched_at.desc())
+    .limit(_number("most"))
+)  # fmt: skip
+
+# --- claim ------------------------------------------------------------------------------------------------------
+
+CLAIM_COLUMNS = (
+    "id", "token", "platform", "workspace", "channel", "thread", "agent", "conversation", "attempts", "several",
+    "last_part", "waiting_turn", "recheck_turn",
+)  # fmt: skip
+
+
+def _claim(suspicion: sa.ColumnElement[bool]) -> Statement:
+    # As an expression, so that no index of all the platform's threads is taken for the small one of those ready.
+    platform = sa.func.coalesce(_thread.c.platform, sa.literal_column("''"))
+    picked = (
+        sa.select(_thread.c.id)
+        .where(
+            _is(_thread.c.state, "ready"),
+            sa.or_(platform == _id("platform_1"), platform == _id("platform_2")),
+            suspicion,
+        )
+        .order_by(_thread.c.ready_at)
+        .limit(_number("most"))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    return Statement(
+        sa.update(_thread)
+        .where(_thread.c.id.in_(sa.select(picked.c.id)))
+        .values(
+            state=sa.literal_column("'running'"),
+            owner=_id("replica"),
+            token=_thread.c.token + 1,
+            attempts=_thread.c.attempts + 1,
+        )
+        .returning(*_raw(_thread, CLAIM_COLUMNS))
+    )
+
+
+CLAIM = _claim(_thread.c.attempts < SUSPECT)
+CLAIM_SUSPECT = _claim(_thread.c.attempts >= SUSPECT)
+
+LOOK_THREAD = Statement(sa.select(*_raw(_thread, (*CLAIM_COLUMNS, "owner", "state"))).where(
+    _thread.c.id == _number("thread_id")
+))  # fmt: skip
+LOOK_ACTIVE = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS)).where(
+        _turn.c.thread_id == _number("thread_id"), _is(_turn.c.state, "asking", "replying")
+    )
+)
+LOOK_RUNNABLE = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS))
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "received"),
+        _turn.c.position
+        > sa.select(sa.func.coalesce(_thread.c.holds_until, sa.literal_column("-1")))
+        .where(_thread.c.id == _number("thread_id"))
+        .scalar_subquery(),
+    )
+    .order_by(_turn.c.position, _turn.c.received_at)
+    .limit(sa.literal_column("1"))
+)
+LOOK_WAITING = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.waiting_shown)
+    .join(_thread, _thread.c.waiting_turn == _turn.c.id)
+    .where(_thread.c.id == _number("thread_id"))
+)
+TURN = Statement(sa.select(*_raw(_turn, TURN_COLUMNS)).where(_turn.c.id == _id("turn_id")))
+
+# --- record -----------------------------------------------------------------------------------------------------
+
+FENCE = Statement(sa.select(_thread.c.id).where(_ours).with_for_update(), fences=True)
+# Or begun already: under the same claim that was this very step, and only its answer was lost.
+BEGIN = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.id == _id("turn_id"),
+        sa.or_(_is(_turn.c.state, "received"), _turn.c.state == _id("becomes")),
+        _turn.c.revision == _number("revised"),
+    )
+    .values(
+        state=_id("becomes"),
+        begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")),
+        person_name=_value(_turn.c.person_name, "name"),
+        text=_value(_turn.c.text, "words"),
+        start=_value(_turn.c.start, "starts"),
+        checkpoint=_value(_turn.c.checkpoint, "stands"),
+    )
+    .returning(_turn.c.id),
+    fences=True,
+)
+SETTLE_WAITING = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("waiting_id"), _is(_turn.c.state, "waiting"))
+    .values(state=_id("settles"), outcome=_id("result"))
+)
+CHECKPOINT = Statement(
+    sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(checkpoint=_value(_turn.c.checkpoint, "stands"))
+)
+# Fences and writes in one.
+ADVANCE_THREAD = Statement(
+    sa.update(_thread)
+    .where(_ours)
+    .values(
+        conversation=sa.func.coalesce(_value(_thread.c.conversation, "known_as"), _thread.c.conversation),
+        attempts=sa.case((_number("progress") == 1, sa.literal_column("0")), else_=_thread.c.attempts),
+    )
+    .returning(_thread.c.id),
+    fences=True,
+)
+CONCLUDE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"))
+    .values(
+        state=sa.literal_column("'replying'"),
+        answer=_value(_turn.c.answer, "said"),
+        request=_value(_turn.c.request, "asks_back"),
+        notice=_value(_turn.c.notice, "notes"),
+        outcome=_id("result"),
+        detail=_value(_turn.c.detail, "details"),
+    )
+)
+END = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"))
+    .values(state=_id("becomes"), outcome=_id("result"), detail=_value(_turn.c.detail, "details"),
+            ended_at=_number("at"))
+)  # fmt: skip
+_goes_on = sa.or_(
+    _runnable(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until)),
+    _thread.c.recheck_turn.is_not(None),  # asked for while the turn ran
+)
+# The thread goes on with its next turn or has none: decided under the lock that a turn which arrives waits for.
+_goes_on = sa.or_(
+    _runnable(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until)),
+    _thread.c.recheck_turn.is_not(None),
+)
+GO_ON = Statement(
+    sa.update(_thread)
+    .where(_ours)
+    .values(
+        attempts=sa.literal_column("0"),
+        last_part=sa.func.coalesce(_id("shown_last"), _thread.c.last_part),
+        waiting_turn=sa.func.coalesce(_id("waits_with"), _thread.c.waiting_turn),
+        waiting_shown=sa.func.coalesce(_number("shown_at"), _thread.c.waiting_shown),
+        holds_until=sa.func.coalesce(_number("holds"), _thread.c.holds_until),
+        state=sa.case((_goes_on, sa.literal_column("'running'")), else_=sa.literal_column("'idle'")),
+        owner=sa.case((_goes_on, _thread.c.owner), else_=sa.null()),
+    )
+    .returning(_thread.c.state)
+)
+RELEASE = Statement(
+    sa.update(_thread)
+    .where(_ours)
+    .values(
+        state=sa.literal_column("'ready'"),
+        owner=sa.null(),
+        ready_at=_number("at"),
+        attempts=sa.case((_thread.c.attempts > 0, _thread.c.attempts - 1), else_=sa.literal_column("0")),
+    )
+)
+_part_row = insert(_part).values({name: _value(_part.c[name]) for name in columns(Part)})
+PUT_PART = Statement(
+    _part_row.on_conflict_do_update(
+        index_elements=["turn_id", "kind", "index"],
+        set_={
+            "message_id": _part_row.excluded.message_id,
+            "ends": sa.func.coalesce(_part_row.excluded.ends, _part.c.ends),
+            "shown": _part_row.excluded.shown,
+            "digest": sa.func.coalesce(_part_row.excluded.digest, _part.c.digest),
+        },
+    )
+)
+FORGET_PART = Statement(
+    sa.delete(_part).where(
+        _part.c.turn_id == _id("turn_id"), _part.c.kind == _id("kind"), _part.c.index == _number("index")
+    )
+)
+PUT_ARTIFACT = Statement(
+    insert(_artifact)
+    .values({name: _value(_artifact.c[name]) for name in columns(Artifact)})
+    .on_conflict_do_nothing()
+)
+PARTS = Statement(sa.select(*_raw(_part, columns(Part))).where(_part.c.turn_id == _id("turn_id")))
+ARTIFACTS = Statement(
+    sa.select(*_raw(_artifact, columns(Artifact)))
+    .where(_artifact.c.turn_id == _id("turn_id"))
+    .order_by(_artifact.c.index)
+)
+EXCHANGES = Statement(
+    sa.select(_turn.c.text, _turn.c.answer)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position < _number("before"),
+        _turn.c.answer.is_not(None),
+    )
+    .order_by(_turn.c.position.desc())
+    .limit(_number("most"))
+)
+RECHECK = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"))
+    .values(
+        recheck_turn=_id("turn_id"),
+        state=sa.case((_is(_thread.c.state, "idle"), sa.literal_column("'ready'")), else_=_thread.c.state),
+        ready_at=_number("at"),
+    )
+)
+RECHECKED = Statement(
+    sa.update(_thread).where(_ours, _thread.c.recheck_turn == _id("turn_id")).values(recheck_turn=sa.null())
+)
+
+# --- replicas ---------------------------------------------------------------------------------------------------
+
+HELD_BY = Statement(
+    sa.select(_thread.c.id, _thread.c.token).where(
+        _is(_thread.c.state, "running"), _thread.c.owner == _id("replica")
+    )
+)
+_lost = (
+    sa.select(_thread.c.id)
+    .where(_is(_thread.c.state, "running"), _thread.c.owner == _id("dead"))
+    .limit(RECLAIMED_AT_ONCE)
+    .with_for_update(skip_locked=True)
+    .cte("lost")
+)
+_freed: dict[str, Any] = {"state": sa.literal_column("'ready'"), "owner": sa.null(), "ready_at": _number("at")}
+RECLAIM = Statement(
+    sa.update(_thread).where(_thread.c.id.in_(sa.select(_lost.c.id))).values(_freed).returning(_thread.c.id)
+)
+OWNERS = Statement(sa.select(_thread.c.owner).distinct().where(_is(_thread.c.state, "running")))
+FREE_ALL = Statement(
+    sa.update(_thread).where(_is(_thread.c.state, "running")).values(_freed).returning(_thread.c.id)
+)
+FREE = Statement(sa.update(_thread).where(_ours, _is(_thread.c.state, "running")).values(_freed))
+PING = Statement(sa.select(sa.literal_column("1")))

@@ -1,0 +1,193 @@
+"""Brings a stored reply into its thread: text, files, tables, what the agent asks back, the bridge's own sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from adapters.base import AgentError, Files
+from adapters.text import safe_name
+from bridge.inbound import position
+from bridge.lifecycle import ENDINGS, Event, Outcome
+from bridge.render.tables import preview, to_csv
+from bridge.render.whole import render_whole
+from bridge.store.engine import Fenced, persist
+from bridge.store.values import ArtifactRecord, Conclusion, InputRequestShown
+from bridge.turns.reply import Reply
+from bridge.turns.surface import Button, PartKey, PartKind, Refused, SurfaceError, Upload
+from bridge.turns.work import Work
+
+DOWNLOAD_SECONDS = 900.0  # one file from the agent
+MAX_CHOICES = 24  # buttons, and one to leave it; Discord takes five rows of five
+
+MAIN_NOTICE, _, MISSING_FILES = range(3)  # notices of one reply; the one between says what couldn't be read
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How the turn ends, and what its thread has to remember of it."""
+
+    event: Event
+    outcome: Outcome
+    detail: str = ""
+    shown_at: int | None = None  # position of the message that shows what is waited for
+
+
+async def deliver(work: Work, reply: Reply, conclusion: Conclusion) -> Delivered:
+    """Every part stands in the thread when this returns, or the platform refuses the reply for good."""
+    try:
+        return await _Delivery(work, reply, conclusion).run()
+    except SurfaceError as error:
+        return await undeliverable(work, f"{type(error).__name__}: {error}")
+
+
+async def undeliverable(work: Work, reason: str) -> Delivered:
+    """The reply stays stored, and can be delivered again by a person's word."""
+    log.error("reply can't be delivered", reason=reason)
+    said = await work.surface.say_undeliverable(
+        work.turn.message_id, "I have an answer, but this place doesn't let me post it."
+    )
+    return Delivered(Event.REFUSED, Outcome.UNDELIVERABLE, f"{reason}; {'told' if said else 'not told'}")
+
+
+class _Delivery:
+    def __init__(self, work: Work, reply: Reply, conclusion: Conclusion) -> None:
+        self._work = work
+        self._reply = reply
+        self._conclusion = conclusion
+        self._turn = work.turn.id
+
+    async def run(self) -> Delivered:
+        conclusion, reply = self._conclusion, self._reply
+        if conclusion.outcome is Outcome.GAVE_UP:
+            await reply.close()
+        else:
+            await reply.finish(conclusion.answer)
+        if reply.overflowed:
+            await self._whole_answer()
+        refused = [artifact.name for artifact in await self._artifacts() if not await self._brought(artifact)]
+        if refused:
+            await reply.notice(MISSING_FILES, f"These could not be brought here: {', '.join(refused)}.")
+        shown_at = None
+        if conclusion.request is not None:
+            shown_at = await self._ask_back(conclusion.request)
+        if conclusion.notice:  # last: its buttons count from the end of the turn on
+            await reply.notice(MAIN_NOTICE, conclusion.notice, self._buttons())
+            if conclusion.outcome is Outcome.UNCERTAIN and reply.last_part is not None:
+                shown_at = _position(reply.last_part)
+        return Delivered(Event.DELIVERED, conclusion.outcome, conclusion.detail, shown_at)
+
+    def _buttons(self) -> tuple[Button, ...]:
+        outcome = self._conclusion.outcome
+        if outcome is Outcome.UNCERTAIN:
+            return (Button("retry", "Send it again", self._turn), Button("abandon", "Leave it", self._turn))
+        if ENDINGS[outcome].offered:
+            return (Button("retry", "Try again", self._turn),)
+        return ()
+
+    def _leave(self) -> Button:
+        """What was written before the agent asked back waits for the answer: here is the way on without one."""
+        return Button("abandon", "Leave it", self._turn)
+
+    async def _ask_back(self, request: InputRequestShown) -> int | None:
+        """What the agent asks, in messages of its own below the answer."""
+        buttons = _choices(request, self._turn)
+        parts = render_whole(request.text if buttons else _with_list(request), self._work.surface.style)
+        for part in parts:
+            last = part.index == len(parts) - 1
+            key = PartKey(self._turn, PartKind.REQUEST, part.index)
+            await self._reply.message(key, part.text, (*buttons, self._leave()) if last else ())
+        return None if self._reply.last_part is None else _position(self._reply.last_part)
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    async def _whole_answer(self) -> None:
+        path = self._work.folder.new(".md")
+        await asyncio.to_thread(path.write_text, self._conclusion.answer, encoding="utf-8")
+        upload = Upload("answer.md", path, "text/markdown", path.stat().st_size)
+        await self._reply.upload(PartKey(self._turn, PartKind.ANSWER), upload)
+
+    async def _artifacts(self) -> tuple[ArtifactRecord, ...]:
+        if self._conclusion.artifacts or self._work.turn.answer is None:
+            return self._conclusion.artifacts
+        return tuple(await persist(lambda: self._work.hold.queue.artifacts(self._turn)))
+
+    async def _brought(self, artifact: ArtifactRecord) -> bool:
+        """Whether it stands in the thread; a file alone doesn't fail a reply."""
+        try:
+            if artifact.kind == "table":
+                await self._bring_table(artifact)
+            else:
+                await self._bring_file(artifact)
+        except Fenced:
+            raise
+        except (AgentError, SurfaceError, TimeoutError) as error:
+            log.warning("file left out", file=artifact.name, error=type(error).__name__, detail=str(error))
+            return False
+        except Exception:  # an adapter's bug costs the file, not the reply
+            log.exception("file left out", file=artifact.name)
+            return False
+        return True
+
+    async def _bring_table(self, artifact: ArtifactRecord) -> None:
+        key = PartKey(self._turn, PartKind.TABLE, artifact.index)
+        if self._reply.has(key):
+            return
+        table = artifact.table or {"columns": [], "rows": []}
+        path = self._work.folder.new(".csv")
+        content = to_csv(table["columns"], table["rows"])
+        await asyncio.to_thread(path.write_bytes, content)
+        name = f"{Path(safe_name(artifact.name)).stem or 'table'}.csv"
+        text = preview(
+            table["columns"], table["rows"], self._work.surface.style.dialect, title=artifact.name,
+            truncated=bool(table.get("truncated")),
+        )  # fmt: skip
+        await self._reply.upload(key, Upload(name, path, "text/csv", len(content)), text)
+
+    async def _bring_file(self, artifact: ArtifactRecord) -> None:
+        key = PartKey(self._turn, PartKind.FILE, artifact.index)
+        if self._reply.has(key):
+            return
+        name = safe_name(artifact.name)
+        path = self._work.folder.new()
+        async with asyncio.timeout(DOWNLOAD_SECONDS):
+            await self._download(artifact.ref, path)
+        media_type = artifact.media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        await self._reply.upload(key, Upload(name, path, media_type, path.stat().st_size))
+
+    async def _download(self, ref: str, path: Path) -> None:
+        agent = self._work.agent
+        if not isinstance(agent, Files):
+            raise AgentError("the agent yields files but can't give their bytes")
+        limit = self._work.surface.style.max_file_bytes
+        outlook = await self._work.hold.look()
+        size = 0
+        with path.open("wb") as out:
+            async for chunk in agent.download(outlook.conversation or "", ref):
+                size += len(chunk)
+                if size > limit:
+                    raise Refused(f"larger than the platform takes ({limit} bytes)")
+                out.write(chunk)
+
+
+def _choices(request: InputRequestShown, turn: str) -> tuple[Button, ...]:
+    if not 0 < len(request.choices) <= MAX_CHOICES:
+        return ()
+    return tuple(Button("choose", choice, turn, str(index)) for index, choice in enumerate(request.choices))
+
+
+def _with_list(request: InputRequestShown) -> str:
+    return request.text + "".join(f"\n- {choice}" for choice in request.choices)
+
+
+def _position(message_id: str) -> int | None:
+    try:
+        return position(message_id)
+    except ValueError:  # a platform whose ids don't tell
+        return None

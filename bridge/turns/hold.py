@@ -1,0 +1,146 @@
+"""A claimed thread while this process works on it: what is written, and who looks before a call.
+
+Every step is repeated until the database has taken it, as long as the claim holds. Parts ride along with the next step,
+or follow by themselves within `RIDE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from adapters.base import Checkpoint
+from bridge.lifecycle import Event, Outcome
+from bridge.store.engine import Fenced, persist
+from bridge.store.lease import Lease
+from bridge.store.queue import Queue
+from bridge.store.values import Claim, Conclusion, Outlook, PartRecord, StoredTurn, WaitingTurn
+
+RIDE_SECONDS = 1.0  # that a part may stand in the thread and not in the database
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Hold:
+    """One claim, used by one task."""
+
+    def __init__(self, queue: Queue, claim: Claim, lease: Lease) -> None:
+        self.queue = queue
+        self.claim = claim
+        self._lease = lease
+        self._gaps = lease.gaps
+        self._turn = ""
+        self._parts: dict[tuple[str, int], PartRecord] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._riding: asyncio.Task[None] | None = None
+
+    async def guard(self) -> None:
+        """See `bridge.turns.surface.Guard`."""
+        lease = self._lease
+        if lease.sure and lease.gaps == self._gaps:
+            return
+        await lease.until_sure()
+        gaps = lease.gaps
+        await persist(lambda: self.queue.still_ours(self.claim))
+        self._gaps = gaps
+
+    @property
+    def doubtful(self) -> bool:
+        """Once the claim is lost: whether a call to the platform may have been under way when it was."""
+        return not self._lease.alone
+
+    async def look(self) -> Outlook:
+        return await persist(lambda: self.queue.look(self.claim))
+
+    async def settle(self) -> bool:
+        return await persist(lambda: self.queue.settle(self.claim))
+
+    async def begin(
+        self,
+        turn: StoredTurn,
+        checkpoint: Checkpoint | None,
+        *,
+        start: str | None,
+        settles: WaitingTurn | None,
+        how: Event,
+    ) -> None:
+        await persist(
+            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how)
+        )
+
+    async def checkpoint(self, turn: str, checkpoint: Checkpoint, *, progress: bool) -> None:
+        await self._with_parts(
+            turn,
+            lambda parts: self.queue.record_checkpoint(self.claim, turn, checkpoint, parts, progress=progress),
+        )
+
+    async def conclude(self, turn: str, conclusion: Conclusion) -> None:
+        await self._with_parts(turn, lambda parts: self.queue.conclude(self.claim, turn, conclusion, parts))
+
+    async def end(
+        self,
+        turn: str,
+        event: Event,
+        outcome: Outcome,
+        *,
+        detail: str,
+        last_part: str | None,
+        shown_at: int | None,
+    ) -> Outlook | None:
+        return await self._with_parts(
+            turn,
+            lambda parts: self.queue.end(
+                self.claim, turn, event, outcome, parts, detail=detail, last_part=last_part, shown_at=shown_at
+            ),
+        )
+
+    def note(self, turn: str, part: PartRecord) -> None:
+        """A part as it stands now; it rides along."""
+        self._turn = turn
+        self._parts[part.kind, part.index] = part
+        self._ride_soon()
+
+    async def forget(self, turn: str, kind: str, index: int) -> None:
+        self._parts.pop((kind, index), None)
+        await persist(lambda: self.queue.forget_part(self.claim, turn, kind, index))
+
+    def close(self) -> None:
+        """Nothing rides any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._parts.clear()
+
+    async def _with_parts(self, turn: str, write: Callable[[Sequence[PartRecord]], Awaitable[T]]) -> T:
+        parts = list(self._parts.values()) if self._turn == turn else []
+        result = await persist(lambda: write(parts))
+        for part in parts:
+            if self._parts.get((part.kind, part.index)) == part:
+                del self._parts[part.kind, part.index]
+        return result
+
+    def _ride_soon(self) -> None:
+        if self._parts and self._timer is None and self._riding is None:
+            self._timer = asyncio.get_running_loop().call_later(RIDE_SECONDS, self._ride)
+
+    def _ride(self) -> None:
+        self._timer = None
+        if self._parts:
+            self._riding = asyncio.create_task(self._ride_alone(), name=f"parts {self._turn}")
+            self._riding.add_done_callback(self._ridden)
+
+    def _ridden(self, _: asyncio.Task[None]) -> None:
+        self._riding = None
+        self._ride_soon()
+
+    async def _ride_alone(self) -> None:
+        turn = self._turn
+        try:
+            await self._with_parts(turn, lambda parts: self.queue.record_parts(self.claim, turn, parts))
+        except Fenced:  # the task that works on the turn meets it as well
+            log.info("parts not recorded: the thread is no longer ours")
+            self._parts.clear()

@@ -1,0 +1,367 @@
+"""Brings the thread to what a reply should show, as fast as the platform's budget allows.
+
+Text that comes in meanwhile is simply part of the next step. The first words go out at once, those in between no more
+often than the surface's interval, the last ones at once again. Where a platform has no sign with a Stop button, the
+newest message carries it until the turn is over, and a small message with it stands in while there are no words yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from bridge.render.pace import Pacer
+from bridge.render.split import Part
+from bridge.render.style import Style
+from bridge.render.whole import LEAVES_THE_LOOP
+from bridge.turns.hold import Hold
+from bridge.turns.parts import Parts, Shown
+from bridge.turns.retry import retry
+from bridge.turns.surface import (
+    Button,
+    PartFull,
+    PartKey,
+    PartKind,
+    Sending,
+    StoppedByPerson,
+    Surface,
+    Throttled,
+    Unreachable,
+)
+from bridge.turns.text import ReplyText
+
+RECORD_EVERY = 3.0  # seconds between two records of how much a growing part shows
+HELD_BACK = 5.0  # seconds without the first message being taken, after which the question shows that it waits
+WORKING_AFTER = 5.0  # seconds without words, after which a message stands in where it must carry the Stop button
+WORKING = "…"
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Pump:
+    """One reply's calls to its surface. `run` is a task; the rest is called beside it."""
+
+    def __init__(
+        self, surface: Surface, hold: Hold, text: ReplyText, parts: Parts, *, turn: str, asked: str, after: str
+    ) -> None:
+        self._surface = surface
+        self._hold = hold
+        self._text = text
+        self._parts = parts
+        self._turn = turn
+        self._asked = asked
+        self._after = after
+        self._pacer = Pacer(surface.style.interval)
+        self._settled = 0  # parts that are finished, from the first on
+        self._recorded_at = 0.0
+        self._wake = asyncio.Event()
+        self._finishing = asyncio.Event()
+        self._label = WORKING
+        self._stands_in = False  # a message without words carries the Stop button
+        self._halted = False  # a person stopped the reply on the platform
+        self._most: int | None = None  # parts that the text may have, once a person wants no more
+        self._marking: asyncio.Task[None] | None = None
+        self.first_words_at: float | None = None
+        self.on_stop: Callable[[], None] = _nothing
+
+    def wake(self) -> None:
+        """There is more text."""
+        self._wake.set()
+
+    def finish(self) -> None:
+        """The text is complete."""
+        self._finishing.set()
+        self._wake.set()
+
+    def begin_anew(self) -> None:
+        """The text begins again: what is finished stays as it is where it reads the same."""
+        self._settled = 0
+
+    def curtail(self) -> None:
+        """A person wants no more: what stands in the thread is finished, and nothing is added."""
+        self._most = max(1, self._parts.text_count)
+        self._wake.set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        stand_in = loop.call_later(WORKING_AFTER, self._want_stand_in) if self._style.working_part else None
+        try:
+            while not self._halted:
+                await self._wake.wait()
+                self._wake.clear()
+                finishing = self._finishing.is_set()
+                await self._sync()
+                if finishing:
+                    await self._take_away_surplus()
+                    return
+        finally:
+            if stand_in is not None:
+                stand_in.cancel()
+
+    def label(self, words: str) -> None:
+        """What the message that stands in says."""
+        self._label = words or WORKING
+        if self._stands_in:
+            self._wake.set()
+
+    # --- the text -------------------------------------------------------------------------------------------
+
+    async def _sync(self) -> None:
+        """Bring part after part to what it should show, up to the open one."""
+        if self._text.pending > LEAVES_THE_LOOP:
+            await asyncio.to_thread(self._text.parts)
+        while not self._halted:
+            parts = self._all()
+            index = self._settled
+            if index >= len(parts):
+                if self._stands_in and not parts and not self._finishing.is_set():
+                    await self._stand_in()
+                return
+            try:
+                await self._bring(index)
+            except PartFull as full:
+                log.info("part takes no more", part=index, reason=str(full))
+                parts = self._text.parts()
+                if index < len(parts) and not parts[index].closed:
+                    self._text.cut()
+                continue
+            except StoppedByPerson:
+                log.info("reply stopped on the platform")
+                self._halted = True
+                self.on_stop()
+                return
+            except _Outdated:
+                continue
+            if index != self._settled or index >= len(self._text.parts()):
+                continue  # the text began again meanwhile
+            part = self._text.parts()[index]
+            if part.closed and self._parts.is_finished(self._key(index), part.text):
+                self._settled += 1
+            elif not part.closed or self._waits_with_stop(index):
+                return
+
+    async def _bring(self, index: int) -> None:
+        key = self._key(index)
+        shown = self._parts.get(key)
+        part = self._text.parts()[index]
+        if shown is None:
+            await self._open(key, index)
+        elif part.closed:
+            if not self._parts.is_finished(key, part.text):
+                if shown.text == part.text:
+                    if self._waits_with_stop(index):
+                        return
+                    if self._carries_stop(index):
+                        await self._open_next(index)
+                await self._edit(key, index, shown)
+        elif shown.digest is None and shown.text != self._wanted(part) and len(part.text) > shown.length:
+            await self._pause()
+            await self._edit(key, index, shown)
+
+    async def _open_next(self, index: int) -> None:
+        """The next part takes the Stop button over, before this one gives it away."""
+        following = self._key(index + 1)
+        if self._parts.get(following) is None:
+            await self._open(following, index + 1)
+
+    def _carries_stop(self, index: int) -> bool:
+        """A closed part that is the newest while others are to follow, or may."""
+        following = index + 1 < len(self._all())
+        return self._style.working_part and (following or not self._finishing.is_set())
+
+    def _waits_with_stop(self, index: int) -> bool:
+        """A closed part after which nothing has come yet."""
+        return self._carries_stop(index) and index + 1 >= len(self._all())
+
+    async def _open(self, key: PartKey, index: int) -> None:
+        if index and not self._finishing.is_set():
+            await self._pause()
+        sent: list[tuple[Part, str, bool]] = []
+
+        async def post() -> str:
+            part = self._part(index)
+            text, stop = self._wanted(part), self._carries_stop(index)
+            last = part.closed and not stop
+            buttons = () if last else self._stop_button()
+            message_id = await self._surface.post(key, text, last=last, buttons=buttons)
+            sent.append((part, text, last))
+            return message_id
+
+        message_id = await self.once(key, post, self._sending(index))
+        if self.first_words_at is None:
+            self.first_words_at = asyncio.get_running_loop().time()
+        if not sent:
+            self._hold.note(self._turn, self._parts.found(key, message_id))
+            return
+        part, text, last = sent[-1]
+        self._parts.posted(key, message_id, text, len(part.text))
+        self._now_shows(key, part, text, last=last, first=True)
+
+    async def _edit(self, key: PartKey, index: int, shown: Shown) -> None:
+        async def edit() -> tuple[Part, str, bool]:
+            part = self._part(index)
+            text = self._wanted(part)
+            last = part.closed and not self._waits_with_stop(index)
+            buttons = () if last else self._stop_button()
+            await self._surface.edit(key, shown.id, text, shown=shown.text, last=last, buttons=buttons)
+            return part, text, last
+
+        part, text, last = await self._send(edit, self._sending(index))
+        if self.first_words_at is None:
+            self.first_words_at = asyncio.get_running_loop().time()
+        self._now_shows(key, part, text, last=last)
+
+    def _now_shows(self, key: PartKey, part: Part, text: str, *, last: bool, first: bool = False) -> None:
+        if part.closed and last:
+            self._hold.note(self._turn, self._parts.finished(key, text, len(part.text), part.end))
+            return
+        record = self._parts.shows(key, text, len(part.text))
+        at = asyncio.get_running_loop().time()
+        if first or at - self._recorded_at >= RECORD_EVERY:
+            self._recorded_at = at
+            self._hold.note(self._turn, record)
+
+    async def _stand_in(self) -> None:
+        """A message that carries the Stop button until the first words take its place."""
+        key, label = self._key(0), self._label
+        shown = self._parts.get(key)
+        if shown is None and not self._parts.to_be_found(key):
+            message_id = await self.once(key, lambda: self._post_stand_in(key, label), Sending.FIRST)
+            self._hold.note(self._turn, self._parts.posted(key, message_id, label, 0))
+        elif shown is not None and shown.length == 0 and shown.text not in (None, label):
+            await self._send(lambda: self._edit_stand_in(key, shown, label), Sending.GROWTH)
+            self._parts.shows(key, label, 0)
+
+    async def _post_stand_in(self, key: PartKey, label: str) -> str:
+        return await self._surface.post(key, label, last=False, buttons=self._stop_button())
+
+    async def _edit_stand_in(self, key: PartKey, shown: Shown, label: str) -> None:
+        buttons = self._stop_button()
+        await self._surface.edit(key, shown.id, label, shown=shown.text, last=False, buttons=buttons)
+
+    def _want_stand_in(self) -> None:
+        self._stands_in = True
+        self._wake.set()
+
+    async def close(self) -> None:
+        """What still grows ends as it is: nobody knows how it would go on."""
+        for key in self._parts.growing():
+            if (shown := self._parts.get(key)) is not None:
+                message_id = shown.id
+                await self._send(partial(self._surface.close, key, message_id), Sending.LAST)
+
+    async def _take_away_surplus(self) -> None:
+        for key in self._parts.surplus(len(self._all())):
+            shown = self._parts.get(key)
+            if shown is None:
+                continue
+            message_id = shown.id
+            await self._send(lambda message_id=message_id: self._surface.delete(message_id), Sending.LAST)  # type: ignore[misc]
+            self._parts.forget(key)
+            await self._hold.forget(self._turn, key.kind, key.index)
+
+    def _all(self) -> Sequence[Part]:
+        """The parts that the thread is to show."""
+        parts = self._text.parts()
+        return parts if self._most is None else parts[: self._most]
+
+    @property
+    def _style(self) -> Style:
+        return self._surface.style  # a surface may change its ways between two parts
+
+    def _part(self, index: int) -> Part:
+        """A part as it is when its call goes out, which may have waited for long."""
+        parts = self._all()
+        if index >= len(parts):
+            raise _Outdated
+        return parts[index]
+
+    def _key(self, index: int) -> PartKey:
+        return PartKey(self._turn, PartKind.TEXT, index)
+
+    def _wanted(self, part: Part) -> str:
+        whole = part.closed or self._style.appends
+        return part.text if whole else part.text + part.closing
+
+    def _stop_button(self) -> Sequence[Button]:
+        return (Button("stop", "Stop", self._turn),)
+
+    # --- calls ----------------------------------------------------------------------------------------------
+
+    async def once(self, key: PartKey, post: Callable[[], Awaitable[str]], sending: Sending) -> str:
+        """Post a part that may have been posted before: by an earlier attempt, or by a call without an answer."""
+
+        async def attempt() -> str:
+            if self._parts.to_be_found(key):
+                await self._hold.guard()
+                found = await self._surface.find(key, after=self._after, known=self._parts.message_ids)
+                if found is not None:
+                    return found
+                self._parts.absent(key)
+            try:
+                return await post()
+            except Unreachable:
+                self._parts.doubtful(key)
+                raise
+
+        timer = None
+        if sending is Sending.FIRST:
+            timer = asyncio.get_running_loop().call_later(HELD_BACK, self._mark)
+        try:
+            return await self._send(attempt, sending)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if self._marking is not None:
+                await asyncio.wait([self._marking])
+                self._marking = None
+                await self._surface.mark_waiting(self._asked, waits=False)
+
+    def _mark(self) -> None:
+        """The reply is held back: the question shows that it waits."""
+        self._marking = asyncio.create_task(self._surface.mark_waiting(self._asked, waits=True), name="held back")
+
+    async def _send(self, call: Callable[[], Awaitable[T]], sending: Sending) -> T:
+        loop = asyncio.get_running_loop()
+
+        async def attempt() -> T:
+            async with self._surface.slot(sending):
+                await self._hold.guard()
+                try:
+                    result = await call()
+                except Throttled as error:
+                    self._pacer.throttled(loop.time(), error.retry_after)
+                    raise
+            self._pacer.sent(loop.time())
+            return result
+
+        return await retry(attempt)
+
+    async def _pause(self) -> None:
+        """Between two steps of growth; not once the text is complete."""
+        delay = self._pacer.delay(asyncio.get_running_loop().time())
+        if delay <= 0:
+            return
+        try:
+            async with asyncio.timeout(delay):
+                await self._finishing.wait()
+        except TimeoutError:
+            return
+
+    def _sending(self, index: int) -> Sending:
+        if self._finishing.is_set():
+            return Sending.LAST
+        return Sending.GROWTH if index or self.first_words_at is not None else Sending.FIRST
+
+
+class _Outdated(Exception):
+    """The text began again, and has no such part any more."""
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,33 @@
+"""What the steps of a turn at work share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.base import Agent
+from bridge.store.values import Outlook, StoredTurn
+from bridge.turns.hold import Hold
+from bridge.turns.prepare import Folder
+from bridge.turns.surface import Surface
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one turn. Seconds and bytes."""
+
+    deadline: float
+    quiet_after: float  # without a word of the agent, until the person is told so
+    attachment_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A turn, and what it is worked on with."""
+
+    hold: Hold
+    turn: StoredTurn
+    outlook: Outlook
+    surface: Surface
+    agent: Agent
+    limits: Limits
+    folder: Folder

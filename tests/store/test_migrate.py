@@ -1,0 +1,43 @@
+"""Migrations: a draft of the next, a database that is newer, several upgrades at once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bridge.store import migrate
+from bridge.store.database import Database, DatabaseError, database_url, open_database
+
+
+def test_a_draft_of_unchanged_tables_changes_nothing(tmp_path: Path) -> None:
+    draft = migrate.draft("nothing to do", tmp_path).read_text()
+    assert f"down_revision = {migrate.newest()!r}" in draft
+    assert draft.count("pass") == 2
+
+
+async def test_a_newer_database_is_one_sentence(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for look in (database.upgrade, database.revision):
+        with pytest.raises(
+            DatabaseError, match="of revision 9999, which this version of Threadbridge doesn't know"
+        ):
+            await look()
+
+
+async def test_many_upgrades_at_once_upgrade_once(any_database_url: str) -> None:
+    databases = [Database(database_url(any_database_url)) for _ in range(4)]
+    await asyncio.gather(*(database.upgrade() for database in databases))
+    for database in databases:
+        assert (await database.revision())[0] == migrate.newest()
+        await database.close()
+
+
+async def test_what_people_wrote_is_readable_to_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "bridge.db"
+    async with open_database(f"sqlite:///{path}", serve=True) as database, database.prepared("r1"):
+        files = [one for one in tmp_path.iterdir() if one.suffix != ".lock"]
+        assert {one.stat().st_mode & 0o077 for one in files} == {0}
