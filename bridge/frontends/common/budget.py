@@ -2,9 +2,10 @@
 
 A platform documents how many calls a minute are safe and takes more when it can. So up to the documented number
 calls go out at once; beyond it one at a time, each a probe whose answer is awaited before the next, so that a
-limit is met by one call and not by a storm of them. A refusal holds everyone back for as long as the platform
-says. What it took before is then the budget, spent evenly over the minute, so that nothing stands still until the
-minute is over; it grows again with each quiet one.
+limit is met by one call and not by a storm of them. A probe without an answer doesn't hold up the others for long.
+A refusal holds everyone back for as long as the platform says. What it took before is then the budget, at least
+what is documented, spent evenly over the minute, so that nothing stands still until the minute is over; it grows
+again with each quiet one. Only who is refused while it keeps to that takes even less: others share the limit.
 
 Who waits is served in order, first and last words before those in between. A reply waits at most once at a time,
 so in order is fair: a long one can't take the turns of a short one.
@@ -21,8 +22,9 @@ from dataclasses import dataclass
 
 WINDOW = 60.0  # seconds; limits are told by the minute
 REMEMBERED = 4_096  # calls of the last minute; more than any method takes
+PROBE_WITHIN = 2.0  # seconds for a probe's answer; then the next one goes out
 _CAUTION = 0.9  # of what was taken before a refusal
-_RECOVERY = 1.25  # of the learned budget, after each window without a refusal
+_RECOVERY = 1.5  # of the learned budget, after each window without a refusal
 
 
 class Allowance:
@@ -30,8 +32,7 @@ class Allowance:
 
     def __init__(self, documented: int, window: float = WINDOW, least: float | None = None) -> None:
         self._documented = documented
-        # Who is refused below what is documented shares it with another replica, or met a hiccup.
-        self._least = documented / 2 if least is None else least
+        self._least = least
         self._window = window
         self._sent: deque[float] = deque(maxlen=REMEMBERED)
         self._learned: float | None = None  # calls a window; None: nothing was refused lately
@@ -47,9 +48,12 @@ class Allowance:
             return 0.0
         return max(0.0, self._sent[-1] + self._window / self._learned - now)
 
-    def probes(self, now: float) -> bool:
-        """Whether the next call is beyond what is documented: to be sent alone."""
-        return self._count(now) >= self._documented
+    def probe_delay(self, now: float) -> float:
+        """Seconds until the next call may go out beside one whose answer isn't known: none but beyond what is
+        documented."""
+        if self._count(now) < self._documented:
+            return 0.0
+        return max(0.0, self._sent[-1] + PROBE_WITHIN - now)
 
     def sent(self, now: float) -> None:
         self._sent.append(now)
@@ -61,9 +65,14 @@ class Allowance:
 
     def refused(self, now: float, retry_after: float) -> None:
         if now >= self._blocked_until:  # not for each of those that were on their way together
-            self._learned = max(self._least, (self._count(now) - 1) * _CAUTION)
+            self._learned = max(self._lowest(), (self._count(now) - 1) * _CAUTION)
             self._grown_at = now + retry_after
         self._blocked_until = max(self._blocked_until, now + retry_after)
+
+    def _lowest(self) -> float:
+        if self._least is not None:
+            return self._least
+        return self._documented if self._learned is None else self._documented / 2
 
     def _recover(self, now: float) -> None:
         while self._learned is not None and now - self._grown_at >= self._window:
@@ -92,7 +101,7 @@ class Budget:
         documented: int,
         *,
         window: float = WINDOW,
-        least: float | None = None,  # calls a window, whatever was refused; half of what is documented
+        least: float | None = None,  # calls a window, whatever was refused
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowance = Allowance(documented, window, least)
@@ -118,7 +127,7 @@ class Budget:
 
     async def enter(self, *, urgent: bool) -> None:
         """Wait for a turn to call; whoever got it must `leave`."""
-        if self._urgent or self._others or not self._may_go():
+        if self._urgent or self._others or self._pause(self._clock()) > 0:
             await self._wait(urgent)
         else:
             self._go()
@@ -139,11 +148,10 @@ class Budget:
         """A slot was held and another method called."""
         self._allowance.unused()
 
-    def _may_go(self) -> bool:
-        now = self._clock()
-        if self._allowance.delay(now) > 0:
-            return False
-        return not (self._under_way and self._allowance.probes(now))
+    def _pause(self, now: float) -> float:
+        """Seconds until the next call may go out, unless one that is under way ends before."""
+        delay = self._allowance.delay(now)
+        return max(delay, self._allowance.probe_delay(now)) if self._under_way else delay
 
     def _go(self) -> None:
         self._under_way += 1
@@ -165,13 +173,15 @@ class Budget:
             raise
 
     def _admit(self) -> None:
-        while (queue := self._urgent or self._others) and self._may_go():
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while queue := self._urgent or self._others:
+            # The clock is read once: who may not go yet is served by the timer, however short the rest is.
+            if (pause := self._pause(self._clock())) > 0:
+                self._timer = asyncio.get_running_loop().call_later(pause, self._admit)
+                return
             waiter = queue.popleft()
             if not waiter.admitted.done():
                 self._go()
                 waiter.admitted.set_result(None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if (self._urgent or self._others) and (delay := self.delay) > 0:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._admit)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
-from bridge.frontends.common.budget import WINDOW, Allowance, Budget
+from bridge.frontends.common.budget import PROBE_WITHIN, WINDOW, Allowance, Budget
 from tests.e2e.waiting import eventually
 
 
@@ -14,11 +15,12 @@ def test_as_many_as_are_documented_go_out_at_once() -> None:
     allowance = Allowance(20)
     for _ in range(20):
         assert allowance.delay(0.0) == 0
-        assert not allowance.probes(0.0)
+        assert allowance.probe_delay(0.0) == 0
         allowance.sent(0.0)
-    assert allowance.probes(0.0)
+    assert allowance.probe_delay(0.0) == "alone, as long as its answer may take"
+    assert allowance.probe_delay(PROBE_WITHIN) == 0
     assert allowance.delay(0.0) == 0
-    assert not allowance.probes(WINDOW)
+    assert allowance.probe_delay(WINDOW) == 0
 
 
 def test_a_refusal_holds_back_and_is_remembered_as_a_pace() -> None:
@@ -65,9 +67,9 @@ def test_the_pace_grows_again_with_quiet_minutes_until_it_is_forgotten() -> None
     allowance.sent(0.0)
     allowance.refused(0.0, 0.0)
     allowance.sent(0.0)
-    assert allowance.delay(0.0) == WINDOW / 10, "half of what is documented"
+    assert allowance.delay(0.0) == WINDOW / 20, "what is documented"
     allowance.sent(2 * WINDOW)
-    assert 0 < allowance.delay(2 * WINDOW) < WINDOW / 10
+    assert 0 < allowance.delay(2 * WINDOW) < WINDOW / 20
     assert allowance.delay(100 * WINDOW) == 0.0
 
 
@@ -126,7 +128,44 @@ async def test_what_was_not_used_is_not_counted() -> None:
     for _ in range(5):
         async with budget.slot(urgent=True):
             budget.unused()
-    assert not budget._allowance.probes(0.0)
+    assert budget._allowance.probe_delay(0.0) == 0
     budget.sent()
     budget.sent()
-    assert budget._allowance.probes(0.0)
+    assert budget._allowance.probe_delay(0.0) > 0
+
+
+async def test_a_call_whose_answer_does_not_come_holds_the_others_up_for_a_while_only() -> None:
+    clock = Clock()
+    budget = Budget(1, clock=clock)
+    gone: list[int] = []
+
+    async def call(number: int) -> None:
+        async with budget.slot(urgent=False):
+            gone.append(number)
+            await asyncio.Event().wait()
+
+    calls = [asyncio.create_task(call(number)) for number in range(3)]
+    await eventually(lambda: len(gone) == 1 and len(budget._others) == 2)
+    clock.now += PROBE_WITHIN
+    budget._admit()
+    await eventually(lambda: gone == [0, 1])
+    for one in calls:
+        one.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_whoever_waits_is_served_however_the_clock_runs() -> None:
+    """A timer may fire a little early, and the clock goes on between two looks at it: nobody may be forgotten."""
+    ticks = itertools.count()
+    budget = Budget(1, window=0.2, clock=lambda: next(ticks) * 0.001)  # it runs on with each look
+    served: list[int] = []
+
+    async def call(number: int) -> None:
+        async with budget.slot(urgent=number % 3 == 0):
+            served.append(number)
+
+    budget.sent()
+    budget.refused(0.0)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(call(number) for number in range(30)))
+    assert sorted(served) == list(range(30))
