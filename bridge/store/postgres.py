@@ -82,7 +82,12 @@ class PostgresEngine:
     async def _run(self, ops: Sequence[Op]) -> Sequence[Rows]:
         try:
             async with asyncio.timeout(UNIT_SECONDS), self._pool.connection() as connection:
-                rows = await _carry_out(connection, ops)
+                try:
+                    rows = await _carry_out(connection, ops)
+                except psycopg.Error:
+                    # psycopg takes what a failed pipeline was to prepare for prepared.
+                    await connection.close()
+                    raise
         except errors.DivisionByZero:
             raise Fenced("the thread is no longer ours") from None
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError, OSError) as error:

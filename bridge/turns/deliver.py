@@ -65,7 +65,7 @@ class _Delivery:
 
     async def run(self) -> Delivered:
         conclusion, reply = self._conclusion, self._reply
-        if conclusion.outcome is Outcome.GAVE_UP:
+        if _knows_nothing(conclusion):
             await reply.close()
         else:
             await reply.finish(conclusion.answer)
@@ -174,6 +174,14 @@ class _Delivery:
                 if size > limit:
                     raise Refused(f"larger than the platform takes ({limit} bytes)")
                 out.write(chunk)
+
+
+def _knows_nothing(conclusion: Conclusion) -> bool:
+    """It failed before a word came, in this attempt: what an earlier one has shown stands."""
+    if conclusion.outcome is Outcome.GAVE_UP:
+        return True
+    whole = (Outcome.ANSWERED, Outcome.STOPPED, Outcome.INPUT_REQUEST)
+    return not conclusion.answer and conclusion.outcome not in whole
 
 
 def _choices(request: InputRequestShown, turn: str) -> tuple[Button, ...]:

@@ -87,6 +87,11 @@ class Pump:
         self._most = max(1, self._parts.text_count)
         self._wake.set()
 
+    def halt(self) -> None:
+        """Nothing more is shown of the text."""
+        self._halted = True
+        self._wake.set()
+
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         stand_in = loop.call_later(WORKING_AFTER, self._want_stand_in) if self._style.working_part else None
@@ -249,21 +254,39 @@ class Pump:
         self._wake.set()
 
     async def close(self) -> None:
-        """What still grows ends as it is: nobody knows how it would go on."""
+        """What still grows ends as it is: nobody knows how it would go on. A message without words goes."""
+        await self._look_for_one_more(self._parts.text_count)
         for key in self._parts.growing():
-            if (shown := self._parts.get(key)) is not None:
-                message_id = shown.id
-                await self._send(partial(self._surface.close, key, message_id), Sending.LAST)
-
-    async def _take_away_surplus(self) -> None:
-        for key in self._parts.surplus(len(self._all())):
             shown = self._parts.get(key)
             if shown is None:
                 continue
-            message_id = shown.id
-            await self._send(lambda message_id=message_id: self._surface.delete(message_id), Sending.LAST)  # type: ignore[misc]
-            self._parts.forget(key)
-            await self._hold.forget(self._turn, key.kind, key.index)
+            if shown.length == 0:
+                await self._take_away(key, shown.id)
+            else:
+                await self._send(partial(self._surface.close, key, shown.id), Sending.LAST)
+
+    async def _take_away_surplus(self) -> None:
+        await self._look_for_one_more(len(self._all()))
+        for key in self._parts.surplus(len(self._all())):
+            if (shown := self._parts.get(key)) is not None:
+                await self._take_away(key, shown.id)
+
+    async def _take_away(self, key: PartKey, message_id: str) -> None:
+        await self._send(partial(self._surface.delete, message_id), Sending.LAST)
+        self._parts.forget(key)
+        await self._hold.forget(self._turn, key.kind, key.index)
+
+    async def _look_for_one_more(self, index: int) -> None:
+        """An earlier attempt may have shown more than is recorded, and more than this one knows."""
+        key = self._key(index)
+        if self._parts.get(key) is None and self._parts.to_be_found(key):
+            found = await retry(partial(self._find, key))
+            if found is not None:
+                self._hold.note(self._turn, self._parts.found(key, found))
+
+    async def _find(self, key: PartKey) -> str | None:
+        await self._hold.guard()
+        return await self._surface.find(key, after=self._after, known=self._parts.message_ids)
 
     def _all(self) -> Sequence[Part]:
         """The parts that the thread is to show."""
@@ -298,9 +321,7 @@ class Pump:
 
         async def attempt() -> str:
             if self._parts.to_be_found(key):
-                await self._hold.guard()
-                found = await self._surface.find(key, after=self._after, known=self._parts.message_ids)
-                if found is not None:
+                if (found := await self._find(key)) is not None:
                     return found
                 self._parts.absent(key)
             try:

@@ -77,6 +77,9 @@ class Reply:
 
     async def close(self) -> None:
         """The answer will never be known: what is shown of it stands, and no longer grows."""
+        self._pump.halt()
+        assert self._pumping is not None  # noqa: S101  # made on entering
+        await asyncio.shield(self._pumping)
         await self._pump.close()
 
     @property

@@ -103,6 +103,7 @@ class DiscordFrontEnd:
 
     async def catch_up(self) -> None:
         """While Discord isn't there this only notes that it is wanted: a new session looks by itself."""
+        self._listeners.heard.clear()  # what was heard may not have been kept
         self._want_catch_up()
         if self._known.is_set() and self._trouble != "stopped":
             asked = asyncio.get_running_loop().create_future()
@@ -154,8 +155,10 @@ class DiscordFrontEnd:
         self._trouble = reason
         log.info("discord.disconnected", reason=reason)
 
-    def sent(self, nonce: str, message_id: int) -> None:
-        self.echoes.add(nonce, message_id)
+    def ours(self, channel: int, message_id: int, nonce: str | None) -> None:
+        self._listeners.note(channel, message_id)
+        if nonce is not None:
+            self.echoes.add(nonce, message_id)
 
     def _alive(self, event: str) -> None:
         self._trouble = None
@@ -238,7 +241,7 @@ class DiscordFrontEnd:
     async def _look(self) -> None:
         if self._client is None:
             return
-        look = CatchUp(self._client, self.calls, self._inbox, self._listeners, self.echoes)
+        look = CatchUp(self._client, self.calls, self._inbox, self._listeners)
         self._looking = asyncio.create_task(look.run())
         try:
             await asyncio.wait([self._looking])

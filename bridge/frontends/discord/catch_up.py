@@ -3,14 +3,14 @@
 The gateway replays to a session that is resumed, and to no other. So after a start, a session that was begun anew,
 and whatever the listeners had to leave, the places where the agent talks are read from the newest message on that
 is stored: threads touched lately, direct messages, the channels they are in with their other open threads, and the
-new posts of forums. What is found there goes the way of a live event. A place that Discord tells nothing new of
-costs nothing.
+new posts of forums; at last any other channel with something newer than all that was heard: perhaps a first mention.
+What is found there goes the way of a live event. A place that Discord tells nothing new of costs nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,7 +19,6 @@ import structlog
 
 from bridge.backoff import Backoff
 from bridge.frontends.discord.calls import Calls
-from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.errors import UNREADABLE, told_apart
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.reading import Spot
@@ -51,14 +50,11 @@ class Place:
 class CatchUp:
     """One look at everything. `client` is ready, and the listeners' gate may be closed."""
 
-    def __init__(
-        self, client: discord.Client, calls: Calls, inbox: Inbox, listeners: Listeners, echoes: Echoes
-    ) -> None:
+    def __init__(self, client: discord.Client, calls: Calls, inbox: Inbox, listeners: Listeners) -> None:
         self._client = client
         self._calls = calls
         self._inbox = inbox
         self._listeners = listeners
-        self._echoes = echoes
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._read = self._taken = 0
 
@@ -67,7 +63,7 @@ class CatchUp:
         listeners = self._listeners
         seen = await self._seen()
         oldest = discord.utils.time_snowflake(discord.utils.utcnow() - OLDEST)
-        places = where_to_look(self._client, seen, listeners.left, oldest, self._echoes)
+        places = where_to_look(self._client, seen, listeners.left, oldest, listeners.heard, listeners.newest_heard)
         listeners.left.clear()
         # Each place's lock is asked for before any later event of the place can ask.
         reading = [asyncio.create_task(self._catch_up(place)) for place in places]
@@ -153,9 +149,11 @@ def where_to_look(
     seen: Sequence[Seen],
     left: Mapping[int, int],
     oldest: int,
-    echoes: Echoes,
+    heard: Mapping[int, int],
+    newest_heard: int,
 ) -> list[Place]:
-    """The places that may hold something new, those touched latest first."""
+    """The places that may hold something new, those touched latest first. `heard` is up to where all of a channel
+    was heard, and `newest_heard` up to where all of all."""
     places: dict[int, Place] = {}
     known: set[int] = set()
 
@@ -174,15 +172,22 @@ def where_to_look(
             look(thread, newest, Spot("direct", None, thread))
             continue
         guild, parent = int(one.address.workspace), int(one.address.channel)
-        if _has_news(client, thread, guild, newest, echoes):
+        if _has_news(client, thread, guild, max(newest, heard.get(thread, 0))):
             look(thread, newest, Spot("thread", guild, thread, parent))
     for parent, (guild, root) in _parents(seen).items():
+        known.add(parent)
         here = client.get_channel(parent)
-        if not isinstance(here, discord.ForumChannel) and _has_news(client, parent, guild, root, echoes):
+        after = max(root, heard.get(parent, 0))
+        if not isinstance(here, discord.ForumChannel) and _has_news(client, parent, guild, after):
             look(parent, root, Spot("channel", guild, parent))
         for post in _threads(client, guild, parent):
             if post.id not in known and (post.last_message_id or 0) > oldest:
                 look(post.id, oldest, Spot("thread", guild, post.id, parent))
+            known.add(post.id)
+    since = max([newest_heard, *(int(one.newest) for one in seen)])
+    if since:  # else nothing was ever asked here, and nobody waits
+        for channel, spot in _others(client, known, since):
+            look(channel, since, spot)
     if len(places) > MAX_PLACES:
         log.warning("discord.catch_up_cut_off", places=len(places) - MAX_PLACES)
     return list(places.values())[:MAX_PLACES]
@@ -199,21 +204,41 @@ def _parents(seen: Iterable[Seen]) -> dict[int, tuple[int, int]]:
     return parents
 
 
-def _has_news(client: discord.Client, channel: int, guild: int, newest: int, echoes: Echoes) -> bool:
-    """Whether a channel holds a later message than this, by what Discord told of it at the start; one of ours that
-    this process knows of doesn't count."""
+def _has_news(client: discord.Client, channel: int, guild: int, newest: int) -> bool:
+    """Whether a channel holds a later message than this, by what Discord told of it at the start. One of ours counts
+    too unless it was heard: a person may have written before it."""
     here = client.get_channel(channel)
     if here is None:  # of a guild that is there, all open threads are known: this one is archived, or never was
         there = client.get_guild(guild)
         return there is None or there.unavailable
     last = getattr(here, "last_message_id", None)
-    return last is not None and last > newest and echoes.nonce(last) is None
+    return last is not None and last > newest
 
 
 def _threads(client: discord.Client, guild: int, parent: int) -> Sequence[discord.Thread]:
     there = client.get_guild(guild)
     threads = there.threads if there else ()
     return sorted((one for one in threads if one.parent_id == parent), key=lambda one: -one.id)
+
+
+def _others(client: discord.Client, known: set[int], since: int) -> Iterator[tuple[int, Spot]]:
+    """Channels and threads that the agent has no conversation in, with something new that it may read, newest
+    first."""
+    found: list[tuple[int, int, Spot]] = []
+    for guild in client.guilds:
+        here: list[discord.TextChannel | discord.Thread] = [*guild.text_channels, *guild.threads]
+        for channel in here:
+            last = channel.last_message_id or 0
+            if last > since and channel.id not in known and _may_read(channel):
+                parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+                spot = Spot("channel" if parent is None else "thread", guild.id, channel.id, parent)
+                found.append((last, channel.id, spot))
+    return ((channel, spot) for _, channel, spot in sorted(found, key=lambda one: -one[0]))
+
+
+def _may_read(channel: discord.TextChannel | discord.Thread) -> bool:
+    me: discord.Member | None = channel.guild.me  # None as long as Discord hasn't told
+    return me is None or channel.permissions_for(me).read_message_history
 
 
 async def _free() -> None:

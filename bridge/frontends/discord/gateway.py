@@ -82,8 +82,8 @@ class Hears(Protocol):
 
     def lost(self, reason: str) -> None: ...
 
-    def sent(self, nonce: str, message_id: int) -> None:
-        """A message of our own arrived."""
+    def ours(self, channel: int, message_id: int, nonce: str | None) -> None:
+        """A message of our own arrived, or was changed: then without its nonce."""
         ...
 
 
@@ -238,13 +238,16 @@ class Gateway:
         self._hears.complete()
 
     def _hear(self, parse: Callable[[Payload], None], data: Payload) -> None:
-        """Our own messages come back with each post and edit. Their nonces are all that anyone wants of them, so
-        nothing is made of the rest."""
+        """Our own messages come back with each post and edit. Their ids and nonces are all that anyone wants of them,
+        so nothing is made of the rest."""
         me = self._client.user
         if me is None or _number(data.get("author") if _is_object(data) else None, "id") != me.id:
             parse(data)
-        elif (nonce := data.get("nonce")) is not None:
-            self._hears.sent(str(nonce), _number(data, "id"))
+        else:
+            nonce = data.get("nonce")
+            self._hears.ours(
+                _number(data, "channel_id"), _number(data, "id"), None if nonce is None else str(nonce)
+            )
 
 
 async def _close(ws: DiscordWebSocket | None) -> None:

@@ -37,6 +37,8 @@ MAX_SPOTS = 5_000  # channels that had to be asked about, remembered
 MAX_ROOTS = 5_000  # threads whose first message was looked at, remembered
 MAX_QUESTIONS = 1_000  # questions remembered for the names of their threads
 ROOT_WITHIN = 24 * 3600.0  # seconds: the root of an older thread isn't looked at
+EARLIER = 50  # direct messages before the first one that came here, looked at
+MAX_HEARD = 20_000  # channels whose newest message is remembered
 NOT_STORED = "That didn't work. Please try again."
 
 
@@ -68,6 +70,9 @@ class Listeners:
         """What the thread of a question will be called, by the question's id."""
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
+        self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
+        """The newest message of each channel up to which all were heard, whoever wrote them."""
+        self.newest_heard = 0
 
     def listen(self, client: discord.Client) -> None:
         self._client = client
@@ -87,9 +92,10 @@ class Listeners:
             await asyncio.wait(self._under_way, timeout=SETTLE_WITHIN)
 
     async def on_message(self, message: discord.Message) -> None:
+        channel = message.channel.id
+        self.note(channel, message.id)
         if not messages.is_from_person(message):
             return
-        channel = message.channel.id
         if channel in self.left or self._waiting >= MAX_WAITING:
             self._leave(channel, message.id)
             return
@@ -102,6 +108,12 @@ class Listeners:
             except Exception as error:  # it can't be stored, or nobody knows where it is: not lost, only late
                 log.warning("discord.message_left", channel=channel, error=type(error).__name__)
                 self._leave(channel, message.id)
+
+    def note(self, channel: int, message: int) -> None:
+        """A message was heard, whoever wrote it."""
+        if self.gate.is_set():  # else what lies before it may be missing
+            self.heard[channel] = max(message, self.heard.get(channel, 0))
+            self.newest_heard = max(message, self.newest_heard)
 
     async def consider(self, message: discord.Message, spot: Spot | None = None) -> bool:
         """Decide whether a message is for the agent, and take it. True if it is a new turn."""
@@ -116,6 +128,7 @@ class Listeners:
                 return False
             turn = messages.inbound(message, self._me, known, mid_thread=False)
         elif called := reading.begins(heard):
+            await self._take_earlier(heard)
             turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
             if called.thread == turn.message_id:
                 self.names[message.id] = reading.thread_name(turn.text, turn.person.name)
@@ -214,6 +227,31 @@ class Listeners:
             return False  # it hangs on no message
         await self.consider(root, Spot("channel", spot.guild, spot.parent))
         return await self._inbox.knows(spot.address(spot.channel))
+
+    async def _take_earlier(self, heard: Heard) -> None:
+        """Before the first direct message that comes here: those that were written while nobody listened. Discord
+        doesn't name such a channel at the start of a session."""
+        channel = heard.spot.channel
+        if heard.spot.kind != "direct" or channel in self._roots:
+            return
+        self._roots[channel] = True
+        if await self._inbox.knows(heard.spot.address(channel)):
+            return
+        since = discord.utils.time_snowflake(discord.utils.utcnow()) - (int(ROOT_WITHIN * 1000) << 22)
+        found: list[discord.Message] = []
+        try:
+            with told_apart("read direct messages"):
+                room = self._connected.get_partial_messageable(channel)
+                async for message in room.history(limit=EARLIER, before=discord.Object(heard.id)):
+                    if message.author.id == self._me.id or message.id < since:
+                        break
+                    found.append(message)
+        except SurfaceError as error:
+            if not isinstance(error, Gone):
+                del self._roots[channel]
+                raise
+        for message in reversed(found):
+            await self.consider(message, heard.spot)
 
     async def spot(self, channel_id: int) -> Spot | None:
         """Where a channel is that may be known by its id only: a thread that was archived at the start. None where

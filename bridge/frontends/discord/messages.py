@@ -8,7 +8,7 @@ import discord
 
 from bridge.frontends.discord.cards import embed_text, poll_text, post_text
 from bridge.frontends.discord.files import FileId, shown_name
-from bridge.frontends.discord.reading import Heard, Spot
+from bridge.frontends.discord.reading import Heard, Spot, pressed
 from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile
 from bridge.render.incoming import from_discord
 
@@ -106,6 +106,13 @@ def files(message: discord.Message) -> tuple[RemoteFile, ...]:
 def _contents(message: discord.Message) -> Iterable[str]:
     """A forwarded message has no words of its own: they are in its snapshots."""
     return filter(None, (message.content, *(snapshot.content for snapshot in message.message_snapshots)))
+
+
+def stops(message: discord.Message, turn: str) -> bool:
+    """Whether a message has a button that stops this turn: then it is a part of it that grows."""
+    rows = (row for row in message.components if isinstance(row, discord.ActionRow))
+    buttons = (child for row in rows for child in row.children if isinstance(child, discord.Button))
+    return any(pressed(button.custom_id or "") == ("stop", turn, "") for button in buttons)
 
 
 def attachments(message: discord.Message) -> Iterable[discord.Attachment]:

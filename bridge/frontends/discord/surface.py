@@ -151,10 +151,13 @@ class DiscordSurface:
         text = _harmless(key, text)
         rows = components(buttons)
         sent = await self._send(key, {"content": text, **({"components": rows} if rows else {})})
-        self._buttons[sent.id] = buttons
-        if sent.content.strip() != text.strip() or sent.buttons != sum(len(row["components"]) for row in rows):
-            # The nonce gave back what an earlier try posted, when less of the text was known.
+        wanted = sum(len(row["components"]) for row in rows)
+        self._buttons[sent.id] = buttons if sent.buttons else ()
+        if sent.content.strip() != text.strip() or sent.buttons > wanted:
+            # The nonce gave back what an earlier try posted, when less of the text was known. A message that is
+            # whole gets no Stop button again.
             await self._change(sent.id, {"content": text, "components": rows}, last=last)
+            self._buttons[sent.id] = buttons
         self._shown(key, last=last)
         return sent.id
 
@@ -199,7 +202,8 @@ class DiscordSurface:
 
     async def find(self, key: PartKey, *, after: str, known: Collection[str]) -> str | None:
         """By the nonce where this process heard it; else the first message of ours that can't be another part.
-        What is younger than `NONCE_LIVES` isn't guessed at: a repeated post gives it back for certain."""
+        What is younger than `NONCE_LIVES` isn't guessed at, unless its button names the turn: a repeated post gives
+        it back for certain."""
         echoes = self._connection.echoes
         if (echoed := echoes.message(key.nonce)) is not None:
             return str(echoed)
@@ -210,8 +214,9 @@ class DiscordSurface:
         async for message in self._rest.history(channel, limit=SEARCHED, after=int(after)):
             ours = message.author.id == me.id and message.type in messages.ORDINARY and _belongs(message, place)
             another = str(message.id) in known or echoes.nonce(message.id) is not None
-            if ours and not another and message.created_at <= guessable:
-                return str(message.id)
+            if ours and not another:
+                certain = message.created_at <= guessable or messages.stops(message, key.turn)
+                return str(message.id) if certain else None
         return None
 
     async def earlier(self, before: str) -> Sequence[ContextMessage]:

@@ -16,7 +16,7 @@ import structlog
 from bridge.backoff import Backoff
 from bridge.frontends.slack.client import HISTORY, REPLIES
 from bridge.frontends.slack.content import Payload
-from bridge.frontends.slack.history import History, Page, heard_in
+from bridge.frontends.slack.history import History, Page, heard_in, timestamp
 from bridge.frontends.slack.reading import Heard
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Seen, position
@@ -68,7 +68,7 @@ class CatchUp:
             except Exception:  # a reply mustn't fail for it; the next catch-up looks again
                 log.exception("slack.catch_up_failed")
                 if missed_from is not None:
-                    self.missed(_ts(missed_from))
+                    self.missed(timestamp(missed_from))
 
     async def _run(self, seen: Sequence[Seen], missed_from: int | None) -> None:
         channels: dict[str, list[Seen]] = {}
@@ -103,7 +103,7 @@ class CatchUp:
         roots: dict[str, Payload] = {}
         cursor = ""
         for _ in range(HISTORY_PAGES):
-            page = await self._call(HISTORY, partial(self._history.channel, channel, _ts(begin), cursor))
+            page = await self._call(HISTORY, partial(self._history.channel, channel, timestamp(begin), cursor))
             roots |= {str(message["ts"]): message for message in page.messages}
             cursor = page.cursor
             if not cursor:
@@ -114,7 +114,9 @@ class CatchUp:
         messages: list[Payload] = []
         cursor = ""
         for _ in range(THREAD_PAGES):
-            page = await self._call(REPLIES, partial(self._history.replies, channel, thread, _ts(since), cursor))
+            page = await self._call(
+                REPLIES, partial(self._history.replies, channel, thread, timestamp(since), cursor)
+            )
             messages += page.messages
             cursor = page.cursor
             if not cursor:
@@ -160,7 +162,3 @@ def _latest_reply(root: Payload) -> int:
         return position(str(root.get("latest_reply") or "0"))
     except ValueError:
         return 0
-
-
-def _ts(at: int) -> str:
-    return f"{at // 1_000_000}.{at % 1_000_000:06d}"

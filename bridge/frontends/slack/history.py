@@ -70,6 +70,11 @@ def heard_in(messages: Iterable[Payload], channel: str, me: Me) -> list[Heard]:
     return sorted(found, key=lambda one: one.position)
 
 
+def timestamp(at: int) -> str:
+    """The ts of a position."""
+    return f"{at // 1_000_000}.{at % 1_000_000:06d}"
+
+
 def _page(answer: AsyncSlackResponse) -> Page:
     messages = [one for one in required(answer, "messages") if _TS.fullmatch(str(one.get("ts")))]
     return Page(messages, str((answer.get("response_metadata") or {}).get("next_cursor") or ""))

@@ -16,7 +16,7 @@ from slack_bolt.response import BoltResponse
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.content import Payload
-from bridge.frontends.slack.history import History
+from bridge.frontends.slack.history import History, timestamp
 from bridge.frontends.slack.manifest import COMMAND
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
@@ -30,6 +30,7 @@ log = structlog.get_logger()
 LOOK_WITHIN = 1.5  # seconds that reading a thread may take: Slack wants events acknowledged within 3
 LATE = 2.0  # seconds after which a mention may have been overtaken by what was written below it
 REMEMBERED = 10_000  # threads
+ROOT_WITHIN = 24 * 3600.0  # seconds: what is older in an unknown thread isn't asked any more
 HELP = "In the thread of my answer just go on writing. Files may come along."
 ANYTHING = re.compile("")
 
@@ -119,8 +120,10 @@ class Listeners:
 
     async def _hear(self, heard: Heard) -> None:
         known = await self._inbox.knows(heard.address)
-        if not heard.is_for_us(known=known):
+        if not known and heard.in_thread:
             await self._look_at_root(heard)
+            return
+        if not heard.is_for_us(known=known):
             return
         if await self._store(heard, known=known) and not known and heard.called and self._may_be_overtaken(heard):
             await self._read_on(heard)
@@ -143,19 +146,20 @@ class Listeners:
     # --- events come in any order, and some never -------------------------------------------------------------
 
     async def _look_at_root(self, heard: Heard) -> None:
-        """A reply in a thread that isn't known: perhaps its mention is still on the way, or was lost."""
-        if heard.address in self._looked_at:
+        """A reply in a thread that isn't known: perhaps what was written above it is still on the way, or was lost.
+        That is taken first."""
+        if heard.address in self._looked_at and not heard.is_for_us(known=False):
             return
-        messages = await self._read(heard.address, after="")
+        since = heard.position - int(ROOT_WITHIN * 1_000_000)
+        messages = await self._read(heard.address, after=timestamp(since))
         if messages is None:
             self._overtaking[heard.address] = True
-            return
         known = False
-        for one in [*(one for one in messages if one.position < heard.position), heard]:
+        for one in [*(one for one in messages or () if since <= one.position < heard.position), heard]:
             if one.is_for_us(known=known):
                 await self._store(one, known=known)
                 known = True
-        if not known:
+        if not known and messages is not None:
             self._looked_at[heard.address] = True
 
     def _may_be_overtaken(self, heard: Heard) -> bool:

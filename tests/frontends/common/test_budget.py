@@ -17,7 +17,7 @@ def test_as_many_as_are_documented_go_out_at_once() -> None:
         assert allowance.delay(0.0) == 0
         assert allowance.probe_delay(0.0) == 0
         allowance.sent(0.0)
-    assert allowance.probe_delay(0.0) == "alone, as long as its answer may take"
+    assert allowance.probe_delay(0.0) == PROBE_WITHIN, "alone, as long as its answer may take"
     assert allowance.probe_delay(PROBE_WITHIN) == 0
     assert allowance.delay(0.0) == 0
     assert allowance.probe_delay(WINDOW) == 0
@@ -157,7 +157,7 @@ async def test_a_call_whose_answer_does_not_come_holds_the_others_up_for_a_while
 async def test_whoever_waits_is_served_however_the_clock_runs() -> None:
     """A timer may fire a little early, and the clock goes on between two looks at it: nobody may be forgotten."""
     ticks = itertools.count()
-    budget = Budget(1, window=0.2, clock=lambda: next(ticks) * 0.001)  # it runs on with each look
+    budget = Budget(1, window=0.02, clock=lambda: next(ticks) * 0.001)  # it runs on with each look
     served: list[int] = []
 
     async def call(number: int) -> None:

@@ -121,11 +121,13 @@ class TestWhatItCosts:
         for turn in inbox.turns:  # our own replies are nothing new either
             surface = front.surface(turn.address, person=turn.person, guard=unguarded)
             await surface.post(PartKey(turn.message_id[-16:], PartKind.TEXT), "hello", last=True)
-        await front.catch_up()
-        world.gateway.invalidate()
-        await world.until(lambda: world.gateway.identified == 2)
-        await ready(front)
-        await front.catch_up()
+        newest = max(world.channels[int(turn.address.thread)].last_message_id or 0 for turn in inbox.turns)
+        await eventually(lambda: front._listeners.newest_heard >= newest)
+        with capture_logs() as logs:
+            world.gateway.invalidate()
+            await world.until(lambda: world.gateway.identified == 2)
+            await ready(front)
+            await eventually(lambda: any(log["event"] == "discord.caught_up" for log in logs))
         assert len(world.calls(MESSAGES)) == before
 
     async def test_what_is_fetched_is_bounded(self, world: DiscordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +148,61 @@ class TestWhatItCosts:
         assert [log.get("places") for log in cut][:1] == [1]
         taken = [turn.address.thread for turn in inbox.turns[3:]]
         assert sorted(taken) == sorted([str(threads[1])] * 2 + [str(threads[2])] * 2)
+
+
+class TestWhatHidesIt:
+    """What was written is found, whatever was posted after it."""
+
+    async def test_a_reply_of_ours_after_it(
+        self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+    ) -> None:
+        talk = Talk()
+        thread = await called(world, talk)
+        await eventually(lambda: talk.heard(inbox))
+        world.gateway.invalidate()
+        talk.add(thread, await world.say("grace", thread, "missed"))
+        surface = front.surface(inbox.turns[0].address, person=inbox.turns[0].person, guard=unguarded)
+        await surface.post(PartKey("turn", PartKind.TEXT), "an answer to the first", last=True)
+        await eventually(lambda: talk.heard(inbox))
+
+    async def test_a_first_mention_in_a_channel_without_conversations(
+        self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+    ) -> None:
+        talk = Talk()
+        await called(world, talk)
+        await eventually(lambda: talk.heard(inbox))
+        world.gateway.invalidate()
+        await world.say("grace", "random", "not for a bot")
+        await called(world, talk, "random")
+        await eventually(lambda: talk.heard(inbox))
+
+    async def test_a_first_direct_message_is_found_by_the_second(
+        self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+    ) -> None:
+        """Discord names no direct messages at the start of a session."""
+        talk = Talk()
+        direct = world.direct("ada").id
+        world.gateway.invalidate()
+        for number in range(2):
+            talk.add(direct, await world.say("ada", direct, f"missed {number}"))
+        await world.until(lambda: world.gateway.identified == 2)
+        await ready(front)
+        assert inbox.turns == []
+        talk.add(direct, await world.say("ada", direct, "hello?"))
+        await eventually(lambda: talk.heard(inbox))
+
+    async def test_what_was_answered_in_a_direct_message_is_not_asked_again(
+        self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+    ) -> None:
+        direct = world.direct("ada").id
+        world.gateway.invalidate()
+        await world.say("ada", direct, "answered long ago")
+        await world.say(world.bot.name, direct, "an answer")
+        await world.until(lambda: world.gateway.identified == 2)
+        await ready(front)
+        new = await world.say("ada", direct, "hello?")
+        await eventually(lambda: inbox.turns)
+        assert [turn.message_id for turn in inbox.turns] == [str(new)]
 
 
 class TestWhen:
