@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,18 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from filelock import FileLock, Timeout
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from bridge.backoff import Backoff
 from bridge.store import migrate
 from bridge.store.engine import Engine
 from bridge.store.presence import Alone, Presence
 from bridge.store.sqlite import BUSY_SECONDS, SqliteEngine, prepare
 
+START_PATIENCE = 30.0  # seconds that a server may take to answer when a replica starts: it may be starting, too
 POSTGRES_CONNECTIONS = 2  # of what reads at leisure; the prepared statements have a pool of their own
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two tries of that
 OWNER_ONLY = 0o600  # mode of a SQLite file: it holds what people wrote
+
+log = structlog.get_logger()
 
 
 class DatabaseError(Exception):
@@ -157,12 +164,14 @@ async def open_database(url: str, *, serve: bool = False, create: bool = False) 
         try:
             if serve or create:
                 _make_file(parsed)
+            patience = 0.0
             if serve and parsed.get_backend_name() == "sqlite":
                 await database.upgrade()
-            current, newest = await database.revision()
+            elif serve:
+                patience = START_PATIENCE
+            current, newest = await _answered(database, patience)
         except sa.exc.DBAPIError as error:
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
-            raise DatabaseError(f"database_url: can't open {_without_query(parsed)}: {reason}") from error
+            raise DatabaseError(f"database_url: can't open {_without_query(parsed)}: {_reason(error)}") from error
         if serve and current != newest:
             raise DatabaseError("the database isn't up to date; run `threadbridge db upgrade`")
         yield database
@@ -170,6 +179,26 @@ async def open_database(url: str, *, serve: bool = False, create: bool = False) 
         await database.close()
         if lock is not None:
             lock.release()
+
+
+async def _answered(database: Database, patience: float) -> tuple[str | None, str]:
+    """The revisions; a server that doesn't answer is asked again for so many seconds, whatever it is that it says."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + patience
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+    while True:
+        try:
+            return await database.revision()
+        except sa.exc.OperationalError as error:
+            pause = backoff.pause()
+            if loop.time() + pause > give_up:
+                raise
+            log.warning("database can't be reached", error=_reason(error), again_in=round(pause, 1))
+            await asyncio.sleep(pause)
+
+
+def _reason(error: sa.exc.DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
 
 
 def _is_there(url: URL) -> bool:

@@ -84,8 +84,7 @@ class PostgresEngine:
             async with asyncio.timeout(UNIT_SECONDS), self._pool.connection() as connection:
                 try:
                     rows = await _carry_out(connection, ops)
-                except psycopg.Error:
-                    # psycopg takes what a failed pipeline was to prepare for prepared.
+                except BaseException:  # a cancelled one too: what it was to prepare may not be prepared
                     await connection.close()
                     raise
         except errors.DivisionByZero:

@@ -42,7 +42,7 @@ class Crowd:
     plan: Plan
     patience: float  # seconds that a person waits for a reply, or for a thread, before writing on
     written: list[Written] = field(default_factory=list)
-    presses: list[Press] = field(default_factory=list)
+    presses: list[tuple[str, Press]] = field(default_factory=list)  # each with the message of the button
     not_for_it: set[str] = field(default_factory=set)  # messages that the bridge must leave alone
     held: int = 0  # messages whose delivery was held back
     unwritten: int = 0  # messages that nobody wrote, as their thread never came to be
@@ -136,7 +136,16 @@ class Crowd:
             for one in self.written
             if one.token not in self.not_for_it
         ]
-        return Observed(written, list(self.world.questions), threads, list(self.presses), list(eyes.changed))
+        return Observed(written, list(self.world.questions), threads, self._decisions(), list(eyes.changed))
+
+    def _decisions(self) -> list[Press]:
+        open_still = {
+            shown.id
+            for opened in self._threads.values()
+            for shown in opened.people.shown(opened.thread)
+            if any(label in shown.buttons for label in AGAIN)
+        }
+        return [replace(press, settled=message not in open_still) for message, press in self.presses]
 
     def unanswered(self) -> dict[str, set[str]]:
         """The messages without a whole reply, by thread."""
@@ -190,4 +199,4 @@ class Crowd:
                 return  # noted before: it may have had its effect without an answer
         else:
             self._tried[shown.id] = MOST_PRESSES
-        self.presses.append(Press(opened.key, not leaves, unanswered))
+        self.presses.append((shown.id, Press(opened.key, not leaves, unanswered)))

@@ -44,11 +44,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A person decided. `unanswered`: the messages of the thread that had no whole reply then."""
+    """A person decided. `unanswered`: the messages of the thread that had no whole reply then. `settled`: the
+    message shows that it was decided; where it doesn't, the press may have come too late."""
 
     thread: str
     again: bool
     unanswered: frozenset[str]
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ def _in_thread(
             yield Finding(Kind.GROWING, thread, "", shown.text[-40:])
     for token in replies.keys() - tokens:
         yield Finding(Kind.STRAY, thread, token)
-    # A notice is what the bot says besides the agents' words. Once its button was pressed it explains nothing.
+    # A notice is what the bot says besides the agents' words. Once it was sent again it explains nothing.
     notices = sum(says_more(shown.text) for shown in standing)
-    notices -= sum(press.again for press in presses)
+    notices -= sum(press.again and press.settled for press in presses)
     for message in messages:
         again = sum(press.again and message.token in press.unanswered for press in presses)
         found = list(_of_message(message, replies[message.token], asked[message.token], again))

@@ -56,6 +56,12 @@ def test_a_thread_without_any_message_of_the_bot() -> None:
     assert judge(observed) == [Finding(Kind.LOST, THREAD, "t0m0", "never asked")]
 
 
+def test_a_press_that_came_too_late_leaves_the_explanation() -> None:
+    late = Press(THREAD, again=True, unanswered=frozenset({"t0m0"}), settled=False)
+    assert found([NOTICE, whole("t0m1")], presses=[late]) == [(Kind.TOLD, "t0m0")]
+    assert found([NOTICE, whole("t0m1")], presses=[again("t0m0")]) == [(Kind.LOST, "t0m0")]
+
+
 def test_asked_twice() -> None:
     assert found([whole("t0m0"), whole("t0m1")], ["t0m0", "t0m1", "t0m1"]) == [(Kind.TWICE, "t0m1")]
 

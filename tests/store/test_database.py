@@ -9,8 +9,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
+from structlog.testing import capture_logs
 
+from bridge.store import database as database_module
 from bridge.store.database import Database, DatabaseError, create_engine, database_url, open_database
 from bridge.store.tables import Replica
 
@@ -69,11 +72,33 @@ async def test_an_older_postgres_is_not_migrated_behind_the_operators_back(postg
         ("postgresql://me:hunter2@127.0.0.1:1/x", "can't open postgresql\\+psycopg://me:\\*\\*\\*@127.0.0.1:1/x"),
     ],
 )
-async def test_a_wrong_address_is_one_sentence_without_the_password(url: str, sentence: str) -> None:
+async def test_a_wrong_address_is_one_sentence_without_the_password(
+    url: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "START_PATIENCE", 0.0)
     with pytest.raises(DatabaseError, match=sentence) as caught:
         async with open_database(url, serve=True):
             pass
     assert "hunter2" not in str(caught.value)
+
+
+async def test_a_server_that_is_still_starting_is_waited_for(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_database(postgres, create=True) as first:
+        await first.upgrade()
+    revision, answers = Database.revision, iter([OperationalError("connect", {}, Exception("starting up"))] * 2)
+
+    async def sometimes(database: Database) -> tuple[str | None, str]:
+        for error in answers:
+            raise error
+        return await revision(database)
+
+    monkeypatch.setattr(Database, "revision", sometimes)
+    with capture_logs() as logs:
+        async with open_database(postgres, serve=True):
+            pass
+    assert [log["error"] for log in logs] == ["starting up", "starting up"]
 
 
 async def test_times_come_back_with_their_zone(database: Database) -> None:

@@ -285,6 +285,29 @@ async def test_no_lock_of_a_frozen_process_is_waited_for_long(
         assert await arrivals.put(inbound(2), "a")
 
 
+async def test_a_connection_on_which_a_unit_failed_is_given_up(
+    postgres_database: Database, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was to be prepared on it may not be."""
+    monkeypatch.setattr(postgres, "SERVER_SETTINGS", {**postgres.SERVER_SETTINGS, "lock_timeout": "20ms"})
+    monkeypatch.setattr(postgres, "CONNECTIONS", 1)
+    pid = Statement(sa.text("SELECT pg_backend_pid()"))
+    async with postgres_database.prepared("r1") as engine:
+        arrivals = Arrivals(engine)
+        await arrivals.put(inbound(1), "a")
+        change = Op(sql.CHANGE_TEXT, {"key": "slack:T1:C1:100.0-1", "words": "other words"})
+        [[before]] = await engine.run(Op(pid, {}))
+        async with await psycopg.AsyncConnection.connect(postgres_url) as frozen:
+            await frozen.execute("SELECT * FROM turn FOR UPDATE")
+            for _ in range(8):
+                with pytest.raises(StoreUnavailable):
+                    await engine.run(change, Op(COUNT, {}))
+            await frozen.rollback()
+        [[after]] = await engine.run(Op(pid, {}))
+        assert after != before
+        await engine.run(change, Op(COUNT, {}))
+
+
 async def test_every_connection_has_its_limits_and_its_name(
     postgres_database: Database, postgres_url: str
 ) -> None:

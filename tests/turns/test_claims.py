@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.base import Checkpoint, Done, Text
+from adapters.base import Checkpoint, Done, Text, Uncertain
 from bridge.store import statements as sql
 from bridge.store.database import Database
 from bridge.store.engine import Engine, Op, Rows, Statement
@@ -172,6 +172,46 @@ async def test_a_turn_that_took_the_process_down_too_often_is_given_up(
         await bridge.until_state("failed", "done")
     assert platform.texts()[-1] == "all of it"
     assert backend.asked == [], "it goes on from the checkpoint: the agent had the question"
+
+
+async def attempt_that_died(bridge: Bridge, platform: MemoryPlatform, *shown: str) -> None:
+    """An attempt that asked, showed this and recorded nothing of it."""
+    await bridge.intake.take(inbound(1))
+    [claim] = await bridge.queue.claim(1, ["slack"])
+    turn = (await bridge.queue.look(claim)).turn
+    assert turn is not None
+    await bridge.queue.begin(claim, turn, Checkpoint("c", {"phase": "sent"}))
+    surface = platform.surface(HERE, person=turn.person, guard=unguarded)
+    for index, text in enumerate(shown):
+        stop = [Button("stop", "Stop", turn.id)] if index == len(shown) - 1 else []
+        await surface.post(PartKey(turn.id, PartKind.TEXT, index), text, last=not stop, buttons=stop)
+    await bridge.queue.free_unheld({})
+
+
+async def test_what_was_shown_stands_where_nobody_knows_how_it_went_on(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    bridge = Bridge(quick, platform, ScriptedAgent(Backend([Uncertain("it may have arrived")])))
+    async with running(bridge):
+        async with bridge.runner._claiming:
+            await attempt_that_died(bridge, platform, "half of it")
+        bridge.runner.wake()
+        await bridge.until_state("waiting")
+        half, notice = platform.messages
+    assert (half.text, half.finished, half.buttons) == ("half of it", True, ())
+    assert [button.label for button in notice.buttons] == ["Send it again", "Leave it"]
+
+
+async def test_what_the_whole_answer_has_no_use_for_goes_though_nobody_recorded_it(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    bridge = Bridge(quick, platform, ScriptedAgent(Backend([Text("short"), Done()])))
+    async with running(bridge):
+        async with bridge.runner._claiming:
+            await attempt_that_died(bridge, platform, "a long beginning", "and more of it")
+        bridge.runner.wake()
+        await bridge.until_state("done")
+    assert platform.texts() == ["short"]
 
 
 async def test_a_turn_is_tried_ten_times(quick: Database, platform: MemoryPlatform) -> None:

@@ -91,6 +91,37 @@ async def test_a_mention_in_the_middle_that_is_late(world: SlackWorld, inbox: Me
     assert [one.mid_thread for one in inbox.taken] == [True, False]
 
 
+@pytest.mark.parametrize("place", ["general", "direct"])
+async def test_a_follow_up_that_would_be_for_us_anyway_brings_along_what_is_above_it(
+    world: SlackWorld, inbox: MemoryInbox, tell: Tell, place: str
+) -> None:
+    """Else what is delivered later would be asked after it, and be context of it besides."""
+    channel = world.direct("ada").id if place == "direct" else "general"
+    mention = "" if place == "direct" else f"{world.mention} "
+    root = await world.say("ada", channel, f"{mention}one")
+    second = await world.say("ada", channel, f"{mention}two", root)
+    third = await world.say("ada", channel, f"{mention}three", root)
+    for ts in (third, root, second):
+        await tell(ts)
+    assert texts(inbox) == [f"{mention}one", f"{mention}two", f"{mention}three"]
+    assert [one.mid_thread for one in inbox.taken] == [False, False, False]
+
+
+@pytest.mark.parametrize("trouble", ["cannot be read", "old"])
+async def test_a_direct_message_is_taken_whatever_became_of_those_above_it(
+    world: SlackWorld, inbox: MemoryInbox, tell: Tell, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    direct = world.direct("ada").id
+    root = await world.say("ada", direct, "one")
+    second = await world.say("ada", direct, "two", root)
+    if trouble == "old":
+        monkeypatch.setattr(listeners_module, "ROOT_WITHIN", 0.0)
+    else:
+        world.faults.refuse("conversations.replies", "internal_error", times=2)
+    await tell(second)
+    assert texts(inbox) == ["two"]
+
+
 async def test_a_thread_of_others_is_looked_at_once(world: SlackWorld, inbox: MemoryInbox, tell: Tell) -> None:
     root = await world.say("ada", "general", "lunch?")
     for text in ("yes", "no", "perhaps"):
