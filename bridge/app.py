@@ -128,21 +128,32 @@ class CatchingUp:
 
     def __init__(self, platforms: Collection[FrontEnd]) -> None:
         self._platforms = platforms
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def after(self, seconds: float) -> None:
-        if seconds < CATCH_UP_AFTER or self._tasks:
+        if seconds < CATCH_UP_AFTER:
             return
         for platform in self._platforms:
-            task = asyncio.create_task(platform.catch_up(), name=f"{platform.platform} catch-up")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            name = platform.platform
+            self._wanted.add(name)  # while one is under way, what it has read already may have changed
+            if name not in self._tasks:
+                self._tasks[name] = asyncio.create_task(self._catch_up(platform), name=f"{name} catch-up")
 
     async def close(self) -> None:
-        for task in list(self._tasks):
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _catch_up(self, platform: FrontEnd) -> None:
+        try:
+            while platform.platform in self._wanted:
+                self._wanted.discard(platform.platform)
+                await platform.catch_up()
+        finally:
+            del self._tasks[platform.platform]
 
 
 @contextmanager

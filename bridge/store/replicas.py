@@ -72,8 +72,15 @@ class Among:
             burials.add(task)
             task.add_done_callback(burials.discard)
 
+        async def beat() -> None:
+            try:
+                await self._beat(dead)
+            except TROUBLE:
+                self.lease.lapsed()  # the lock went with the session: others may take over long before the lease ends
+                raise
+
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._again(lambda: self._beat(dead)), name="heartbeat")
+            group.create_task(self._again(beat), name="heartbeat")
             group.create_task(self._again(lambda: self._listen(hear)), name="listener")
 
     async def alive(self) -> Sequence[str]:

@@ -157,13 +157,16 @@ class Pump:
         if shown is None:
             await self._open(key, index)
         elif part.closed:
-            if not self._parts.is_finished(key, part.text):
-                if shown.text == part.text:
-                    if self._waits_with_stop(index):
-                        return
-                    if self._carries_stop(index):
-                        await self._open_next(index)
-                await self._edit(key, index, shown)
+            if self._parts.is_finished(key, part.text):
+                if shown.ends != part.end:  # it reads the same, and what comes before it became longer or shorter
+                    self._hold.note(self._turn, self._parts.finished(key, part.text, len(part.text), part.end))
+                return
+            if shown.text == part.text:
+                if self._waits_with_stop(index):
+                    return
+                if self._carries_stop(index):
+                    await self._open_next(index)
+            await self._edit(key, index, shown)
         elif shown.digest is None and shown.text != self._wanted(part) and len(part.text) > shown.length:
             await self._pause()
             await self._edit(key, index, shown)

@@ -116,8 +116,8 @@ class WatchedSlack(SlackWorld):
     ) -> tuple[str, list[Envelope]]:
         """Let a person write; with the message come the events by which the app hears of it."""
         ts = await self.say(user, channel, text, thread_ts)
-        latest = list(self.deliveries.envelopes)[-2:]  # a message, and perhaps that it mentions the app
-        return ts, [one for one in latest if one.event.get("ts") == ts]
+        # One for the message, perhaps one more as it mentions the app; others may have written meanwhile.
+        return ts, [one for one in self.deliveries.envelopes if one.event.get("ts") == ts]
 
 
 class WatchedDiscord(DiscordWorld):

@@ -121,6 +121,16 @@ async def test_after_a_loss_of_all_connections_nobody_buries_the_living(postgres
 
 
 @pytest.mark.usefixtures("quick_ticks")
+async def test_whose_session_ends_is_sure_of_nothing_until_it_has_joined_again(postgres_url: str) -> None:
+    """Its lock is free from then on: others may take over long before the lease ends."""
+    async with kept(postgres_url, "a") as one:
+        await beats(one, 1)
+        gaps = one.lease.gaps
+        terminate(postgres_url)
+        await eventually(lambda: one.lease.gaps > gaps)
+        await one.lease.until_sure()
+
+
 async def test_who_was_buried_alive_notices_and_joins_again(postgres_url: str) -> None:
     async with kept(postgres_url, "one") as one:
         gaps = one.lease.gaps

@@ -16,7 +16,7 @@ from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
 from bridge.turns.surface import Button, Gone, PartKey, PartKind, Refused, Sending, Upload
-from bridge.turns.text import MAX_REPLY
+from bridge.turns.text import MAX_REPLY, ReplyText
 from tests.turns.world import STYLE, MemoryPlatform, MemorySurface, part_name
 
 TURN = "0123456789abcdef"
@@ -214,26 +214,51 @@ def test_an_answer_that_begins_anew_at_any_time_stands_there_once(
 
 
 @settings(deadline=None, max_examples=80)
-@given(streamed=st.integers(0, 1200), loops=st.integers(0, 12), faults=FAULTS, length=st.integers(0, 6))
+@given(
+    streamed=st.integers(0, 1200),
+    lead=st.sampled_from(["", "Let me look at that.\n\n"]),
+    same=st.booleans(),
+    loops=st.integers(0, 40),
+    faults=FAULTS,
+    length=st.integers(0, 6),
+)
 def test_the_final_text_stands_there_whatever_was_streamed(
-    streamed: int, loops: int, faults: list[str], length: int
+    streamed: int, lead: str, same: bool, loops: int, faults: list[str], length: int
 ) -> None:
-    """It may come at any time, while parts that it has no use for are on their way."""
+    """It may come at any time, while parts that it has no use for are on their way, or with the same words in other
+    places. What is recorded then gives the same parts again."""
     final = paragraphs(length).replace("word", "last")
+    begun = lead + (final if same else paragraphs(10))
 
     async def main() -> None:
-        platform = MemoryPlatform(faults=list(faults))
+        platform, hold = MemoryPlatform(faults=list(faults)), MemoryHold()
         async with asyncio.timeout(20):
-            async with reply_on(platform) as reply:
-                reply.text(paragraphs(10)[:streamed])
+            async with reply_on(platform, hold) as reply:
+                reply.text(begun[:streamed])
                 for _ in range(loops):
                     await asyncio.sleep(0)
                 await reply.finish(final)
         check_arrived(platform, final)
+        again = ReplyText(STYLE, [part.ends for part in hold.recorded.values() if part.ends is not None])
+        again.finish(final)
+        assert [part.text for part in again.parts()] == platform.texts()
 
     with pytest.MonkeyPatch.context() as patch:
         quickly(patch)
         asyncio.run(main())
+
+
+async def test_words_that_moved_are_recorded_where_they_stand_now() -> None:
+    """What came before them became shorter, and they read the same: a restart must cut there, not where they were."""
+    platform, hold = MemoryPlatform(), MemoryHold()
+    final = paragraphs(10)
+    async with reply_on(platform, hold) as reply:
+        reply.text(f"I look at it.\n\n{final}")
+        await platform.until(lambda: sum(message.finished for message in platform.messages) >= 2)
+        await reply.finish(final)
+    again = ReplyText(STYLE, [part.ends for part in hold.recorded.values() if part.ends is not None])
+    again.finish(final)
+    assert [part.text for part in again.parts()] == platform.texts()
 
 
 async def test_an_answer_that_only_grew_at_the_end_is_not_rewritten() -> None:

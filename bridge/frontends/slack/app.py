@@ -97,7 +97,8 @@ class SlackFrontEnd:
         return SlackSurface(self._workspace, address, person=person, guard=guard)
 
     async def catch_up(self) -> None:
-        await self._catch_up.run()
+        if self._workspace.identified:  # else serving begins with it
+            await self._catch_up.run()
 
     def trouble(self) -> str | None:
         return self._trouble or self._token_trouble
