@@ -255,6 +255,34 @@ class TestTroubles:
             assert await surface.find(key, after=lost, known=[before]) is None
         assert asked.texts() == ["one", "two", "three"]
 
+    async def test_after_a_restart_the_message_with_the_stop_button_is_known_at_once(
+        self, world: DiscordWorld, asked: Asked
+    ) -> None:
+        stop = [Button("stop", "Stop", TURN)]
+        before = await asked.surface.post(KEY, "one", last=True)
+        grows = await asked.surface.post(PartKey(TURN, PartKind.TEXT, 1), "two", last=False, buttons=stop)
+        async with connected(world, MemoryInbox()) as restarted:
+            surface = restarted.surface(asked.address, person=Person("1"), guard=unguarded)
+            assert await surface.find(PartKey(TURN, PartKind.TEXT, 1), after=before, known=[before]) == grows
+            another = PartKey("another turn", PartKind.TEXT, 0)
+            assert await surface.find(another, after=before, known=[before]) is None
+
+    async def test_a_finished_message_that_is_posted_again_gets_no_stop_button(
+        self, world: DiscordWorld, asked: Asked
+    ) -> None:
+        """Who takes over doesn't know yet that it was finished."""
+        stop = [Button("stop", "Stop", TURN)]
+        first = await asked.surface.post(KEY, "one", last=True)
+        async with connected(world, MemoryInbox()) as restarted:
+            surface = restarted.surface(asked.address, person=Person("1"), guard=unguarded)
+            assert await surface.post(KEY, "one", last=False, buttons=stop) == first
+            assert world.messages(asked.message)[-1].components == []
+            await surface.edit(KEY, first, "one and two", shown="one", last=False, buttons=stop)
+            assert world.messages(asked.message)[-1].components != []
+            await surface.edit(KEY, first, "one and two", shown="one and two", last=True)
+        assert asked.texts() == ["one and two"]
+        assert world.messages(asked.message)[-1].components == []
+
     async def test_a_connection_cut_after_the_post(self, world: DiscordWorld, asked: Asked) -> None:
         await asked.surface.post(KEY, "one", last=True)
         world.faults.hang_up(SEND, after=True)
