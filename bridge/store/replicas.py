@@ -23,8 +23,8 @@ from bridge.store.lease import LEASE, Lease
 from bridge.store.postgres import connection_settings, session_name
 from bridge.store.presence import Bury
 
-TICK = 0.3  # seconds between two heartbeats
-SILENT = 0.8  # seconds without a heartbeat before a free lock counts: a session that broke is soon made anew
+TICK = 0.2  # seconds between two heartbeats
+SILENT = 0.6  # seconds without a heartbeat before a free lock counts: a session that broke is soon made anew
 SETTLING = 5.0  # seconds after our own connection was made anew, in which others may still be making theirs
 BEAT_WITHIN = 4.0  # seconds for a heartbeat; then the connection is given up
 CHANNEL = "threadbridge"
