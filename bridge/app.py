@@ -102,7 +102,9 @@ async def bridge(
                 platforms["slack"] = slack
                 routes += slack.routes
             if settings.discord is not None:
-                platforms["discord"] = DiscordFrontEnd(settings.discord, intake)
+                platforms["discord"] = DiscordFrontEnd(
+                    settings.discord, intake, catch_up_hours=settings.limits.catch_up_hours
+                )
             routes += health_routes(engine, platforms)
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, MutableMapping, Sequence
+from datetime import timedelta
 
 import discord
 import structlog
@@ -54,8 +55,9 @@ class DiscordFrontEnd:
     platform = "discord"
     routes: Sequence[BaseRoute] = ()
 
-    def __init__(self, settings: DiscordSettings, inbox: Inbox) -> None:
+    def __init__(self, settings: DiscordSettings, inbox: Inbox, *, catch_up_hours: float = 24.0) -> None:
         self._settings = settings
+        self._catch_up_hours = catch_up_hours
         self._inbox = inbox
         self._client: discord.Client | None = None
         self._trouble: str | None = "not started"
@@ -241,7 +243,9 @@ class DiscordFrontEnd:
     async def _look(self) -> None:
         if self._client is None:
             return
-        look = CatchUp(self._client, self.calls, self._inbox, self._listeners)
+        look = CatchUp(
+            self._client, self.calls, self._inbox, self._listeners, timedelta(hours=self._catch_up_hours)
+        )
         self._looking = asyncio.create_task(look.run())
         try:
             await asyncio.wait([self._looking])

@@ -28,7 +28,6 @@ from bridge.turns.surface import Gone, Refused, Throttled, Unreachable
 
 log = structlog.get_logger()
 
-OLDEST = timedelta(hours=24)  # of what is fetched
 MAX_PLACES = 500  # looked into; those touched latest come first
 MAX_MESSAGES = 500  # of one place
 PAGE = 100  # messages of one request: Discord's most
@@ -50,11 +49,14 @@ class Place:
 class CatchUp:
     """One look at everything. `client` is ready, and the listeners' gate may be closed."""
 
-    def __init__(self, client: discord.Client, calls: Calls, inbox: Inbox, listeners: Listeners) -> None:
+    def __init__(
+        self, client: discord.Client, calls: Calls, inbox: Inbox, listeners: Listeners, oldest: timedelta
+    ) -> None:
         self._client = client
         self._calls = calls
         self._inbox = inbox
         self._listeners = listeners
+        self._oldest = oldest  # age of what is fetched
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._read = self._taken = 0
 
@@ -62,7 +64,7 @@ class CatchUp:
         """Returns once every place was read or is left for the next round, in `Listeners.left`."""
         listeners = self._listeners
         seen = await self._seen()
-        oldest = discord.utils.time_snowflake(discord.utils.utcnow() - OLDEST)
+        oldest = discord.utils.time_snowflake(discord.utils.utcnow() - self._oldest)
         places = where_to_look(self._client, seen, listeners.left, oldest, listeners.heard, listeners.newest_heard)
         listeners.left.clear()
         # Each place's lock is asked for before any later event of the place can ask.
