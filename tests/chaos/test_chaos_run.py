@@ -17,10 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 SHORT = {"seed": 5, "turns": 36, "speed": 2.0, "freeze": 20.0, "waits": 10.0, "quiet": 30.0, "patience": 120.0}
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known: a reply on Slack may wait long for a budget, and a first mention that nobody heard isn't found",
-)
 @pytest.mark.parametrize(("database", "replicas"), [("sqlite", 1), ("postgres", 2)])
 async def test_the_promise_is_kept_whatever_happens(database: Database, replicas: int, tmp_path: Path) -> None:
     options = Options(database=database, replicas=replicas, keep=tmp_path, **SHORT)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from bridge.turns.surface import Gone, Refused, Throttled, Unreachable
 
 log = structlog.get_logger()
 
+FIRST_LOOK = timedelta(minutes=6)  # back, where nothing was ever asked; as long as Slack delivers again by itself
 MAX_PLACES = 500  # looked into; those touched latest come first
 MAX_MESSAGES = 500  # of one place
 PAGE = 100  # messages of one request: Discord's most
@@ -186,10 +187,10 @@ def where_to_look(
             if post.id not in known and (post.last_message_id or 0) > oldest:
                 look(post.id, oldest, Spot("thread", guild, post.id, parent))
             known.add(post.id)
-    since = max([newest_heard, *(int(one.newest) for one in seen)])
-    if since:  # else nothing was ever asked here, and nobody waits
-        for channel, spot in _others(client, known, since):
-            look(channel, since, spot)
+    newest = max([newest_heard, *(int(one.newest) for one in seen)])
+    since = newest or discord.utils.time_snowflake(discord.utils.utcnow() - FIRST_LOOK)
+    for channel, spot in _others(client, known, since):
+        look(channel, since, spot)
     if len(places) > MAX_PLACES:
         log.warning("discord.catch_up_cut_off", places=len(places) - MAX_PLACES)
     return list(places.values())[:MAX_PLACES]

@@ -176,6 +176,19 @@ class TestWhatHidesIt:
         await called(world, talk, "random")
         await eventually(lambda: talk.heard(inbox))
 
+    async def test_the_very_first_mention_just_before_the_start(
+        self, world: DiscordWorld, inbox: MemoryInbox
+    ) -> None:
+        """And none that is older: nobody waits for that any more."""
+        clock = Clock(HOUR)
+        world = DiscordWorld(clock=clock)
+        await world.say("grace", "general", f"{world.mention} an hour ago")
+        clock.late = 60.0
+        talk = Talk()
+        await called(world, talk, "random")
+        async with connected(world, inbox):
+            await eventually(lambda: talk.heard(inbox))
+
     async def test_a_first_direct_message_is_found_by_the_second(
         self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
     ) -> None:
