@@ -139,7 +139,7 @@ class Listeners:
                 text=heard.text,
                 files=heard.files,
                 direct=heard.direct,
-                mid_thread=heard.in_thread and not known,
+                mid_thread=heard.in_thread and not known and not heard.direct,
             )
         )
 

@@ -120,6 +120,7 @@ async def test_a_direct_message_is_taken_whatever_became_of_those_above_it(
         world.faults.refuse("conversations.replies", "internal_error", times=2)
     await tell(second)
     assert texts(inbox) == ["two"]
+    assert not inbox.taken[0].mid_thread, "what is above it may still come, as a question of its own"
 
 
 async def test_a_thread_of_others_is_looked_at_once(world: SlackWorld, inbox: MemoryInbox, tell: Tell) -> None:
