@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from secrets import token_hex
 
 import structlog
-from filelock import FileLock, Timeout
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
@@ -26,14 +22,13 @@ from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
+from bridge.turns.folder import work_folder
 from bridge.turns.intake import Intake
 from bridge.turns.runner import Bounds, Runner, current_guard
 from bridge.turns.surface import FrontEnd
 from bridge.web import http_server
 
 CATCH_UP_AFTER = 2.0  # seconds of an outage of the database; a shorter one is waited out where it was met
-FOLDER = "threadbridge-work-"
-LOCK = "lock"
 
 log = structlog.get_logger()
 
@@ -156,25 +151,6 @@ class CatchingUp:
                 await platform.catch_up()
         finally:
             del self._tasks[platform.platform]
-
-
-@contextmanager
-def work_folder() -> Iterator[Path]:
-    """A folder for the files of turns at work; what killed processes left behind is swept."""
-    parent = Path(tempfile.gettempdir())
-    for left in parent.glob(f"{FOLDER}*"):
-        lock = FileLock(left / LOCK)
-        try:
-            with lock.acquire(timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
-        except (Timeout, OSError):
-            continue  # its process lives, or another one sweeps, or it isn't ours
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
-    with FileLock(folder / LOCK):
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def look_before_request() -> None:

@@ -23,7 +23,7 @@ from adapters.base import (
     Text,
 )
 
-PATIENCE = 20.0  # seconds until a test that waits has failed
+PATIENCE = 60.0  # seconds until a test that waits has failed
 MAX_CHECKPOINT = 4096  # bytes of a checkpoint's data as JSON
 
 

@@ -26,6 +26,7 @@ from bridge.ops.check_settings import check_settings, routed_channels
 from bridge.settings import HttpSettings, SettingsError, load
 from bridge.store.database import DatabaseError, database_url, open_database
 
+PROBED_WITHIN = 2.0  # seconds for what listens at our own port
 CHECK_WITHIN = 20.0  # seconds for the database, for a platform or for an agent; all are looked at side by side
 
 DATABASE = "database_url"
@@ -77,7 +78,7 @@ async def check_http(http: HttpSettings, client: httpx.AsyncClient) -> AsyncGene
 async def _is_ours(http: HttpSettings, client: httpx.AsyncClient) -> bool:
     host = f"[{http.host}]" if ":" in http.host else http.host
     try:
-        answer = await client.get(f"http://{host}:{http.port}/healthz", timeout=2.0)
+        answer = await client.get(f"http://{host}:{http.port}/healthz", timeout=PROBED_WITHIN)
         return bool(answer.json() == {"status": "ok"})
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False

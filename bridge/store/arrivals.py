@@ -83,7 +83,7 @@ class Arrivals:
         return str(found[0][0]) if found else None
 
     async def record_stop(self, turn: str) -> None:
-        """A person pressed stop. Only ever turns on."""
+        """A person pressed stop. Holds until the reply is delivered again."""
         await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *self._announcement(f"{STOP}{turn}"))
 
     async def seen(self, platform: Platform, since: int, most: int) -> Sequence[Seen]:

@@ -185,7 +185,8 @@ SUPERSEDE = Statement(
 DECIDE = Statement(
     sa.update(_turn)
     .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
-    .values(state=_id("becomes"), outcome=_id("result"))
+    # Who has a reply delivered again that was stopped wants it now.
+    .values(state=_id("becomes"), outcome=_id("result"), stopped=sa.false())
     .returning(_turn.c.id),
     fences=True,
 )
@@ -224,7 +225,7 @@ STOPPED = Statement(
     .where(
         _is(_thread.c.state, "running"),
         _thread.c.owner == _id("replica"),
-        _is(_turn.c.state, "asking"),
+        _is(_turn.c.state, "asking", "replying"),
         _turn.c.stopped,
     )
 )

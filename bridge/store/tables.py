@@ -141,7 +141,7 @@ class Turn(SQLModel, table=True):
         # The promise "one at a time" does not rest on the runner alone.
         _where("uq_turn_active", "thread_id", where="state IN ('asking', 'replying')", unique=True),
         _where("ix_turn_answered", "thread_id", "position", where="state = 'done'"),
-        _where("ix_turn_stopped", "thread_id", where="stopped AND state = 'asking'"),
+        _where("ix_turn_stopped", "thread_id", where="stopped AND state IN ('asking', 'replying')"),
         sa.Index("ix_turn_received_at", "received_at"),
         sa.Index("ix_turn_state", "state", "received_at"),
     )

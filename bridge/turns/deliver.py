@@ -17,6 +17,7 @@ from bridge.render.tables import preview, to_csv
 from bridge.render.whole import render_whole
 from bridge.store.engine import Fenced, persist
 from bridge.store.values import ArtifactRecord, Conclusion, InputRequestShown
+from bridge.turns.ask import STOPPED
 from bridge.turns.reply import Reply
 from bridge.turns.surface import Button, PartKey, PartKind, Refused, SurfaceError, Upload
 from bridge.turns.work import Work
@@ -69,11 +70,10 @@ class _Delivery:
             await reply.close()
         else:
             await reply.finish(conclusion.answer)
-        if reply.overflowed:
-            await self._whole_answer()
-        refused = [artifact.name for artifact in await self._artifacts() if not await self._brought(artifact)]
-        if refused:
-            await reply.notice(MISSING_FILES, f"These could not be brought here: {', '.join(refused)}.")
+        await self._bring_files()
+        if reply.curtailed and conclusion.outcome is Outcome.ANSWERED:
+            await reply.notice(MAIN_NOTICE, STOPPED)
+            return Delivered(Event.DELIVERED, Outcome.STOPPED, conclusion.detail)
         shown_at = None
         if conclusion.request is not None:
             shown_at = await self._ask_back(conclusion.request)
@@ -106,6 +106,16 @@ class _Delivery:
         return None if self._reply.last_part is None else _position(self._reply.last_part)
 
     # --- files ----------------------------------------------------------------------------------------------
+
+    async def _bring_files(self) -> None:
+        if self._reply.overflowed and not self._reply.curtailed:
+            await self._whole_answer()
+        refused = []
+        for artifact in await self._artifacts():
+            if not self._reply.curtailed and not await self._brought(artifact):
+                refused.append(artifact.name)
+        if refused:
+            await self._reply.notice(MISSING_FILES, f"These could not be brought here: {', '.join(refused)}.")
 
     async def _whole_answer(self) -> None:
         path = self._work.folder.new(".md")

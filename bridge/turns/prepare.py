@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
@@ -13,6 +12,7 @@ from adapters.base import Attachment, Exchange, Message
 from adapters.text import safe_name
 from bridge.inbound import ContextMessage, Person, RemoteFile
 from bridge.store.values import StoredTurn, storable
+from bridge.turns.folder import Folder
 from bridge.turns.retry import retry
 from bridge.turns.surface import Surface, SurfaceError
 
@@ -98,29 +98,6 @@ def _with_files(message: ContextMessage) -> str:
     if not message.files:
         return message.text
     return f"{message.text}\n(attached: {', '.join(file.name for file in message.files)})".lstrip()
-
-
-class Folder:
-    """A folder of one turn, made when it is first used. Files in it are named by number: names are hostile."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._count = 0
-
-    def new(self, suffix: str = "") -> Path:
-        self._path.mkdir(parents=True, exist_ok=True)
-        self._count += 1
-        return self._path / f"{self._count}{suffix}"
-
-    async def remove(self) -> None:
-        if self._count:
-            await asyncio.to_thread(_remove, self._path)
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink(missing_ok=True)
-    folder.rmdir()
 
 
 async def _fetch_all(

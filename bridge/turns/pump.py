@@ -64,8 +64,8 @@ class Pump:
         self._label = WORKING
         self._stands_in = False  # a message without words carries the Stop button
         self._halted = False  # a person stopped the reply on the platform
-        self._most: int | None = None  # parts that the text may have, once a person wants no more
         self._marking: asyncio.Task[None] | None = None
+        self.curtailed = False  # a person wants no more
         self.first_words_at: float | None = None
         self.on_stop: Callable[[], None] = _nothing
 
@@ -84,7 +84,7 @@ class Pump:
 
     def curtail(self) -> None:
         """A person wants no more: what stands in the thread is finished, and nothing is added."""
-        self._most = max(1, self._parts.text_count)
+        self.curtailed = True
         self._wake.set()
 
     def halt(self) -> None:
@@ -294,7 +294,12 @@ class Pump:
     def _all(self) -> Sequence[Part]:
         """The parts that the thread is to show."""
         parts = self._text.parts()
-        return parts if self._most is None else parts[: self._most]
+        if not self.curtailed:
+            return parts
+        stand = self._parts.text_count
+        if self._parts.to_be_found(self._key(stand)):
+            stand += 1  # perhaps: then it is finished like the others
+        return parts[: max(1, stand)]
 
     @property
     def _style(self) -> Style:

@@ -75,6 +75,10 @@ class Reply:
         """A person wants no more of a reply that is being delivered: what stands in the thread is finished."""
         self._pump.curtail()
 
+    @property
+    def curtailed(self) -> bool:
+        return self._pump.curtailed
+
     async def close(self) -> None:
         """The answer will never be known: what is shown of it stands, and no longer grows."""
         self._pump.halt()

@@ -24,9 +24,9 @@ from bridge.store.presence import Presence
 from bridge.store.queue import Changed, Queue
 from bridge.store.values import Claim, Outlook, StoredTurn
 from bridge.turns.ask import NoAgent
+from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
-from bridge.turns.prepare import Folder
 from bridge.turns.restate import restate
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork

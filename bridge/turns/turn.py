@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 
@@ -11,8 +10,8 @@ from bridge.lifecycle import Outcome, TurnState
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
 from bridge.store.values import Conclusion, Outlook, StoredTurn
-from bridge.turns.ask import MAX_ATTEMPTS, STOPPED, Asking
-from bridge.turns.deliver import MAIN_NOTICE, Delivered, deliver, undeliverable
+from bridge.turns.ask import MAX_ATTEMPTS, Asking
+from bridge.turns.deliver import Delivered, deliver, undeliverable
 from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
 from bridge.turns.work import Work
@@ -42,6 +41,7 @@ class TurnAtWork:
         surface = self._work.surface
         try:
             async with await self._reply() as reply:
+                reply.on_stop(self.stop)
                 delivered = await self._deliver(reply)
                 ending = asyncio.create_task(surface.working(None), name="signs")
                 try:
@@ -65,14 +65,10 @@ class TurnAtWork:
 
     async def _bring(self, reply: Reply, conclusion: Conclusion) -> Delivered:
         """Deliver, as far as the person wants it."""
-        if self._stopped and conclusion.outcome is Outcome.ANSWERED:
+        if self._stopped and conclusion.outcome is not Outcome.STOPPED:  # else it holds no more than was wanted
             reply.curtail()
         self._delivering = reply
-        delivered = await deliver(self._work, reply, conclusion)
-        if self._stopped and delivered.outcome is Outcome.ANSWERED:
-            await reply.notice(MAIN_NOTICE, STOPPED)
-            return replace(delivered, outcome=Outcome.STOPPED)
-        return delivered
+        return await deliver(self._work, reply, conclusion)
 
     async def _reply(self) -> Reply:
         turn, hold = self._work.turn, self._work.hold
@@ -91,7 +87,6 @@ class TurnAtWork:
         self._asking = Asking(self._work, reply)
         if self._stopped:
             self._asking.stop()
-        reply.on_stop(self._asking.stop)
         reply.signs.working("")
         conclusion = await self._asking.ask()
         await self._asking.begin()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
+from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
-from bridge.turns.prepare import Folder
 from bridge.turns.surface import Surface
 
 

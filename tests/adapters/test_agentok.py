@@ -51,6 +51,7 @@ from adapters.testing.backends import faults
 from adapters.testing.backends.agentok import FAILURE, FIRST_WORDS, SOURCE, AgentokBackend, Server
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from tests.adapters.odd import ODD_ANSWERS
+from tests.e2e.waiting import eventually
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "messages")}
 
@@ -409,7 +410,7 @@ async def test_an_old_status_does_not_end_a_run_that_has_not_begun(world: Agento
     backend.may_start.clear()
     heard = asyncio.create_task(hear(world.agent().ask(first.conversation, Message("turn-2", "And then?"))))
     before = backend.times()["status"]
-    await until(lambda: backend.times()["status"] > before + 5)
+    await eventually(lambda: backend.times()["status"] > before + 5)
     assert not heard.done()
     backend.may_start.set()
     assert "And then?" in (await heard).text
@@ -425,7 +426,7 @@ async def test_a_question_waits_for_the_run_before_it(
     conversation = await left_running(world)
     heard = asyncio.create_task(hear(world.agent().ask(conversation, Message("turn-2", "And then?"))))
     before = backend.times()["status"]
-    await until(lambda: backend.times()["status"] > before + 3)
+    await eventually(lambda: backend.times()["status"] > before + 3)
     assert world.asked() == 1
     world.release()
     assert "And then?" in (await heard).text
@@ -497,7 +498,7 @@ async def test_a_post_that_breaks_off_leaves_the_run_to_the_polls(world: Agentok
     world.hold()
     world.backend.faults.add("question", faults.drop(after=True))
     heard = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
-    await until(lambda: world.asked() == 1)
+    await eventually(lambda: world.asked() == 1)
     world.release()
     assert QUESTION.text in (await heard).text
     assert world.asked() == 1
@@ -526,7 +527,7 @@ async def test_an_answer_without_words_is_an_error_with_a_sentence(world: Agento
 async def test_an_aborted_run_is_said_to_be_stopped(world: AgentokWorld) -> None:
     world.hold()
     heard = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
-    await until(lambda: world.asked() == 1)
+    await eventually(lambda: world.asked() == 1)
     [conversation] = await world.agent().conversations()
     await world.agent().cancel(conversation, Checkpoint(conversation))
     with pytest.raises(Rejected) as caught:
@@ -787,14 +788,8 @@ async def keep(events: AsyncIterator[Event], kept: list[Event]) -> None:
 async def left_running(world: AgentokWorld) -> str:
     """Ask, and leave while the run goes on; the conversation."""
     task = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
-    await until(lambda: world.asked() == 1)
+    await eventually(lambda: world.asked() == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     [conversation] = await world.agent().conversations()
     return conversation
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)

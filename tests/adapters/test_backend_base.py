@@ -14,6 +14,7 @@ from adapters.testing.backends.faults import Fault
 from adapters.testing.backends.sema4ai import AGENT_ID, Sema4aiBackend
 from adapters.testing.backends.toqan import ToqanBackend
 from adapters.testing.serving import serve
+from tests.e2e.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ async def test_a_call_that_stalls_took_effect_and_is_never_answered(
     ask: dict[str, Any] = {"json": {"user_message": "x"}}
     await client.post("/create_conversation", **ask)
     second = asyncio.create_task(client.post("/create_conversation", **ask))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await backend.faults.stalled.wait()
     assert backend.count() == 2
     assert not second.done()

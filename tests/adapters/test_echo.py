@@ -50,6 +50,7 @@ from adapters.testing import (
     fetch,
     hear,
 )
+from tests.e2e.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -296,7 +297,7 @@ async def test_a_cancelled_turn_ends_with_what_was_said(client: httpx.AsyncClien
     last: Checkpoint | None = None
     said = ""
     async with aclosing(cast(Any, echo.ask(None, Message("m", "slow 30 one two three")))) as events:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             async for event in events:
                 last = event if isinstance(event, Checkpoint) else last
                 if last and last.conversation:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from adapters.testing.backends.enthusiast import (
 )
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from tests.adapters.odd import ODD_ANSWERS
+from tests.e2e.waiting import eventually
 
 OPERATIONS = {"question": ("question",), "answer": ("status", "history")}
 UPLOADS = {"upload": ("upload",)}
@@ -175,7 +176,7 @@ async def test_a_state_that_is_no_end_is_waited_out(world: EnthusiastWorld, work
     backend.working = working
     world.hold()
     heard = asyncio.create_task(hear(world.agent().ask(None, QUESTION)))
-    await until(lambda: backend.times()["status"] >= 6)
+    await eventually(lambda: backend.times()["status"] >= 6)
     assert not heard.done()
     world.release()
     assert QUESTION.text in (await heard).text
@@ -463,9 +464,3 @@ async def create(world: EnthusiastWorld, count: int = 1) -> list[str]:
     async with httpx.AsyncClient(headers={"Authorization": f"Token {world.key}"}) as client:
         made = [await client.post(f"{world.url}/api/conversations", json=body) for _ in range(count)]
         return [str(created.json()["id"]) for created in made]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)

@@ -250,10 +250,10 @@ async def test_nothing_is_sent_when_nothing_is_left(
 
 
 async def test_a_budget_that_is_soon_renewed_is_waited_for(world: FifthElementWorld) -> None:
-    backend = backend_of(world)
-    backend.budget, backend.renewed = 1, time.time() + 0.3
     agent = world.agent()
+    assert isinstance(agent, FifthElement)
     first = await hear(agent.ask(None, FIRST))
+    agent._budget.spent(0.3)
     second = await hear(agent.ask(first.conversation, SECOND))
     assert isinstance(second.events[0], Status)
     assert SECOND.text in second.text

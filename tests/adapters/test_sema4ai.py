@@ -55,6 +55,7 @@ from adapters.testing.backends.faults import cut, drop, ended, garbage
 from adapters.testing.backends.sema4ai import AGENT_ID, AGENT_NAME, Sema4aiBackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from tests.adapters.odd import ODD_ANSWERS
+from tests.e2e.waiting import PATIENCE
 
 STREAMED: dict[str, tuple[str, ...]] = {
     "question": ("stream",),
@@ -599,7 +600,7 @@ async def test_the_last_words_do_not_wait_for_look_ups_that_go_side_by_side(
     router.get(f"{ONE}/messages").mock(side_effect=meeting([PLAN, agent_says("Soitis.")]))
     router.get(f"{ONE}/files").mock(side_effect=meeting([{"file_ref": "a.md"}]))
     router.get(f"{ONE}/data-frames").mock(side_effect=meeting([]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for event in agent.ask(None, say("plan")):
             shown.append(event)
     assert [type(event).__name__ for event in shown[-2:]] == ["File", "Done"]
@@ -620,7 +621,7 @@ async def test_an_answer_in_one_piece_does_not_wait_for_the_files(
     router.post(AT).respond(json={"id": "c1"})
     router.post(path__in=(f"{ONE}/stream", f"{ONE}/messages")).respond(json=agent_says("All of it."))
     router.get(f"{ONE}/files").mock(side_effect=files)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for event in agent.ask(None, say("plan")):
             if isinstance(event, Text):
                 seen.set()

@@ -13,10 +13,11 @@ import pytest
 
 from adapters.http.service import Service, create_client, segment
 from adapters.http.transport import Transport
+from tests.e2e.waiting import PATIENCE
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-LIMITS = httpx.Timeout(5, write=5)
+LIMITS = httpx.Timeout(PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -94,9 +95,10 @@ async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 async def test_what_was_sent_is_never_taken_for_not_sent(
     answer: Answer, raised: type[Exception] | tuple[type[Exception], ...]
 ) -> None:
+    patience = httpx.Timeout(PATIENCE, read=0.1 if answer is be_silent else PATIENCE)
     async with served(answer) as url, client() as http:
         with pytest.raises(raised):
-            await http.post(url, content=b"{}", timeout=httpx.Timeout(5, read=0.1))
+            await http.post(url, content=b"{}", timeout=patience)
 
 
 async def test_what_cannot_have_been_sent_is_said_so() -> None:
@@ -112,7 +114,7 @@ async def test_a_wait_for_a_free_connection_ends() -> None:
         first = asyncio.ensure_future(http.post(url, content=b"{}", timeout=LIMITS))
         await asyncio.sleep(0)
         with pytest.raises((httpx.ConnectTimeout, httpx.PoolTimeout)):
-            await http.post(url, content=b"{}", timeout=httpx.Timeout(5, pool=0.1))
+            await http.post(url, content=b"{}", timeout=httpx.Timeout(PATIENCE, pool=0.1))
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
 
@@ -124,7 +126,7 @@ async def test_a_body_that_nobody_takes_times_out() -> None:
 
     async with served(take_nothing) as url, client() as http:
         with pytest.raises(httpx.WriteTimeout):
-            await http.post(url, content=b"x" * 50_000_000, timeout=httpx.Timeout(5, write=0.2))
+            await http.post(url, content=b"x" * 50_000_000, timeout=httpx.Timeout(PATIENCE, write=0.2))
 
 
 async def test_a_slow_upload_is_not_silence() -> None:
@@ -141,7 +143,7 @@ async def test_a_slow_upload_is_not_silence() -> None:
             yield b"x"
 
     async with served(take) as url, client() as http:
-        limits = httpx.Timeout(5, read=0.5)
+        limits = httpx.Timeout(PATIENCE, read=0.5)
         sent = await http.post(url, content=slowly(), headers={"Content-Length": "6"}, timeout=limits)
         assert sent.text == "ok"
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 20.0  # seconds that anything may take
+PATIENCE = 60.0  # seconds that anything may take on a very busy machine; no measure of anything
 LOOK = 0.01  # seconds between two looks
 
 

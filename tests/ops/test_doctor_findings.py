@@ -41,6 +41,7 @@ from bridge.playground.discord import payloads
 from bridge.playground.discord.model import Permission
 from bridge.settings import AgentTable, Settings
 from bridge.store.database import open_database
+from tests.e2e.waiting import PATIENCE
 from tests.ops.everything import Everything
 
 CHECKING = ("a2a", "agentok", "enthusiast", "openai", "sema4ai", "toqan")
@@ -346,7 +347,10 @@ async def test_a_port_that_another_program_has_fails(everything: Everything) -> 
 
 
 @pytest.mark.slow
-async def test_a_port_that_a_running_threadbridge_has_is_ok(everything: Everything) -> None:
+async def test_a_port_that_a_running_threadbridge_has_is_ok(
+    everything: Everything, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "PROBED_WITHIN", PATIENCE)
     app = Starlette(routes=[StarletteRoute("/healthz", lambda _request: JSONResponse({"status": "ok"}))])
     async with serve(app) as url:
         everything.tables["http"] = {"port": int(url.rpartition(":")[2])}

@@ -19,12 +19,11 @@ with warnings.catch_warnings():
 
 from adapters.testing.serving import serve
 from bridge.playground.discord import DiscordWorld, create_app
+from tests.e2e.waiting import PATIENCE
 
 __all__ = ["Bot", "app_commands", "discord", "intents", "running", "served"]
 
 T = TypeVar("T")
-
-PATIENCE = 5.0  # seconds that anything may take
 
 
 class Bot(discord.Client):

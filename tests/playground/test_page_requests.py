@@ -24,6 +24,7 @@ from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import Trouble
 from bridge.playground.page.views import CantDo, PlatformView, TallyView
 from bridge.playground.slack import SlackWorld
+from tests.e2e.waiting import PATIENCE
 
 TALLY: TallyView = {"written": 0, "repeated": 0, "asked": 0, "replied": 0, "twice": 0}
 
@@ -193,7 +194,7 @@ async def test_a_message_that_claims_to_be_huge_is_refused_unread(served: Served
         f"Content-Length: {MAX_BODY + 1}",
     ]
     writer.write("\r\n".join([*head, "", ""]).encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         answer = await reader.readuntil(b"each.")
     assert b"409" in answer.splitlines()[0]
     writer.close()
@@ -230,13 +231,13 @@ async def test_the_feed_ends_in_good_order(served: Served) -> None:
         lines = answer.aiter_lines()
         await event(lines)
         served.over.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             async for _ in lines:
                 pass
 
 
 async def event(lines: AsyncIterator[str]) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async for line in lines:
             if line.startswith("data: "):
                 data: dict[str, Any] = json.loads(line.removeprefix("data: "))
@@ -261,7 +262,7 @@ async def test_only_so_many_pages_follow(served: Served) -> None:
                     if again.status_code == 200:
                         return
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await freed()
 
 
@@ -287,7 +288,7 @@ async def test_a_page_that_falls_far_behind_gets_everything_anew(served: Served)
 
 
 async def take(events: AsyncIterator[dict[str, str | int]], count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return [json.loads(str((await anext(events))["data"])) for _ in range(count)]
 
 

@@ -18,6 +18,7 @@ from bridge.playground.page.tally import SETTLED, Replies
 from bridge.playground.page.views import CantDo, ChangeView
 from bridge.playground.slack import Message as SlackMessage
 from bridge.playground.slack import SlackWorld
+from tests.e2e.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def next_view(view: SlackView | DiscordView, happens: Callable[[], Awaitab
     told = asyncio.ensure_future(first())
     await asyncio.sleep(0)  # it watches from here on
     await happens()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         change = await told
     assert change is not None
     return change

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bridge.playground.discord import CallbackType, DiscordWorld, Interaction, Times
+from tests.e2e.waiting import PATIENCE
 from tests.playground.discord_client import Bot, app_commands, discord, intents, running
 
 Click = discord.Interaction[Bot]
@@ -89,7 +90,7 @@ async def test_a_deferred_answer_is_filled_by_the_first_follow_up(world: Discord
         await bot.tree.sync(guild=None)
         watch = world.watch()
         used = await world.command("ada", "general", "ask")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             async for change in watch:
                 if change.kind == "deleted":
                     break
@@ -160,10 +161,10 @@ async def test_a_late_or_second_answer_is_refused() -> None:
         command(bot, too_late, "late")
         await bot.tree.sync()
         await world.command("ada", "general", "ask")
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), PATIENCE)
         done.clear()
         late = await world.command("ada", "general", "late")
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), PATIENCE)
     assert codes == [40060, 40060, 50027, 10062]
     assert not late.answered
 

@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route
 
 from adapters.testing.serving import serve
 from bridge.playground.slack import NotAnswered, SlackWorld, create_app
+from tests.e2e.waiting import PATIENCE
 
 Json = dict[str, Any]
 TYPES = ("message", "app_mention", "app_home_opened", "agent_session_stopped", "reaction_added")
@@ -76,7 +77,7 @@ async def connected(world: SlackWorld, url: str, *, ping_interval: float = 0.1) 
 
 
 async def settled(world: SlackWorld) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await world.deliveries.settled()
 
 
@@ -180,7 +181,7 @@ async def test_an_eleventh_connection_is_turned_away(world: SlackWorld, url: str
             link = (await web.apps_connections_open(app_token=world.app_token))["url"]
             websocket = await session.ws_connect(link)
             held.append(websocket)
-            said = await websocket.receive_json(timeout=5)
+            said = await websocket.receive_json(timeout=PATIENCE)
             if number < 10:
                 assert (said["type"], said["num_connections"]) == ("hello", number + 1)
         assert (said["type"], said["reason"]) == ("disconnect", "too_many_websockets")
@@ -194,9 +195,9 @@ async def test_an_event_is_delivered_again_until_it_is_acknowledged(url: str, wo
     async with aiohttp.ClientSession() as session:
         link = (await web.apps_connections_open(app_token=world.app_token))["url"]
         websocket = await session.ws_connect(link)
-        await websocket.receive_json(timeout=5)
+        await websocket.receive_json(timeout=PATIENCE)
         await world.say("ada", "general", "lost three times")
-        tries = [await websocket.receive_json(timeout=5) for _ in range(4)]
+        tries = [await websocket.receive_json(timeout=PATIENCE) for _ in range(4)]
         await websocket.send_json({"envelope_id": tries[3]["envelope_id"]})
         await settled(world)
         assert [(one["retry_attempt"], one["retry_reason"]) for one in tries] == [
@@ -265,16 +266,16 @@ async def test_a_silent_connection_answers_pings_and_delivers_nothing(world: Sla
     async with aiohttp.ClientSession() as session:
         link = (await web.apps_connections_open(app_token=world.app_token))["url"]
         websocket = await session.ws_connect(link, autoping=False)
-        await websocket.receive_json(timeout=5)
+        await websocket.receive_json(timeout=PATIENCE)
         world.deliveries.silence()
         await world.say("ada", "general", "unheard")
         await settled(world)
         await websocket.ping(b"still there?")
-        pong = await websocket.receive(timeout=5)
+        pong = await websocket.receive(timeout=PATIENCE)
         assert (pong.type, bytes(pong.data)) == (aiohttp.WSMsgType.PONG, b"still there?")
         world.deliveries.speak()
         await world.say("ada", "general", "heard")
-        assert (await websocket.receive_json(timeout=5))["payload"]["event"]["text"] == "heard"
+        assert (await websocket.receive_json(timeout=PATIENCE))["payload"]["event"]["text"] == "heard"
 
 
 # --- commands, clicks and modals ------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from bridge.store.engine import Engine, Fenced, Op, Statement, StoreUnavailable,
 from bridge.store.postgres import PostgresEngine
 from bridge.store.queue import Queue
 from bridge.store.sqlite import SqliteEngine
+from tests.e2e.waiting import PATIENCE
 from tests.store.steps import HERE, claim_one, inbound, next_turn, thread
 
 COUNT = Statement(sa.select(sa.func.count()).select_from(sa.table("turn")))
@@ -53,7 +54,7 @@ async def test_who_is_cancelled_leaves_no_lock_and_its_work_is_done(engine: Engi
         task.cancel()
     done = await asyncio.gather(*tasks, return_exceptions=True)
     begun = sum(isinstance(one, bool) for one in done)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await arrivals.put(inbound(100), "a"), "nobody holds a lock"
         assert await count(engine) > begun
 

@@ -56,11 +56,11 @@ class Bridge:
         self._between = between
         self._presence = presence
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
-        self._limits = limits
+        self.limits = limits
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        limits = self._limits
+        limits = self.limits
         with TemporaryDirectory() as folder:
             async with self.database.prepared(self.replica) as engine:
                 self.engine = engine

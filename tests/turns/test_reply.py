@@ -17,6 +17,7 @@ from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
 from bridge.turns.surface import Button, Gone, PartKey, PartKind, Refused, Sending, Upload
 from bridge.turns.text import MAX_REPLY, ReplyText
+from tests.e2e.waiting import PATIENCE
 from tests.turns.world import STYLE, MemoryPlatform, MemorySurface, part_name
 
 TURN = "0123456789abcdef"
@@ -127,7 +128,7 @@ def test_whatever_the_platforms_calls_do_the_reply_arrives_once(
     async def main() -> None:
         style = replace(STYLE, appends=appends, working_part=stop_button)
         platform = MemoryPlatform(style=style, faults=list(faults))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             async with reply_on(platform) as reply:
                 for start in range(0, len(text), deltas):
                     reply.text(text[start : start + deltas])
@@ -192,7 +193,7 @@ def test_an_answer_that_begins_anew_at_any_time_stands_there_once(
 
     async def main() -> None:
         platform = MemoryPlatform(style=replace(STYLE, appends=same), faults=list(faults))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             async with reply_on(platform) as reply:
                 reply.text(first[:broke_off])
                 for _ in range(loops):
@@ -232,7 +233,7 @@ def test_the_final_text_stands_there_whatever_was_streamed(
 
     async def main() -> None:
         platform, hold = MemoryPlatform(faults=list(faults)), MemoryHold()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             async with reply_on(platform, hold) as reply:
                 reply.text(begun[:streamed])
                 for _ in range(loops):

@@ -15,6 +15,7 @@ import discord
 import httpx
 
 from adapters.text import safe_name
+from bridge.frontends.common.download import CHUNK, save
 from bridge.frontends.discord.calls import retry_after
 from bridge.frontends.discord.settings import API_URL
 from bridge.inbound import RemoteFile
@@ -23,7 +24,6 @@ from bridge.turns.surface import Gone, Guard, Refused, Throttled, Unreachable, U
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 DOWNLOAD_TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
-CHUNK = 64 * 1024  # bytes held in memory at a time
 DEFAULT_RETRY_AFTER = 5.0  # seconds, for a 429 of the CDN that doesn't say
 EXPIRES_WITHIN = 60.0  # seconds: an address with less left is renewed before it is used
 
@@ -89,7 +89,7 @@ class Downloads:
         try:
             async with self._client.stream("GET", url) as response:
                 _check(response)
-                await _save(response, to, max_bytes)
+                await save(response.aiter_bytes(CHUNK), to, max_bytes, what="fetch")
         except httpx.TransportError as error:
             raise Unreachable(f"fetch: {type(error).__name__}") from error
 
@@ -159,17 +159,3 @@ def _check(response: httpx.Response) -> None:
     if 300 <= status < 400:
         raise Refused(f"{detail}, which leads elsewhere")
     raise Unreachable(detail)
-
-
-async def _save(response: httpx.Response, to: Path, max_bytes: int) -> None:
-    size = 0
-    try:
-        with to.open("wb") as target:
-            async for chunk in response.aiter_bytes(CHUNK):
-                size += len(chunk)
-                if size > max_bytes:
-                    raise Refused(f"fetch: more than {max_bytes} bytes")
-                target.write(chunk)
-    except BaseException:
-        to.unlink(missing_ok=True)  # noqa: ASYNC240
-        raise

@@ -124,7 +124,7 @@ class State:
     def notify(self, change: Change) -> None:
         self._feed.publish(change)
 
-    async def until(self, condition: Callable[[], T | None], timeout: float = 5.0) -> T:
+    async def until(self, condition: Callable[[], T | None], timeout: float = 60.0) -> T:
         """Wait until a condition on the world gives something true, and return that. It is looked at after each
         change, call and connection. Raises `TimeoutError` after so many seconds."""
         return await self._feed.until(condition, timeout)

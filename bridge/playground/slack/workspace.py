@@ -225,7 +225,7 @@ class Workspace:
         """The changes from now on: `async for change in world.watch()`. Close it when done."""
         return Watch(self._watchers)
 
-    async def until(self, seen: Callable[[], T], timeout: float = 10.0) -> T:
+    async def until(self, seen: Callable[[], T], timeout: float = 60.0) -> T:
         """Wait until `seen()` gives something true, looking again at each change and call; return that.
 
         Raises `TimeoutError`.

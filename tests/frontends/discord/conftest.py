@@ -15,7 +15,7 @@ with warnings.catch_warnings():
 from bridge.frontends.discord import app, catch_up, gateway
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.playground.discord import DiscordWorld
-from tests.frontends.discord.running import MemoryInbox, connected
+from tests.frontends.discord.running import MemoryInbox, connected, waits_for_windows
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,11 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (app, gateway, catch_up):
         monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(gateway, "BEGIN_PAUSE", (0.0, 0.01))
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    return waits_for_windows(monkeypatch)
 
 
 @pytest.fixture

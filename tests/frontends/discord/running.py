@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+
+import pytest
 
 from adapters.testing.serving import serve
+from bridge.frontends.discord import calls
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.playground.discord import DiscordWorld, create_app
 from bridge.turns.inbox import Decision, Overloaded, Press
 from bridge.turns.surface import Action
+from tests.e2e.waiting import PATIENCE, eventually
 
-T = TypeVar("T")
-
-PATIENCE = 5.0  # seconds that anything may take
+__all__ = [
+    "PATIENCE",
+    "MemoryInbox",
+    "connected",
+    "eventually",
+    "ready",
+    "serving",
+    "settings_for",
+    "waits_for_windows",
+]
 
 
 @dataclass
@@ -84,14 +94,6 @@ class MemoryInbox:
             raise OSError("the database is away")
 
 
-async def eventually(condition: Callable[[], T], *, within: float = PATIENCE) -> T:
-    """What `condition` gives as soon as it is true."""
-    async with asyncio.timeout(within):
-        while not (result := condition()):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-    return result
-
-
 @asynccontextmanager
 async def serving(
     world: DiscordWorld, inbox: MemoryInbox, *, token: str | None = None
@@ -118,6 +120,20 @@ async def connected(world: DiscordWorld, inbox: MemoryInbox) -> AsyncIterator[Di
     async with serving(world, inbox) as front:
         await ready(front)
         yield front
+
+
+def waits_for_windows(patch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that each call had to wait for the end of one of Discord's windows, as they come."""
+    seconds: list[float] = []
+    wait = calls.Bucket._wait
+
+    async def noted(self: calls.Bucket, queue: list[asyncio.Future[None]]) -> None:
+        if self._window() > 0:
+            seconds.append(self._window())
+        await wait(self, queue)
+
+    patch.setattr(calls.Bucket, "_wait", noted)
+    return seconds
 
 
 async def ready(front: DiscordFrontEnd) -> None:

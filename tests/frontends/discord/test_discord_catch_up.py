@@ -17,7 +17,7 @@ from bridge.playground.discord import DiscordWorld, Permission
 from bridge.playground.discord.model import Json
 from bridge.playground.discord.sessions import Session
 from bridge.turns.surface import PartKey, PartKind
-from tests.frontends.discord.running import MemoryInbox, connected, eventually, ready, serving
+from tests.frontends.discord.running import PATIENCE, MemoryInbox, connected, eventually, ready, serving
 from tests.turns.world import unguarded
 
 HOUR = 3600.0
@@ -103,7 +103,7 @@ async def test_two_hundred_messages_in_ten_channels() -> None:
         await world.until(lambda: world.gateway.connected)
         for room in rooms:
             talk.add(threads[room], await world.say("grace", threads[room], "live"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await eventually(lambda: talk.heard(inbox), within=30)
         assert front.trouble() is None
     assert all(turn.position == int(turn.message_id) for turn in inbox.turns)
@@ -247,8 +247,8 @@ class TestWhen:
 
     async def test_it_returns_where_there_is_nothing_to_ask(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
         async with serving(world, inbox) as front:
-            await asyncio.wait_for(front.catch_up(), 1)
-        await asyncio.wait_for(front.catch_up(), 1)
+            await asyncio.wait_for(front.catch_up(), PATIENCE)
+        await asyncio.wait_for(front.catch_up(), PATIENCE)
 
     async def test_a_server_that_comes_late_is_looked_at_too(
         self, world: DiscordWorld, inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch

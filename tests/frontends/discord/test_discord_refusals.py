@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -245,14 +244,13 @@ class TestSayingThatItCannotBeSaid:
         assert len(world.messages("general")) == before
         assert self.texts(world, world.direct("ada").id) == [SENTENCE]
 
-    @pytest.mark.parametrize("status", [400, 403, 404, 500, 503, 429])
+    # Without 500, which discord.py repeats by itself for half a minute a call.
+    @pytest.mark.parametrize("status", [400, 403, 404, 503, 429])
     async def test_it_never_raises(
         self, world: DiscordWorld, surface: DiscordSurface, asked: int, status: int
     ) -> None:
         world.faults.refuse("*", status, 999_999, times=50)
-        async with asyncio.timeout(5 if status != 500 else 60):
-            if status != 500:  # discord.py repeats that one by itself, for half a minute a call
-                assert not await surface.say_undeliverable(str(asked), SENTENCE)
+        assert not await surface.say_undeliverable(str(asked), SENTENCE)
 
 
 @pytest.mark.parametrize("filler", ["x", "🧵", "<@1> "])

@@ -19,7 +19,7 @@ from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound, Person, Seen, position
 from bridge.playground.slack import SlackWorld
 from bridge.turns.inbox import Overloaded
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import PATIENCE, eventually
 from tests.frontends.slack.memory import MemoryInbox
 
 
@@ -287,7 +287,7 @@ async def test_what_was_known_before_the_first_event_counts(
     before = inbox.threads = [seen_by(world, "general", thread)]
     world.faults.delay("bots.info", 0.2)
     serving = asyncio.create_task(SlackFrontEnd(settings, inbox).serve())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not known:
             if list(world.faults) == [] and inbox.threads is before:
                 inbox.threads = [seen_by(world, "general", thread, newest=world.new_ts())]

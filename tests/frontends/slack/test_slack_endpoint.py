@@ -17,7 +17,7 @@ from bridge.frontends.slack import http as http_module
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground.slack import SlackWorld
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import PATIENCE, eventually
 from tests.frontends.slack.memory import MemoryInbox
 
 JSON = {"Content-Type": "application/json"}
@@ -57,7 +57,7 @@ async def raw(url: str, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(request)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await reader.readline()
     finally:
         writer.close()

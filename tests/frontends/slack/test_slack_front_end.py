@@ -23,23 +23,16 @@ from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld, create_app
 from bridge.turns.surface import Button, ConfigurationError, PartKey, PartKind
+from tests.e2e.waiting import PATIENCE, eventually
 from tests.frontends.slack.memory import MemoryInbox
 from tests.turns.world import unguarded
-
-DEADLINE = 10.0  # seconds; a condition that isn't met by then won't be
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - what is waited for is another program's state
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
 async def serving(front_end: SlackFrontEnd) -> AsyncIterator[None]:
     task = asyncio.create_task(front_end.serve())
     try:
-        await until(lambda: front_end.trouble() is None or task.done())
+        await eventually(lambda: front_end.trouble() is None or task.done())
         if task.done():
             await task
         yield
@@ -69,7 +62,7 @@ async def front_end(
 @pytest.fixture
 def settled(world: SlackWorld) -> Callable[[], Awaitable[None]]:
     async def wait() -> None:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             await world.deliveries.settled()
 
     return wait
@@ -228,7 +221,7 @@ async def test_the_stop_button_beside_a_stream_knows_its_thread(
     surface = front_end.surface(at(world, ts), person=Person(world.person("ada").id), guard=unguarded)
     key = PartKey("turn000000000001", PartKind.TEXT, 0)
     await surface.post(key, "Hel", last=False, buttons=[Button("stop", "Stop", key.turn)])
-    await until(lambda: world.ephemerals)
+    await eventually(lambda: world.ephemerals)
     (offered,) = world.ephemerals
     await world.press("ada", offered, "threadbridge:stop")
     (press,) = inbox.presses
@@ -286,10 +279,10 @@ async def test_while_the_store_is_away_messages_wait_and_are_stored_once_and_in_
     world.deliveries.retry_delays = (0.0, 0.1, 5.0)
     inbox.gate = asyncio.Event()
     first = await world.say("ada", "general", f"{world.mention} one")
-    await until(lambda: inbox.offered)
+    await eventually(lambda: inbox.offered)
     second = await world.say("ada", "general", "two", first)
     third = await world.say("grace", "general", "three", first)
-    await until(lambda: all(envelope.attempts >= 3 for envelope in world.deliveries.envelopes))
+    await eventually(lambda: all(envelope.attempts >= 3 for envelope in world.deliveries.envelopes))
     assert inbox.taken == []
     inbox.gate.set()
     await settled()
@@ -361,7 +354,7 @@ async def test_an_event_that_comes_before_we_know_who_we_are_is_not_acknowledged
         world.deliveries.request_url = f"{url}/slack/events"
         assert front_end.trouble()
         await world.say("ada", world.direct("ada").id, "hello")
-        await until(lambda: world.deliveries.envelopes[0].attempts == 2)
+        await eventually(lambda: world.deliveries.envelopes[0].attempts == 2)
         assert inbox.offered == 0
         async with serving(front_end):
             await settled()
@@ -387,13 +380,13 @@ async def test_the_token_is_looked_at_now_and_then(
     )
     front_end = SlackFrontEnd(settings, inbox)
     task = asyncio.create_task(front_end.serve())
-    await until(lambda: front_end.trouble() is None)
+    await eventually(lambda: front_end.trouble() is None)
     world.faults.refuse("auth.test", "internal_error", times=3)
-    await until(front_end.trouble)
-    await until(lambda: front_end.trouble() is None)
+    await eventually(front_end.trouble)
+    await eventually(lambda: front_end.trouble() is None)
     world.faults.refuse("auth.test", "token_revoked", times=99)
     with pytest.raises(ConfigurationError, match=r"slack\.bot_token"):
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             await task
     assert not world.deliveries.connections
 
@@ -407,7 +400,7 @@ async def test_slack_may_ask_to_reconnect(
 ) -> None:
     (before,) = world.deliveries.connections
     await world.deliveries.refresh()
-    await until(lambda: world.deliveries.connections and before not in world.deliveries.connections)
+    await eventually(lambda: world.deliveries.connections and before not in world.deliveries.connections)
     await world.say("ada", world.direct("ada").id, "hello")
     await settled()
     assert len(inbox.taken) == 1
@@ -426,8 +419,8 @@ async def test_a_socket_that_broke_is_said_and_made_anew(
 ) -> None:
     world.faults.refuse("apps.connections.open", "internal_error", times=2)
     world.deliveries.drop()
-    await until(front_end.trouble)
-    await until(lambda: world.deliveries.connections and front_end.trouble() is None)
+    await eventually(front_end.trouble)
+    await eventually(lambda: world.deliveries.connections and front_end.trouble() is None)
     await world.say("ada", world.direct("ada").id, "hello")
     await settled()
     assert len(inbox.taken) == 1
@@ -469,8 +462,8 @@ async def test_an_answer_that_is_not_slacks_is_no_reason_to_end(
         async with serving(front_end):
             broken = 4
             world.deliveries.drop()
-            await until(front_end.trouble)
-            await until(lambda: front_end.trouble() is None)
+            await eventually(front_end.trouble)
+            await eventually(lambda: front_end.trouble() is None)
             assert broken == 0
 
 
@@ -498,7 +491,7 @@ async def test_an_event_under_way_is_stored_and_acknowledged_at_the_end(
     inbox.gate = asyncio.Event()
     async with serving(SlackFrontEnd(settings, inbox)):
         await world.say("ada", world.direct("ada").id, "hello")
-        await until(lambda: inbox.offered)
+        await eventually(lambda: inbox.offered)
         asyncio.get_running_loop().call_later(0.1, inbox.gate.set)
     assert len(inbox.taken) == 1
     await settled()
@@ -519,7 +512,7 @@ async def test_no_thread_looks_busy_after_the_end(
         ]
         for thread, surface in ((done, first), (cut_short, second)):
             await surface.working("Searching")
-            await until(lambda thread=thread: world.session("general", thread).label)  # type: ignore[misc]
+            await eventually(lambda thread=thread: world.session("general", thread).label)  # type: ignore[misc]
         await first.working(None)
         calls = len(world.calls("agents.sessions.setStatus"))
     sessions = [world.session("general", thread) for thread in (done, cut_short)]
@@ -547,7 +540,7 @@ async def test_a_wrong_token_says_which_and_what_to_do(
 ) -> None:
     front_end = SlackFrontEnd(settings.model_copy(update=wrong), inbox)
     with pytest.raises(ConfigurationError, match=named) as caught:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             await front_end.serve()
     assert "wrong" not in str(caught.value)
     assert front_end.trouble()
@@ -559,7 +552,7 @@ async def test_an_address_that_is_not_slacks_is_said_and_waited_for(
     """A login page or a proxy may stand before Slack for a while."""
     front_end = SlackFrontEnd(settings.model_copy(update={"api_url": f"{slack_url}/nothing/"}), inbox)
     task = asyncio.create_task(front_end.serve())
-    await until(lambda: "slack.api_url" in (front_end.trouble() or ""))
+    await eventually(lambda: "slack.api_url" in (front_end.trouble() or ""))
     assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

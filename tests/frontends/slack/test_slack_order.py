@@ -12,6 +12,7 @@ from bridge.frontends.slack import listeners as listeners_module
 from bridge.frontends.slack.listeners import Listeners
 from bridge.frontends.slack.workspace import Workspace
 from bridge.playground.slack import SlackWorld
+from tests.e2e.waiting import PATIENCE
 from tests.frontends.slack.memory import MemoryInbox
 
 Tell = Callable[[str], Awaitable[None]]
@@ -161,8 +162,8 @@ async def test_nobody_waits_for_a_budget_or_a_slow_answer(
     monkeypatch.setattr(listeners_module, "LOOK_WITHIN", 0.05)
     root = await world.say("ada", "general", f"{world.mention} one")
     second = await world.say("ada", "general", "two", root)
-    world.faults.delay("conversations.replies", 5.0)
-    async with asyncio.timeout(2):
+    world.faults.delay("conversations.replies", 10 * PATIENCE)
+    async with asyncio.timeout(PATIENCE):
         await tell(second)
     budget = workspace.budgets.of("conversations.replies")
     assert budget is not None

@@ -14,7 +14,7 @@ from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld
 from bridge.turns.surface import Button, Fenced, PartKey, PartKind
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import PATIENCE, eventually
 
 STOP = Button("stop", "Stop", "turn000000000001")
 SESSION, LINE = "agents.sessions.setStatus", "assistant.threads.setStatus"
@@ -146,7 +146,7 @@ async def test_the_end_of_a_sign_comes_after_its_beginning(
 ) -> None:
     world.faults.delay(slow, 0.1)
     await surface.working("Searching")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while list(world.faults):  # noqa: ASYNC110 - until the slow call is on its way
             await asyncio.sleep(0.001)
     await surface.working(None)

@@ -36,43 +36,60 @@ export function in_use(form) {
   return form.contains(document.activeElement) || form.text.value !== "" || form.chosen.length > 0;
 }
 
-export async function post(view, form, { channel, thread }, text) {
-  if (form.sending || (!text.trim() && !form.chosen.length)) return;
+// Messages go out one after the other, in the order in which they were written. What is sent leaves the composer at
+// once, so that whoever writes on doesn't write into it; it comes back where it couldn't be sent.
+export function post(view, form, place, text) {
+  const files = form.chosen, typed = form.text.value === text;
+  if (!text.trim() && !files.length) return;
+  if (typed) write(form, "");
+  choose(form, []);
+  complain(form, "");
+  const go = async () => {
+    const error = await deliver(view, place, text, files);
+    if (!error) return;
+    complain(form, error);
+    if (typed) write(form, [text, form.text.value].filter((one) => one).join("\n"));
+    choose(form, [...files, ...form.chosen]);
+  };
+  form.sending = (form.sending ?? Promise.resolve()).then(go);
+}
+
+// Gives what went wrong.
+async function deliver(view, { channel, thread }, text, files) {
   const body = new FormData();
   body.set("channel", channel);
   body.set("thread", thread);
   body.set("text", text);
-  for (const file of form.chosen) body.append("files", file);
-  form.sending = true;
+  for (const file of files) body.append("files", file);
   const { error } = await send(`say/${view.platform}`, body);
-  form.sending = false;
-  complain(form, error);
-  if (error) return;
-  if (form.text.value === text) form.text.value = "";
-  fit(form);
-  form.chosen = [];
-  draw_chosen(form);
+  if (error) return error;
   view.dismissed = "";
-  const unheard = !thread && view.channels.get(channel).kind === "channel" && !text.toLowerCase().includes(`@${view.server.bot}`);
+  const unheard = !thread && view.channels.get(channel)?.kind === "channel" && !text.toLowerCase().includes(`@${view.server.bot}`);
   if (unheard) toast(`Only people read that. Mention @${view.server.bot} to ask the agent.`);
+  return "";
+}
+
+function write(form, text) {
+  form.text.value = text;
+  fit(form);
 }
 
 function take(form, files) {
-  form.chosen.push(...files);
-  complain(form, form.chosen.length > MAX_FILES ? `A message takes ${MAX_FILES} files.` : "");
-  form.chosen.length = Math.min(form.chosen.length, MAX_FILES);
-  draw_chosen(form);
+  complain(form, form.chosen.length + files.length > MAX_FILES ? `A message takes ${MAX_FILES} files.` : "");
+  choose(form, [...form.chosen, ...files]);
 }
 
-function draw_chosen(form) {
-  const without = (file) => { form.chosen = form.chosen.filter((one) => one !== file); draw_chosen(form); };
+function choose(form, files) {
+  form.chosen = files.slice(0, MAX_FILES);
   form.querySelector(".chosen").replaceChildren(...form.chosen.map((file) => element("span", {},
     file.name, element("small", {}, size_of(file.size)),
-    element("button", { type: "button", ariaLabel: `Remove ${file.name}`, onclick: () => without(file) }, "×"))));
+    element("button", { type: "button", ariaLabel: `Remove ${file.name}`, onclick: () => without(form, file) }, "×"))));
 }
 
+const without = (form, file) => choose(form, form.chosen.filter((one) => one !== file));
+
 function complain(form, problem) {
-  form.querySelector(".problem").textContent = problem ?? "";
+  form.querySelector(".problem").textContent = problem;
 }
 
 function fit(form) {
