@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ from psycopg import errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from bridge.store.engine import Dialect, Fenced, Health, Op, Rows, StoreUnavailable
+
+# What the driver says of each lost connection we say once, of the outage.
+for _noise in ("psycopg", "psycopg.pool"):
+    logging.getLogger(_noise).setLevel(logging.ERROR)
 
 CONNECTIONS = 8  # a unit of work holds one for a few milliseconds only
 WAIT_SECONDS = 5.0  # for a connection of the pool
