@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bridge.playground.slack import Envelope, NotAnswered
-from tests.chaos.judge import Kind, Observed, Press, Standing, Written, judge
+from tests.chaos.judge import EXPLAINED, Kind, Observed, Press, Standing, Written, judge
 from tests.chaos.plan import Plan, Saying, Talk
 from tests.chaos.watching import discord_thread, slack_thread
 from tests.chaos.words import question, token_of
@@ -69,13 +69,13 @@ class Crowd:
         token = token_of(talk.number, index)
         counted = talk.agent in self.world.simulated
         words = saying.words if counted else min(saying.words, ECHOED)
-        text = question(token, words, echoed=not counted)
+        text = question(token, words, echoed=not counted, file=saying.file)
         if talk.platform == "slack":
             opened = await self._say_on_slack(talk, token, text, saying, opened)
         else:
             opened = await self._say_on_discord(talk, text, opened)
         self._threads[opened.key] = opened
-        self.written.append(Written(token, opened.key, late=saying.held > 0, counted=counted))
+        self.written.append(Written(token, opened.key, late=saying.held > 0, counted=counted, file=saying.file))
         return opened
 
     async def _say_on_slack(self, talk: Talk, token: str, text: str, saying: Saying, opened: Open | None) -> Open:
@@ -127,7 +127,10 @@ class Crowd:
     def observed(self) -> Observed:
         """All that can be judged, as it stands now."""
         threads = {
-            key: [Standing(shown.text, shown.growing) for shown in opened.people.shown(opened.thread)]
+            key: [
+                Standing(shown.text, shown.growing, tuple(shown.files))
+                for shown in opened.people.shown(opened.thread)
+            ]
             for key, opened in self._threads.items()
         }
         eyes = self.world.eyes
@@ -178,7 +181,7 @@ class Crowd:
     def unsettled(self) -> bool:
         """Whether something is still to come: a reply, its end, or a person's decision."""
         return self.waiting() or any(
-            finding.kind in (Kind.LOST, Kind.TORN, Kind.GROWING) for finding in judge(self.observed())
+            finding.kind in (*EXPLAINED, Kind.GROWING) for finding in judge(self.observed())
         )
 
     async def _press(self, opened: Open, shown: Shown) -> None:

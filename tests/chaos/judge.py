@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from tests.chaos.words import Word, says_more, words_in
+from tests.chaos.words import Word, says_more, whose_file, words_in
 
 
 class Kind(StrEnum):
@@ -18,7 +18,8 @@ class Kind(StrEnum):
     LOST = "lost"  # never asked, or asked and never answered, without a word about it
     TWICE = "asked twice"  # more often than a person wished
     ORDER = "out of order"
-    DOUBLED = "doubled"  # words of a reply stand there twice
+    DOUBLED = "doubled"  # words or a file of a reply stand there twice
+    FILE = "without its file"  # the words are whole, without a word about it
     TORN = "torn"  # a reply that isn't whole, without a word about it
     CHANGED = "changed"  # a finished reply was touched again
     GROWING = "still growing"  # at rest a message looks as if more were to come
@@ -31,15 +32,20 @@ class Kind(StrEnum):
         return self not in (Kind.TOLD, Kind.LEFT)
 
 
+EXPLAINED = (Kind.LOST, Kind.TORN, Kind.FILE)  # by a word of the bot's
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A message of a person, in the order in which it stands in its thread. `late`: the platform delivered it late
-    or more than once, so that a later one may have overtaken it. `counted`: its backend counts its questions."""
+    or more than once, so that a later one may have overtaken it. `counted`: its backend counts its questions. `file`:
+    its answer comes with one."""
 
     token: str
     thread: str
     late: bool = False
     counted: bool = True
+    file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Standing:
 
     text: str
     growing: bool = False
+    files: Sequence[str] = ()  # by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +146,17 @@ def _in_thread(
     # A notice is what the bot says besides the agents' words. Once it was sent again it explains nothing.
     notices = sum(says_more(shown.text) for shown in standing)
     notices -= sum(press.again and press.settled for press in presses)
+    files = Counter(whose_file(name) for shown in standing for name in shown.files)
     for message in messages:
         again = sum(press.again and message.token in press.unanswered for press in presses)
-        found = list(_of_message(message, replies[message.token], asked[message.token], again))
-        if any(one.kind in (Kind.LOST, Kind.TORN) for one in found) and notices > 0:
+        reply = replies[message.token]
+        found = list(_of_message(message, reply, asked[message.token], again))
+        if message.file and reply.whole:
+            found += _of_file(message, files[message.token], again)
+        if any(one.kind in EXPLAINED for one in found) and notices > 0:
             notices -= 1
             left = any(not press.again and message.token in press.unanswered for press in presses)
-            found = [one for one in found if one.kind not in (Kind.LOST, Kind.TORN)]
+            found = [one for one in found if one.kind not in EXPLAINED]
             found.append(Finding(Kind.LEFT if left else Kind.TOLD, thread, message.token))
         yield from found
 
@@ -163,6 +174,13 @@ def _of_message(message: Written, reply: _Reply, asked: int, again: int) -> Iter
         yield Finding(Kind.DOUBLED, thread, token, f"{reply.whole} whole replies")
     elif any(not _is_beginning(run) for run in reply.partial) or len(reply.runs) > 1 + again:
         yield Finding(Kind.DOUBLED, thread, token, f"beside the whole reply {_said(reply.partial[0])}")
+
+
+def _of_file(message: Written, count: int, again: int) -> Iterator[Finding]:
+    if count == 0:
+        yield Finding(Kind.FILE, message.thread, message.token)
+    elif count > 1 + again:
+        yield Finding(Kind.DOUBLED, message.thread, message.token, f"{count} times its file")
 
 
 def _order(

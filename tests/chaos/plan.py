@@ -18,6 +18,8 @@ PEOPLE = ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Mary Jackson", "Edsger
 MOST_SAYINGS = 5  # of one thread
 DIRECT = 0.1  # of the threads
 HURRY = 0.6  # of the follow-ups come before the reply is finished
+MAKERS = ("toqan", "sema4ai", "openai", "a2a")  # agents that make files
+FILES = 0.25  # of their answers come with one
 HELD = 0.08  # of Slack's messages are delivered after later ones
 WORDS = (10, 60, 150, 400, 900)  # lengths of answers
 OFTEN = (4, 4, 3, 2, 1)  # how often each
@@ -60,12 +62,13 @@ POSTGRES_ONLY = (Fault.BLACK_HOLE, Fault.CUT, Fault.RESTART)
 @dataclass(frozen=True, slots=True)
 class Saying:
     """One message of a person, `after` seconds from the one before or, if they wait, from its reply. `held`:
-    seconds for which the platform holds its delivery back."""
+    seconds for which the platform holds its delivery back. `file`: the answer comes with one."""
 
     words: int  # of the answer
     after: float = 0.0
     waits: bool = False
     held: float = 0.0
+    file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +139,26 @@ def _talks(chance: random.Random, turns: int, seconds: float) -> Iterator[Talk]:
         platform = chance.choice(PLATFORMS)
         direct = chance.random() < DIRECT
         count = min(chance.randint(1, MOST_SAYINGS), left)
+        at = round(chance.uniform(0, seconds), 2)
+        agent = "general" if direct else chance.choice(AGENTS)
         yield Talk(
             number,
-            at=round(chance.uniform(0, seconds), 2),
+            at=at,
             platform=platform,
-            agent="general" if direct else chance.choice(AGENTS),
+            agent=agent,
             person=chance.choice(PEOPLE).split()[0].lower(),
             direct=direct,
-            sayings=tuple(_saying(chance, index, platform) for index in range(count)),
+            sayings=tuple(_saying(chance, index, platform, makes=agent in MAKERS) for index in range(count)),
         )
         left, number = left - count, number + 1
 
 
-def _saying(chance: random.Random, index: int, platform: str) -> Saying:
+def _saying(chance: random.Random, index: int, platform: str, *, makes: bool) -> Saying:
     held = chance.uniform(0.5, 3.0) if platform == "slack" and chance.random() < HELD else 0.0
     words = chance.choices(WORDS, OFTEN)[0]
     waits = index > 0 and chance.random() >= HURRY
     after = chance.uniform(0.1, 3.0) if index else 0.0
-    return Saying(words, round(after, 2), waits, round(held, 2))
+    return Saying(words, round(after, 2), waits, round(held, 2), makes and chance.random() < FILES)
 
 
 def _heavy(

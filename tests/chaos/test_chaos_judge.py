@@ -62,6 +62,19 @@ def test_a_press_that_came_too_late_leaves_the_explanation() -> None:
     assert found([NOTICE, whole("t0m1")], presses=[again("t0m0")]) == [(Kind.LOST, "t0m0")]
 
 
+def test_a_file_stands_there_once() -> None:
+    one = Written("t0m0", THREAD, file=True)
+    reply = answer("t0m0", 10)
+
+    def with_files(*names: str) -> list[tuple[Kind, str]]:
+        return found([Standing(reply), *(Standing("", files=[name]) for name in names)], ["t0m0"], [one])
+
+    assert with_files("t0m0.txt") == []
+    assert with_files("other.txt") == with_files() == [(Kind.FILE, "t0m0")]
+    assert with_files("t0m0.txt", "t0m0.txt") == [(Kind.DOUBLED, "t0m0")]
+    assert found([Standing(reply), NOTICE], ["t0m0"], [one]) == [(Kind.TOLD, "t0m0")]
+
+
 def test_asked_twice() -> None:
     assert found([whole("t0m0"), whole("t0m1")], ["t0m0", "t0m1", "t0m1"]) == [(Kind.TWICE, "t0m1")]
 

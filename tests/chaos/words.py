@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 from adapters.testing.backends.brain import Blob, Plan
 
+WITH_FILE = "with a file"
+
 PARAGRAPH = 40  # words
 _QUESTION = re.compile(r"\b(t\d+m\d+)\b")
 _COUNT = re.compile(r"\bin (\d+) words\b")
 _WRITTEN = re.compile(r"\bt\d+m\d+ in \d+ words please\b")
+_NAMED = re.compile(r"(t\d+m\d+)\.txt")
 _WORD = re.compile(r"\b(t\d+m\d+)x(\d+)(end)?\b")
 
 
@@ -31,9 +34,9 @@ def token_of(thread: int, index: int) -> str:
     return f"t{thread}m{index}"
 
 
-def question(token: str, words: int, *, echoed: bool = False) -> str:
+def question(token: str, words: int, *, echoed: bool = False, file: bool = False) -> str:
     """What a person writes. An agent that only echoes is given the answer to say."""
-    asked = f"{token} in {words} words please"
+    asked = f"{token} in {words} words please{f' {WITH_FILE}' if file else ''}"
     return f"{asked}: {answer(token, words)}" if echoed else asked
 
 
@@ -47,7 +50,15 @@ def think(text: str, _uploads: Sequence[Blob] = (), _earlier: Sequence[str] = ()
     asked, count = _QUESTION.search(text), _COUNT.search(text)
     if asked is None or count is None:
         return Plan("I was asked something that nobody wrote.")
-    return Plan(answer(asked[1], int(count[1])))
+    token = asked[1]
+    files = (Blob(f"{token}.txt", "text/plain", token.encode()),) if WITH_FILE in text else ()
+    return Plan(answer(token, int(count[1])), files)
+
+
+def whose_file(name: str) -> str | None:
+    """The token of the message whose answer a file belongs to."""
+    found = _NAMED.fullmatch(name)
+    return found[1] if found else None
 
 
 def asked_in(text: str) -> list[str]:
