@@ -93,7 +93,7 @@ async def bridge(
             )
             routes: list[BaseRoute] = []
             if settings.slack is not None:
-                slack = SlackFrontEnd(settings.slack, intake)
+                slack = SlackFrontEnd(settings.slack, intake, catch_up_hours=settings.limits.catch_up_hours)
                 platforms["slack"] = slack
                 routes += slack.routes
             if settings.discord is not None:

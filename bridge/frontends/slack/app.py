@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import structlog
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
@@ -57,12 +58,14 @@ class SlackFrontEnd:
 
     platform = "slack"
 
-    def __init__(self, settings: SlackSettings, inbox: Inbox) -> None:
+    def __init__(self, settings: SlackSettings, inbox: Inbox, *, catch_up_hours: float = 24.0) -> None:
         self._settings = settings
         self._inbox = inbox
         self._workspace = Workspace(settings)
         self._listeners = Listeners(inbox, self._workspace, self._missed)
-        self._catch_up = CatchUp(inbox, self._workspace, self._listeners.hear)
+        self._catch_up = CatchUp(
+            inbox, self._workspace, self._listeners.hear, oldest=timedelta(hours=catch_up_hours)
+        )
         self._app = self._make_app()
         self._trouble: str | None = NOT_CONNECTED
         self._token_trouble: str | None = None

@@ -8,7 +8,9 @@ app that is sold outside the Marketplace gets 15 messages a minute, and catches 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -39,10 +41,20 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds after a call, or a message tha
 class CatchUp:
     """One at a time. `hear` takes a message that was read."""
 
-    def __init__(self, inbox: Inbox, workspace: Workspace, hear: Callable[[Heard], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        workspace: Workspace,
+        hear: Callable[[Heard], Awaitable[None]],
+        *,
+        oldest: timedelta = timedelta(hours=24),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._inbox = inbox
         self._workspace = workspace
         self._hear = hear
+        self._oldest = oldest  # age of what is taken
+        self._clock = clock
         self._history = History(workspace)
         self._running = asyncio.Lock()
         self._missed_from: int | None = None  # position of the first message that may be missing
@@ -76,7 +88,8 @@ class CatchUp:
             channels.setdefault(one.address.channel, []).append(one)
         for channel, threads in channels.items():
             newest = max(position(one.newest) for one in threads)
-            since = max(0, min(newest, newest if missed_from is None else missed_from) - OVERLAP * 1_000_000)
+            from_here = min(newest, newest if missed_from is None else missed_from) - OVERLAP * 1_000_000
+            since = max(0, from_here, round((self._clock() - self._oldest.total_seconds()) * 1_000_000))
             for heard in await self._written_in(channel, threads, since):
                 if self._taken >= MESSAGES:
                     log.warning("slack.catch_up_cut", channel=channel, messages=self._taken)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -57,6 +59,21 @@ async def remembered(world: SlackWorld, inbox: MemoryInbox, channel: str, text: 
 
 def missed(inbox: MemoryInbox, known: int) -> list[str]:
     return [one.text.split(">")[-1].strip() for one in inbox.taken[known:]]
+
+
+@pytest.mark.parametrize(("hours", "taken"), [(1, []), (3, ["one"])])
+async def test_what_is_older_than_the_window_is_left(
+    world: SlackWorld, inbox: MemoryInbox, workspace: Workspace, listeners: Listeners, hours: int, taken: list[str]
+) -> None:
+    thread = await remembered(world, inbox, "general")
+    inbox.threads = [seen_by(world, "general", thread)]
+    await world.say("grace", "general", "one", thread)
+    two_hours_later = time.time() + 2 * 3600
+    catch_up = CatchUp(
+        inbox, workspace, listeners.hear, oldest=timedelta(hours=hours), clock=lambda: two_hours_later
+    )
+    await catch_up.run()
+    assert missed(inbox, 1) == taken
 
 
 async def test_replies_mentions_and_direct_messages_are_taken_in_order(
