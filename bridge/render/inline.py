@@ -2,7 +2,8 @@
 
 What has to be held back until more is known is never longer than `HELD` characters. Beyond that a `[` or a
 backtick that still waits for its partner is just itself. Each search looks no further than that, and patterns
-don't go back over what they have matched, so that the work grows as the text does.
+don't go back over what they have matched, so that the work grows as the text does. A group is repeated in an atomic
+one, `(?>(?:…)*)`: Python up to 3.11.4 matches `(?:…)*+` wrongly where the group has alternatives.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ _UNDERSCORES_HELD = 120  # characters that `_` waits for its partner
 _MARKERS_OPEN = 100  # emphasis in one block whose end is waited for
 _ENTITY_HELD = 33  # characters of the longest name in HTML, with its `&`
 
-_PLAIN = re.compile(r"(?:[^\\`*_~\[!<@&:]++|:(?=[^/])|!(?=[^\[]))++")
+_PLAIN = re.compile(r"(?>(?:[^\\`*_~\[!<@&:]++|:(?=[^/])|!(?=[^\[]))+)")
 _SCHEME = re.compile(r"https?$", re.IGNORECASE)
 # No IGNORECASE for all of it: to that, an s is one of the characters beyond ASCII, as the long s is.
-_ADDRESS = re.compile(rf"://(?:[^\s<>`@\x7f-\U0010ffff]|@(?!(?i:everyone|here|channel))){{0,{HELD}}}+")
+_ADDRESS = re.compile(rf"://(?>(?:[^\s<>`@\x7f-\U0010ffff]|@(?!(?i:everyone|here|channel))){{0,{HELD}}})")
 _BACKTICKS = re.compile(r"`+")
 _TWO_BACKTICKS = re.compile(r"`(?=`)")
 _UNDERSCORES = re.compile(rf"(?<![\s_\\])_+(?:(?!\w)|(?=[{CJK}]))")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _ENTITY_BEGUN = re.compile(r"&(?:#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{0,6})?|[a-zA-Z][a-zA-Z0-9]{0,31})?")
-_IMAGE = re.compile(r"!\[((?:[^\[\]\\]++|\\.)*+)\]\([^()]*+\)")
-_TARGET = re.compile(r"""\s*+(<[^<>]*+>|\S*+)(?:\s++(?:"[^"]*+"|'[^']*+'))?+\s*+""")
-_DATA_IMAGE = re.compile(r"!\[((?:[^\[\]\\]|\\.){0,200}+)\]\(\s*+data:[\w/+.-]{0,100}+(?:;[\w=-]{0,50}+){0,4}+,")
+_IMAGE = re.compile(r"!\[((?>(?:[^\[\]\\]++|\\.)*))\]\([^()]*+\)")
+_TARGET = re.compile(r"""\s*+(<[^<>]*+>|\S*+)(?>(?:\s++(?:"[^"]*+"|'[^']*+'))?)\s*+""")
+_DATA_IMAGE = re.compile(
+    r"!\[((?>(?:[^\[\]\\]|\\.){0,200}))\]\(\s*+data:[\w/+.-]{0,100}+(?>(?:;[\w=-]{0,50}+){0,4}),"
+)
 _DATA = re.compile(r"[\w+/=%.~-]*+")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
@@ -47,10 +50,10 @@ class _Brackets:
     """Finds the partner of an opening bracket in its line; one more level of brackets may lie between."""
 
     def __init__(self, opening: str, closing: str) -> None:
-        within = rf"(?:[^{opening}{closing}\\\n]++|\\.)*+"
+        within = rf"(?>(?:[^{opening}{closing}\\\n]++|\\.)*)"
         self._closing = closing[-1]
-        self._inside = re.compile(rf"{opening}(?:[^{opening}{closing}\\\n]++|\\.|{opening}{within}{closing})*+")
-        self._unfinished = re.compile(rf"(?:{opening}{within})?+\\?")
+        self._inside = re.compile(rf"{opening}(?>(?:[^{opening}{closing}\\\n]++|\\.|{opening}{within}{closing})*)")
+        self._unfinished = re.compile(rf"(?>(?:{opening}{within})?)\\?")
 
     def end(self, text: str, at: int, limit: int) -> int:
         """The index after the partner of `text[at]`, or `NEVER`, or `NOT_YET` where that lies beyond `limit`."""

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 _MARKUP = re.compile(r"[\\`*_~]|\.(?=[:/?#]|\Z)")
 _WRITTEN_OUT = re.compile(r"https?:/|www\.")
-_HOST = re.compile(r"(?:[^\s@/?#]*+@)?((?:[\w-]++\.)++([^\W\d_]{2,24}+))(?=[:/?#]|\Z)")
+_HOST = re.compile(r"(?:[^\s@/?#]*+@)?((?>(?:[\w-]++\.)+)([^\W\d_]{2,24}+))(?=[:/?#]|\Z)")
 # The only names of hosts that are found within a sentence: most words with a dot are something else.
-_KNOWN_HOST = re.compile(r"(?<![\w.-])((?:[\w-]++\.)++(?:com|org|net|gov|edu|mil|int|io|co|bank))(?![\w-])")
+_KNOWN_HOST = re.compile(r"(?<![\w.-])((?>(?:[\w-]++\.)+)(?:com|org|net|gov|edu|mil|int|io|co|bank))(?![\w-])")
 _DOTS = str.maketrans("。．｡․", "....")
 # What a file's name may end in: the first are no host's, the second may be.
 _FILES = frozenset(

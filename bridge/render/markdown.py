@@ -27,8 +27,8 @@ _TABLE_HELD = 6_000  # characters of rows, so that a table fits a Slack message
 _WORD_HELD = 40  # characters; what is longer needn't wait for its end to be shown
 
 _MARKERS = re.compile(r"[\s>#\-*+_=~`|:.)\]\[xX0-9]*")
-_QUOTE = re.compile(r"[ \t]*(?:>[ \t]?)++")
-_RULE = re.compile(r"[ \t]*+(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+[ \t]*+)")
+_QUOTE = re.compile(r"[ \t]*(?>(?:>[ \t]?)+)")
+_RULE = re.compile(r"[ \t]*+(?:(?>(?:-[ \t]*+){3,})|(?>(?:\*[ \t]*+){3,})|(?>(?:_[ \t]*+){3,})|={3,}+[ \t]*+)")
 _ITEM = re.compile(r"([ \t]*+)([-*+]|[0-9]{1,9}+[.)])([ \t]++)(?=\S)")
 _TASK = re.compile(r"\[([ xX])\][ \t]++(?=\S)")
 _HEADING_BEGUN = re.compile(r"[ \t]*+(#{1,6}+)(?:[ \t]|\Z)")

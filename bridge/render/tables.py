@@ -31,7 +31,7 @@ _CELL = 40  # characters of a cell in a preview
 Alignment = Literal["left", "right", "center"]
 
 _PIPE = re.compile(r"(?<!\\)((?:\\\\)*)\|")
-_DELIMITER = re.compile(r"\|?\s*+:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+\|?")
+_DELIMITER = re.compile(r"\|?\s*+:?-++:?\s*+(?>(?:\|\s*+:?-++:?\s*+)*)\|?")
 _BREAK = re.compile(r"<br\s*+/?>|[\r\n]++", re.IGNORECASE)
 _MARKED = re.compile(r"[\\`*_~\[\]<>!&]")
 _LINKED = re.compile(r"\]\(\S")

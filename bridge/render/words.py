@@ -14,10 +14,10 @@ _OPENING_GLUE = re.compile(rf"{_GLUE}+")
 _PLAIN = re.compile(rf"[^\s\[`\\{CJK}]+")
 # A line doesn't begin with these.
 _CLOSING = "、。，．！？：；」』）】〉》〕”’…ー々"
-_CLUSTER = re.compile(rf"[{CJK}](?:[{_CLOSING}]|{_GLUE})*+")
+_CLUSTER = re.compile(rf"[{CJK}](?>(?:[{_CLOSING}]|{_GLUE})*)")
 _SEAM = re.compile(rf"(?<=[{CJK}])(?![{_CLOSING}])[{CJK}]")
 _SEAM_SOUGHT = 16  # characters
-_RUN = re.compile(r"[^\s\[`\\](?:[^\s\[`\\]++| )*+")  # in which no link, code or escape begins
+_RUN = re.compile(r"[^\s\[`\\](?>(?:[^\s\[`\\]++| )*)")  # in which no link, code or escape begins
 _BACKTICKS = re.compile(r"`+")
 _BACKTICKS_OR_LINE_END = re.compile(r"`+|\n")
 

@@ -66,6 +66,8 @@ def _node(kind: object, value: Any, flags: int) -> _Node:
             return _Node(kind, inner=[_nodes(inner, flags)], least=int(least), most=int(most))
         case sre.SUBPATTERN, (_, add, drop, inner):
             return _Node(kind, inner=[_nodes(inner, (flags | add) & ~drop)])
+        case sre.ATOMIC_GROUP, inner if len(inner) == 1 and inner[0][0] is sre.MAX_REPEAT:
+            return _node(sre.POSSESSIVE_REPEAT, inner[0][1], flags)  # the same, and not nested for each turn
         case sre.ATOMIC_GROUP, inner:
             return _Node(kind, inner=[_nodes(inner, flags)])
         case sre.BRANCH, (_, branches):
