@@ -83,10 +83,8 @@ async def test_a_wrong_address_is_one_sentence_without_the_password(
 
 
 async def test_a_server_that_is_still_starting_is_waited_for(
-    postgres: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_database(postgres, create=True) as first:
-        await first.upgrade()
     revision, answers = Database.revision, iter([OperationalError("connect", {}, Exception("starting up"))] * 2)
 
     async def sometimes(database: Database) -> tuple[str | None, str]:
@@ -96,7 +94,7 @@ async def test_a_server_that_is_still_starting_is_waited_for(
 
     monkeypatch.setattr(Database, "revision", sometimes)
     with capture_logs() as logs:
-        async with open_database(postgres, serve=True):
+        async with open_database(postgres_url, serve=True):
             pass
     assert [log["error"] for log in logs] == ["starting up", "starting up"]
 

@@ -116,6 +116,7 @@ class CatchUp:
             page = await self._page(channel, after)
             for message in page:
                 await self._take(message, spot)
+                self._listeners.read[place.channel] = message.id
             count += len(page)
             if len(page) < PAGE:
                 return

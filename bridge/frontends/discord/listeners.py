@@ -73,6 +73,9 @@ class Listeners:
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
         """The newest message of each channel up to which all were heard, whoever wrote them."""
         self.newest_heard = 0
+        self.read: MutableMapping[int, int] = LRUCache(MAX_HEARD)
+        """The newest message of each channel up to which all were read, and considered in their order: the event of
+        one that comes later says nothing new."""
 
     def listen(self, client: discord.Client) -> None:
         self._client = client
@@ -101,7 +104,7 @@ class Listeners:
             return
         place = _Place(message.id)
         async with self._in_order(channel, place):
-            if place.left:
+            if place.left or message.id <= self.read.get(channel, 0):
                 return
             try:
                 await self.consider(message)
@@ -130,11 +133,11 @@ class Listeners:
         elif called := reading.begins(heard):
             await self._take_earlier(heard)
             turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
-            if called.thread == turn.message_id:
-                self.names[message.id] = reading.thread_name(turn.text, turn.person.name)
         else:
             return False
         new = await self._inbox.take(turn)
+        if new and turn.address.thread == turn.message_id:
+            self.names[message.id] = reading.thread_name(turn.text, turn.person.name)
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
         return new
 

@@ -189,6 +189,24 @@ class TestWhatHidesIt:
         async with connected(world, inbox):
             await eventually(lambda: talk.heard(inbox))
 
+    async def test_what_was_said_before_a_mention_that_was_read_is_no_follow_up(
+        self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+    ) -> None:
+        """Its event comes only after the mention was read and has made the thread the agent's."""
+        root = await world.say("grace", "general", "the printer is on fire")
+        thread = await world.open_thread("grace", "general", "fire", on=root)
+        await eventually(lambda: front._listeners.newest_heard >= root)
+        front._listeners.gate.clear()
+        await world.say("ada", thread, "again?")
+        asked = [
+            await world.say("grace", thread, f"{world.mention} what now?"),
+            await world.say("grace", thread, "hello?"),
+        ]
+        await eventually(lambda: front._listeners._waiting == 3)
+        await front.catch_up()
+        await eventually(lambda: not front._listeners._waiting)
+        assert [turn.message_id for turn in inbox.turns] == [str(message) for message in asked]
+
     async def test_a_first_direct_message_is_found_by_the_second(
         self, world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
     ) -> None:

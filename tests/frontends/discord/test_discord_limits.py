@@ -263,13 +263,13 @@ class TestThreadsThatHaveToWait:
         assert [call.method for call in turn.world.calls(MARKS)] == ["PUT", "DELETE"]
         assert question.reactions == {}
 
-    async def test_after_a_restart_the_mark_is_taken_away(self, turn: Turn) -> None:
+    async def test_after_a_restart_the_mark_is_taken_away(self, turn: Turn, inbox: MemoryInbox) -> None:
         turn.world.faults.throttle(THREADS, retry_after=219)
         with pytest.raises(Throttled):
             await turn.surface.post(KEY, "words", last=True)
         question = turn.world.messages("general")[-1]
         await eventually(lambda: question.reactions.get(WAITING))
-        async with connected(turn.world, MemoryInbox()) as restarted:
+        async with connected(turn.world, inbox) as restarted:
             await Turn(turn.world, restarted, turn.question).surface.post(KEY, "words", last=True)
         assert question.reactions == {}
 
