@@ -80,6 +80,19 @@ def _node(kind: object, value: Any, flags: int) -> _Node:
     raise AssertionError(f"{kind} {value}")
 
 
+def repeats_group_possessively(pattern: str) -> bool:
+    """Whether a possessive quantifier stands behind more than one character or set of them."""
+
+    def found(tree: Any) -> bool:
+        if isinstance(tree, tuple) and len(tree) == 2 and tree[0] is sre.POSSESSIVE_REPEAT:
+            *_, inner = tree[1]
+            if len(inner) != 1 or inner[0][0] not in (sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY):
+                return True
+        return isinstance(tree, list | tuple | parser.SubPattern) and any(map(found, tree))
+
+    return found(parser.parse(pattern))
+
+
 def _here(at: int) -> int:
     return at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -20,7 +21,7 @@ from bridge.render.style import Dialect
 from bridge.render.tables import preview
 from tests.render.bad_texts import tables as bad_tables
 from tests.render.bad_texts import texts, worse_texts
-from tests.render.steps import CountingText, Steps, counted, counting
+from tests.render.steps import CountingText, Steps, counted, counting, repeats_group_possessively
 
 MODULES = [adapters.text, characters, incoming, inline, links, markdown, slack, split, style, tables, words]
 LIBRARY = [module for name, module in sys.modules.items() if name.startswith("markdown_it.")]
@@ -43,6 +44,18 @@ def deliver(text: str, dialect: Dialect, steps: Steps, delta: int) -> None:
 def several(count: int) -> pytest.MarkDecorator:
     """Tests of many texts each, so that they are shared among processes."""
     return pytest.mark.parametrize("which", [slice(start, None, count) for start in range(count)], ids=str)
+
+
+def test_no_group_is_repeated_possessively() -> None:
+    """Python up to 3.11.4 matches that wrongly where the group has alternatives; an atomic group does the same."""
+    patterns = [
+        found.pattern for module in MODULES for found in vars(module).values() if isinstance(found, re.Pattern)
+    ]
+    assert len(patterns) > 20
+    patterns += [found.pattern for brackets in (inline.LABEL, inline.PARENTHESES) for found in vars(brackets).values()
+                 if isinstance(found, re.Pattern)]  # fmt: skip
+    assert [pattern for pattern in patterns if repeats_group_possessively(pattern)] == []
+    assert repeats_group_possessively("a(?:b|cc)*+")
 
 
 @pytest.mark.slow
