@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 import httpx
@@ -45,9 +47,9 @@ def clashes() -> list[Clash]:
     """The kinds that more than one package brings."""
     used = _adapters()
     return [
-        Clash(point.name, _package(used[point.name]), _package(point))
-        for point in _points()
-        if point.value != used[point.name].value or _package(point) != _package(used[point.name])
+        Clash(one.point.name, used[one.point.name].package, one.package)
+        for one in _installed()
+        if one != used[one.point.name]
     ]
 
 
@@ -60,12 +62,12 @@ def load_adapter(kind: str, place: str) -> Adapter:
         if clash.kind == kind:
             log.warning("adapter.name_taken", kind=kind, package=clash.left_out, serves=clash.serves)
     try:
-        adapter: Adapter = used[kind].load()
+        adapter: Adapter = used[kind].point.load()
     except ImportError as error:
         if extra := extra_of(error):
             raise MissingExtra(extra, f"{place}: the kind {kind!r}") from None
         raise SettingsError(
-            f"{place}: the kind {kind!r} of {_package(used[kind])} can't be loaded: {error}"
+            f"{place}: the kind {kind!r} of {used[kind].package} can't be loaded: {error}"
         ) from None
     return adapter
 
@@ -108,18 +110,30 @@ async def open_agents(
                     await agent.aclose()
 
 
-def _points() -> Iterator[EntryPoint]:
-    """Ours first, so that no package takes a built-in kind's name; the others by name, so that it is always the
-    same one of two."""
-    yield from sorted(entry_points(group=GROUP), key=lambda point: (_package(point) != OURS, _package(point)))
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    point: EntryPoint
+    package: str
 
 
-def _adapters() -> dict[str, EntryPoint]:
-    used: dict[str, EntryPoint] = {}
-    for point in _points():
-        used.setdefault(point.name, point)
+def _adapters() -> dict[str, _Brought]:
+    used: dict[str, _Brought] = {}
+    for one in _installed():
+        used.setdefault(one.point.name, one)
     return used
 
 
-def _package(point: EntryPoint) -> str:
-    return point.dist.name.lower() if point.dist else "an unknown package"
+def _installed() -> Sequence[_Brought]:
+    """Ours first, so that no package takes a built-in kind's name; the others by name, so that it is always the
+    same one of two."""
+    return _found_on(tuple(sys.path))
+
+
+# The metadata of each package on the path is read for it: a tenth of a second, for every look at every agent.
+@lru_cache(maxsize=1)
+def _found_on(_path: tuple[str, ...]) -> Sequence[_Brought]:
+    brought = [
+        _Brought(point, point.dist.name.lower() if point.dist else "an unknown package")
+        for point in entry_points(group=GROUP)
+    ]
+    return sorted(brought, key=lambda one: (one.package != OURS, one.package))

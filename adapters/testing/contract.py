@@ -27,7 +27,7 @@ from adapters.base import (
 from adapters.testing.turns import PATIENCE, Heard, close, closing, conversation_of, hear
 from adapters.testing.world import World
 
-SOON = 0.1  # seconds in which the answer to a question that was taken gets through
+SOON = 0.03  # seconds in which the answer to a question that was taken gets through
 
 
 class Contract:
@@ -46,8 +46,8 @@ class Contract:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Retries without waiting, polls without patience."""
-        monkeypatch.setattr(adapters.http.polling, "FIRST", 0.005)
-        monkeypatch.setattr(adapters.http.polling, "LONGEST", 0.03)
+        monkeypatch.setattr(adapters.http.polling, "FIRST", 0.001)
+        monkeypatch.setattr(adapters.http.polling, "LONGEST", 0.005)
         monkeypatch.setattr(adapters.http.polling, "SETTLING", 0.1)
         with stamina.set_testing(True, attempts=4):
             yield

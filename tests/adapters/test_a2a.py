@@ -49,6 +49,8 @@ from adapters.testing.backends import faults
 from adapters.testing.backends.a2a import A2ABackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 
 def make(backend: A2ABackend, **settings: object):  # type: ignore[no-untyped-def]
     def agent(url: str, client: httpx.AsyncClient) -> A2A:

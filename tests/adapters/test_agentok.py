@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
 import respx
-import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -131,12 +130,7 @@ async def seen(request: pytest.FixtureRequest) -> AsyncIterator[AgentokWorld]:
         yield world
 
 
-@pytest.fixture(autouse=True)
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(polling, "FIRST", 0.01)
-    monkeypatch.setattr(polling, "LONGEST", 0.05)
-    with stamina.set_testing(True, attempts=ATTEMPTS):
-        yield
+pytestmark = pytest.mark.usefixtures("quickly")
 
 
 def backend_of(world: AgentokWorld) -> AgentokBackend:

@@ -24,7 +24,6 @@ from adapters.base import (
     Uncertain,
 )
 from adapters.enthusiast import HISTORY_EVERY, Enthusiast, HistoryRow, answer_in, highest
-from adapters.http import polling
 from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
@@ -105,10 +104,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[EnthusiastWorld
         yield world
 
 
-@pytest.fixture(autouse=True)
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "FIRST", 0.01)
-    monkeypatch.setattr(polling, "LONGEST", 0.05)
+pytestmark = pytest.mark.usefixtures("quickly")
 
 
 def backend_of(world: EnthusiastWorld) -> EnthusiastBackend:

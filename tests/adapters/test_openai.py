@@ -53,6 +53,8 @@ OPERATIONS = {"question": ["ask"], "stream": ["ask", "read"], "upload": ["upload
 POLLED = {"question": ["ask"], "answer": ["read", "read"], "upload": ["upload"], "download": ["made file"]}
 CHAT = {"question": ["chat"], "stream": ["chat"], "upload": ["chat"]}
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 
 def make(backend: OpenAIBackend, **settings: object) -> Callable[[str, httpx.AsyncClient], Any]:
     def agent(url: str, client: httpx.AsyncClient) -> Agent:

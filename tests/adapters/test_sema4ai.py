@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import respx
-import stamina
 
 import adapters.http.polling
 import adapters.sema4ai.agent
@@ -67,13 +66,7 @@ STREAMED: dict[str, tuple[str, ...]] = {
 IN_WHOLE: dict[str, tuple[str, ...]] = {"question": ("ask",), "upload": ("upload",), "download": ("download",)}
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adapters.http.polling, "LONGEST", 0.02)
-    monkeypatch.setattr(adapters.http.polling, "FIRST", 0.01)
-    monkeypatch.setattr(adapters.http.polling, "SETTLING", 0.1)
-    with stamina.set_testing(True, attempts=4):
-        yield
+pytestmark = pytest.mark.usefixtures("quickly")
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
 import pytest
 import respx
-import stamina
 
 import adapters.http.polling
 from adapters.base import (
@@ -83,14 +82,6 @@ class TestBodyOnly(ToqanContract):
 
 class TestQueryOnly(ToqanContract):
     gets = "query"
-
-
-@pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adapters.http.polling, "FIRST", 0.01)
-    monkeypatch.setattr(adapters.http.polling, "SETTLING", 0.1)
-    with stamina.set_testing(True, attempts=4):
-        yield
 
 
 pytestmark = pytest.mark.usefixtures("quickly")

@@ -45,7 +45,7 @@ from adapters.testing.backends.brain import Blob
 
 CARD = "/.well-known/agent-card.json"
 METHODS = ("SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask")
-TICK = 0.005  # seconds between two updates of an artifact, at least
+TICK = 0.001  # seconds between two updates of an artifact, at least
 MODES = ["text/plain", "text/markdown", "text/csv", "application/json", "image/png"]
 
 

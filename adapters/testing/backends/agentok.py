@@ -25,7 +25,7 @@ from adapters.testing.backends.brain import Plan
 Server = Literal["guide", "2024", "2026-07"]
 
 SOURCE = 12  # the flow's, the project's and the template's id
-LOOK = 0.005  # seconds between two looks of a held request at its run
+LOOK = 0.001  # seconds between two looks of a held request at its run
 FAILURE = "openai.AuthenticationError: Traceback (most recent call last)"
 FIRST_WORDS = "I begin with the first step."
 WAITING = "wait_for_human_input"
