@@ -45,6 +45,21 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Who asks, as far as the platform told and the agent's settings let through. `adapters.person` has the forms in
+    which services take it."""
+
+    platform: str  # "slack", "discord", "terminal"
+    id: str  # the platform's user id
+    name: str = ""
+    workspace: str = ""  # Slack's team, Discord's server
+    channel: str = ""
+    roles: tuple[str, ...] = ()  # ids of Discord's roles
+    email: str = ""
+    token: SecretStr | None = None  # signed and short-lived, where the agent's settings have a key for it
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """An earlier question of the conversation and its answer, for a `Stateless` agent."""
 
@@ -62,6 +77,7 @@ class Message:
     text: str
     attachments: tuple[Attachment, ...] = ()
     history: tuple[Exchange, ...] = ()  # oldest first; filled in for `Stateless` agents only
+    person: Person | None = None  # None where nobody is told of
 
 
 # --- what comes out -----------------------------------------------------------------------------------------

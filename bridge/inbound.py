@@ -27,6 +27,7 @@ class Person:
     id: str  # the platform's user id
     name: str = ""
     workspace: str = ""  # Slack: the person's own team, which a guest or Slack Connect person brings along
+    roles: tuple[str, ...] = ()  # Discord: ids of the person's roles in the server
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ so that a turn which arrives while its thread is released can't be stranded.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum, auto
@@ -15,7 +16,16 @@ from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
 from bridge.store import statements as sql
 from bridge.store.engine import Engine, Fenced, Op, Row
 from bridge.store.tables import now
-from bridge.store.values import MAX_NAME, StoredTurn, checkpoint_json, files_json, new_turn_id, storable, turn_of
+from bridge.store.values import (
+    MAX_NAME,
+    Edit,
+    StoredTurn,
+    checkpoint_json,
+    files_json,
+    new_turn_id,
+    storable,
+    turn_of,
+)
 
 WORK = ""  # what is announced to other replicas: there is work
 STOP = "stop:"  # and the turn's id: a person stopped it
@@ -63,11 +73,29 @@ class Arrivals:
         [found] = await self._engine.run(Op(sql.KNOWS, asdict(address)))
         return bool(found)
 
-    async def change_text(self, address: Address, message_id: str, text: str) -> bool:
-        """New words for a turn that hasn't been asked yet."""
-        key = {"key": _message_key(address, message_id)}
-        [changed] = await self._engine.run(Op(sql.CHANGE_TEXT, key | {"words": storable(text)}))
-        return bool(changed)
+    async def change_text(self, address: Address, message_id: str, text: str) -> Edit:
+        """New words for a message. A turn that hasn't been asked yet is asked in them; of any other they are kept."""
+        values = {"key": _message_key(address, message_id), "words": storable(text)}
+        changed, noted = await self._engine.run(Op(sql.CHANGE_TEXT, values), Op(sql.NOTE_EDIT, values))
+        return Edit(bool(changed), str(noted[0][0]) if noted else None)
+
+    async def ask_edited(self, address: Address, turn_id: str) -> Decided:
+        """A person wants a turn asked again in its author's new words."""
+        found = await self._find(address, turn_id)
+        words = None if found is None else found[0].edited
+        if found is None or words is None:
+            return Decided.TOO_LATE
+        turn = found[0]
+        key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "thread_id": turn.thread}
+        thread = {"thread_id": turn.thread}
+        _, stored, *_ = await self._engine.run(
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.PUT_TURN_INTO, again),
+            Op(sql.READY_THREAD, thread | {"at": now()}),
+            *self._announcement(WORK),
+        )
+        return Decided.SENT if stored else Decided.TOO_LATE
 
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""

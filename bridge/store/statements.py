@@ -156,6 +156,17 @@ CHANGE_TEXT = Statement(
     .values(text=_value(_turn.c.text, "words"), revision=_turn.c.revision + 1)
     .returning(_turn.c.id)
 )
+NOTE_EDIT = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.message_key == _id("key"),
+        sa.not_(_is(_turn.c.state, "received")),
+        sa.not_(_is(_turn.c.state, "cancelled")),
+        sa.func.coalesce(_turn.c.edited, sa.literal_column("''")) != _value(_turn.c.edited, "words"),
+    )
+    .values(edited=_value(_turn.c.edited, "words"))
+    .returning(_turn.c.id)
+)
 WITHDRAW = Statement(
     sa.update(_turn)
     .where(_turn.c.message_key == _id("key"), _is(_turn.c.state, "received"))

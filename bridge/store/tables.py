@@ -160,6 +160,7 @@ class Turn(SQLModel, table=True):
     direct: bool = False
     mid_thread: bool = False
     revision: int = 0  # how often its author changed it
+    edited: str | None = _text(default=None)  # the author's new words, since it was asked
 
     state: str = Field(default=TurnState.RECEIVED, max_length=16)
     stopped: bool = False  # a person pressed stop: what still comes is read and not shown

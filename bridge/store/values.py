@@ -43,6 +43,7 @@ class StoredTurn:
     direct: bool
     mid_thread: bool
     revision: int
+    edited: str | None
     state: TurnState
     stopped: bool
     retry_of: str | None
@@ -58,6 +59,14 @@ class StoredTurn:
     superseded_by: str | None
     received_at: int
     begun_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What became of a change of a message."""
+
+    changed: bool = False  # it waits still, and is asked in the new words
+    asked: str | None = None  # the turn that was asked in the old ones; told to one caller for each change
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +195,7 @@ def turn_of(row: Row) -> StoredTurn:
         direct=bool(value["direct"]),
         mid_thread=bool(value["mid_thread"]),
         revision=value["revision"],
+        edited=value["edited"],
         state=TurnState(value["state"]),
         stopped=bool(value["stopped"]),
         retry_of=value["retry_of"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
+from bridge.store.values import Edit as Edit
 from bridge.turns.surface import Action
 
 
@@ -42,8 +43,9 @@ class Inbox(Protocol):
         """Whether the agent was called into this thread before, so that a message needs no mention."""
         ...
 
-    async def edited(self, address: Address, message_id: str, text: str) -> None:
-        """A person changed a message: a turn that hasn't been asked yet is asked in the new words."""
+    async def edited(self, address: Address, message_id: str, text: str) -> Edit:
+        """A person changed a message: a turn that hasn't been asked yet is asked in the new words. Where it has been,
+        exactly one caller is given the turn, and offers to ask again."""
         ...
 
     async def deleted(self, address: Address, message_id: str) -> None:

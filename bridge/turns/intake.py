@@ -12,7 +12,7 @@ from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.turns.inbox import Decision, Overloaded, Press
+from bridge.turns.inbox import Decision, Edit, Overloaded, Press
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -63,9 +63,13 @@ class Intake:
     async def knows(self, address: Address) -> bool:
         return await self._stored(lambda: self._arrivals.knows(address))
 
-    async def edited(self, address: Address, message_id: str, text: str) -> None:
-        if await self._stored(lambda: self._arrivals.change_text(address, message_id, text)):
+    async def edited(self, address: Address, message_id: str, text: str) -> Edit:
+        edit = await self._stored(lambda: self._arrivals.change_text(address, message_id, text))
+        if edit.changed:
             log.info("question changed before it was asked", message=message_id)
+        elif edit.asked:
+            log.info("question changed after it was asked", message=message_id, turn=edit.asked)
+        return edit
 
     async def deleted(self, address: Address, message_id: str) -> None:
         if await self._stored(lambda: self._arrivals.withdraw(address, message_id)):
@@ -90,6 +94,9 @@ class Intake:
             case "abandon":
                 decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn))
                 settled = "Left"
+            case "reask":
+                decided = await self._stored(lambda: self._arrivals.ask_edited(press.address, press.turn))
+                settled = "Asked again"
             case "choose":
                 index = int(press.value) if press.value.isdecimal() else -1
                 decided = await self._stored(

@@ -17,10 +17,15 @@ from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "retry", "abandon", "choose"]
+Action = Literal["stop", "retry", "abandon", "choose", "reask"]
 # Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
 # thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
 Guard = Callable[[], Awaitable[None]]
+
+
+# Said to whoever changed a question after it was asked, above a button of the action `reask`.
+EDITED = "You changed your message after I had begun. Shall I answer the new words?"
+ASK_AGAIN = "Ask again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.turns.inbox import Decision, Press
+from bridge.turns.inbox import Decision, Edit, Press
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
@@ -66,7 +66,8 @@ class NoInbox:
     async def knows(self, address: Address) -> bool:
         return True  # nothing is to be looked up
 
-    async def edited(self, address: Address, message_id: str, text: str) -> None: ...
+    async def edited(self, address: Address, message_id: str, text: str) -> Edit:
+        return Edit()
 
     async def deleted(self, address: Address, message_id: str) -> None: ...
 

@@ -146,6 +146,11 @@ class SlackPeople:
             {button["text"]["text"]: button["action_id"] for button in pressable},
         )
 
+    def private(self, who: str) -> list[Shown]:
+        """What the bot shows to one person alone."""
+        person = self.world.person(who).id
+        return [self._shown(one) for one in self.world.ephemerals.values() if one.ephemeral_for == person]
+
     def connected(self) -> bool:
         return bool(self.world.deliveries.connections)
 

@@ -13,7 +13,7 @@ from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
 from bridge.store.queue import Queue
-from bridge.store.values import Conclusion, InputRequestShown, StoredTurn, checkpoint_json
+from bridge.store.values import Conclusion, Edit, InputRequestShown, StoredTurn, checkpoint_json
 from tests.store.steps import ALL, HERE, begin_next, claim_one, end, inbound, next_turn, thread, work_off
 
 ELSEWHERE = Address("slack", "T1", "C1", "999.0")
@@ -222,6 +222,34 @@ async def test_a_choice_is_refused_once_the_request_is_answered_in_words(arrival
     assert outlook.turn is not None
     await queue.begin(claim, outlook.turn, None, settles=outlook.waiting)
     assert await arrivals.choose(HERE, asked.id, 0, ANN) is Decided.TOO_LATE
+
+
+async def test_new_words_for_what_was_asked_already_are_told_to_one_and_asked_once(
+    arrivals: Arrivals, queue: Queue
+) -> None:
+    """Two replicas hear of the same change; whoever presses twice asks once; a further change is another one."""
+    await arrivals.put(inbound(1, text="old"), "a")
+    claim = await claim_one(queue)
+    turn = await begin_next(queue, claim)
+    assert await arrivals.ask_edited(HERE, turn.id) is Decided.TOO_LATE, "nothing was changed"
+    assert await arrivals.change_text(HERE, "100.0-1", "new") == Edit(asked=turn.id)
+    assert await arrivals.change_text(HERE, "100.0-1", "new") == Edit()
+    assert await arrivals.ask_edited(ELSEWHERE, turn.id) is Decided.TOO_LATE
+    assert await arrivals.ask_edited(HERE, turn.id) is Decided.SENT
+    assert await arrivals.ask_edited(HERE, turn.id) is Decided.TOO_LATE
+    outlook = await end(queue, claim, turn)
+    assert outlook is not None
+    assert outlook.turn is not None
+    assert (outlook.turn.text, outlook.turn.message_id, outlook.turn.retry_of) == ("new", "100.0-1", None)
+    assert await arrivals.change_text(HERE, "100.0-1", "newer") == Edit(asked=turn.id)
+    assert await arrivals.ask_edited(HERE, turn.id) is Decided.SENT
+
+
+async def test_new_words_for_what_was_withdrawn_or_never_came_are_nothing(arrivals: Arrivals) -> None:
+    await arrivals.put(inbound(1), "a")
+    await arrivals.withdraw(HERE, "100.0-1")
+    assert await arrivals.change_text(HERE, "100.0-1", "new") == Edit()
+    assert await arrivals.change_text(HERE, "100.0-2", "new") == Edit()
 
 
 async def test_a_stop_is_found_by_the_replica_that_works(

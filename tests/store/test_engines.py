@@ -43,7 +43,7 @@ async def test_a_unit_of_work_is_done_whole_or_not_at_all(engine: Engine, arriva
     stop = Op(sql.WITHDRAW, {"key": "slack:T1:C1:100.0-1", "at": 1})
     with pytest.raises(Fenced):
         await engine.run(stop, Op(NO_ROW, {}), stop)
-    assert await arrivals.change_text(HERE, "100.0-1", "still there")
+    assert (await arrivals.change_text(HERE, "100.0-1", "still there")).changed
 
 
 async def test_who_is_cancelled_leaves_no_lock_and_its_work_is_done(engine: Engine, arrivals: Arrivals) -> None:

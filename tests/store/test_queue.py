@@ -213,9 +213,9 @@ async def test_edits_and_deletions_count_until_the_turn_is_begun(arrivals: Arriv
         await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
     running = await begin_next(queue, claim)
-    assert not await arrivals.change_text(HERE, "100.0-1", "too late")
+    assert not (await arrivals.change_text(HERE, "100.0-1", "too late")).changed
     assert not await arrivals.withdraw(HERE, "100.0-1")
-    assert await arrivals.change_text(HERE, "100.0-2", "better words")
+    assert (await arrivals.change_text(HERE, "100.0-2", "better words")).changed
     assert await arrivals.withdraw(HERE, "100.0-3")
     outlook = await end(queue, claim, running)
     assert outlook is not None
@@ -234,7 +234,7 @@ async def test_a_question_changed_after_it_was_looked_at_is_looked_at_again(
     claim = await claim_one(queue)
     turn = await next_turn(queue, claim)
     if change == "edited":
-        assert await arrivals.change_text(HERE, "100.0-1", "new")
+        assert (await arrivals.change_text(HERE, "100.0-1", "new")).changed
     else:
         assert await arrivals.withdraw(HERE, "100.0-1")
     with pytest.raises(Changed):

@@ -23,7 +23,8 @@ from adapters.base import (
 from bridge.inbound import ContextMessage, RemoteFile
 from bridge.store.database import Database
 from bridge.turns.ask import STOPPED
-from bridge.turns.surface import PartKind
+from bridge.turns.surface import Button, PartKind
+from tests.e2e.waiting import eventually
 from tests.turns.agents import Backend, CancellableAgent, FileAgent, ScriptedAgent
 from tests.turns.process import Bridge, running
 from tests.turns.world import HERE, LATER, MemoryPlatform, inbound, part_name
@@ -348,6 +349,24 @@ async def test_a_changed_or_deleted_question_counts_until_it_is_asked(
         go_on.set()
         await bridge.until_state("done", "cancelled")
     assert backend.asked == ["question 1", "better"]
+
+
+async def test_a_question_that_was_changed_after_it_was_asked_is_asked_in_the_new_words_on_demand(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    """Both answers stay."""
+    backend = Backend()
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")
+        edit = await bridge.intake.edited(HERE, "100.0-1", "better")
+        assert edit.asked is not None
+        for _ in range(2):
+            await bridge.press(Button("reask", "Ask again", edit.asked))
+        await eventually(lambda: len(platform.messages) == 2)
+        await bridge.until_state("done")
+    assert backend.asked == ["question 1", "better"]
+    assert platform.texts() == ["answer to question 1", "answer to better"]
 
 
 async def test_an_agent_that_was_taken_out_of_the_settings_is_said(

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Iterable, MutableMapping, Sequence
 from datetime import timedelta
+from secrets import token_hex
 
 import discord
 import structlog
@@ -13,18 +14,22 @@ from discord.http import Route
 from starlette.routing import BaseRoute
 
 from bridge.backoff import Backoff
-from bridge.frontends.discord.calls import Calls, hand_on_limits
+from bridge.frontends.discord.calls import Calls, hand_on_limits, unguarded
 from bridge.frontends.discord.catch_up import CatchUp
 from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
 from bridge.frontends.discord.invite import intents
 from bridge.frontends.discord.listeners import Listeners
+from bridge.frontends.discord.places import Place, Places
+from bridge.frontends.discord.presses import components
+from bridge.frontends.discord.rest import Json, Rest
 from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
+from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, never_raises, reply_to
 from bridge.inbound import Address, Person
 from bridge.turns.inbox import Inbox
-from bridge.turns.surface import ConfigurationError, Guard, Unreachable
+from bridge.turns.surface import ASK_AGAIN, EDITED, Button, ConfigurationError, Guard, Unreachable
 
 log = structlog.get_logger()
 
@@ -62,7 +67,7 @@ class DiscordFrontEnd:
         self._client: discord.Client | None = None
         self._trouble: str | None = "not started"
         self._signs: dict[Address, asyncio.Task[None]] = {}
-        self._listeners = Listeners(inbox, self._want_catch_up)
+        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again)
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
         self._looking: asyncio.Task[None] | None = None
@@ -214,6 +219,19 @@ class DiscordFrontEnd:
         )
         hand_on_limits(client)
         return client
+
+    async def _offer_again(self, address: Address, message: int, turn: str) -> None:
+        """Below a question that was changed after it was asked."""
+        rest = Rest(self.client, self.calls, unguarded)
+        place = Places(self.client, rest, address, self.names).known() or Place(int(address.thread))
+        payload: Json = {
+            "content": EDITED,
+            "components": components([Button("reask", ASK_AGAIN, turn)]),
+            "message_reference": reply_to(message),
+            "nonce": f"e{token_hex(8)}",  # by which our own messages are told from a reply's parts
+            "flags": SUPPRESS_EMBEDS,
+        }
+        await never_raises("offer", lambda: rest.send(place.channel, payload))
 
     # --- what was missed --------------------------------------------------------------------------------------
 

@@ -29,6 +29,10 @@ MAX_BUCKETS = 10_000  # windows remembered, some 5 MB; the oldest is forgotten f
 RESERVED = 1  # of a window's edits: growth leaves them to last words
 
 
+async def unguarded() -> None:
+    """The guard of what needs no claim."""
+
+
 @dataclass(eq=False, slots=True)
 class Call:
     """What a request is made for. `counted`: a slot has taken its place in the budget already."""

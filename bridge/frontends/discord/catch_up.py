@@ -18,7 +18,7 @@ import discord
 import structlog
 
 from bridge.backoff import Backoff
-from bridge.frontends.discord.calls import Calls
+from bridge.frontends.discord.calls import Calls, unguarded
 from bridge.frontends.discord.errors import UNREADABLE, told_apart
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.reading import Spot
@@ -134,7 +134,7 @@ class CatchUp:
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         for tries_left in reversed(range(TRIES)):
             try:
-                with self._calls.guarded(_free, urgent=False), told_apart("catch up"):
+                with self._calls.guarded(unguarded, urgent=False), told_apart("catch up"):
                     found = channel.history(limit=PAGE, after=discord.Object(after), oldest_first=True)
                     return [message async for message in found]
             except Throttled as error:
@@ -243,7 +243,3 @@ def _others(client: discord.Client, known: set[int], since: int) -> Iterator[tup
 def _may_read(channel: discord.TextChannel | discord.Thread) -> bool:
     me: discord.Member | None = channel.guild.me  # None as long as Discord hasn't told
     return me is None or channel.permissions_for(me).read_message_history
-
-
-async def _free() -> None:
-    """Reading changes nothing: whoever owns the threads may do it."""

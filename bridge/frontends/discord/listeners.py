@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from bridge.frontends.discord import messages, reading
 from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Person
+from bridge.inbound import Address, Person
 from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import Gone, SurfaceError
 
@@ -53,8 +53,14 @@ class _Place:
 class Listeners:
     """The handlers of one front end, for each of its clients in turn."""
 
-    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        catch_up_wanted: Callable[[], None],
+        offer_again: Callable[[Address, int, str], Awaitable[None]],
+    ) -> None:
         self._inbox = inbox
+        self._offer_again = offer_again
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
         self._waiting = 0
@@ -152,7 +158,13 @@ class Listeners:
                 return
             text = messages.text(message, self._me)
             for address in reading.places(heard.spot, heard.id, heard.chain):
-                await self._inbox.edited(address, str(message.id), text)
+                edit = await self._inbox.edited(address, str(message.id), text)
+                if edit.asked is not None:
+                    await self._offer_again(address, message.id, edit.asked)
+                if edit.changed or edit.asked is not None:
+                    return
+            if heard.mentioned and _is_young(message.id):
+                await self.consider(message)  # it calls the agent only now
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         await self._deleted(event.guild_id, event.channel_id, [event.message_id])
@@ -213,10 +225,7 @@ class Listeners:
         spot = heard.spot
         if spot.kind != "thread" or spot.parent is None or heard.mentioned or spot.channel in self._roots:
             return False
-        if (
-            discord.utils.utcnow().timestamp() - discord.utils.snowflake_time(spot.channel).timestamp()
-            > ROOT_WITHIN
-        ):
+        if not _is_young(spot.channel):
             return False
         self._roots[spot.channel] = True
         parent = self._connected.get_partial_messageable(spot.parent, guild_id=spot.guild)
@@ -319,3 +328,8 @@ class Listeners:
     def _follow(self, task: asyncio.Task[Any]) -> None:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+
+
+def _is_young(snowflake: int) -> bool:
+    age = discord.utils.utcnow() - discord.utils.snowflake_time(snowflake)
+    return age.total_seconds() < ROOT_WITHIN

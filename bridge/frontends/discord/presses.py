@@ -26,7 +26,7 @@ MAX_LABEL = 80  # characters
 MAX_TEXT = 2000  # UTF-16 units of one message
 
 # Numbers of Discord's button styles.
-STYLES = {"stop": 4, "retry": 1, "abandon": 2, "choose": 1}
+STYLES = {"stop": 4, "retry": 1, "abandon": 2, "choose": 1, "reask": 1}
 
 
 def components(buttons: Sequence[Button]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from bridge.render.discord import DISCORD
 from bridge.render.measure import utf16
 from bridge.render.style import Style
 from bridge.turns.surface import (
+    EDITED,
     Button,
     Gone,
     Guard,
@@ -213,6 +214,7 @@ class DiscordSurface:
         channel = self._places.room(place.channel)
         async for message in self._rest.history(channel, limit=SEARCHED, after=int(after)):
             ours = message.author.id == me.id and message.type in messages.ORDINARY and _belongs(message, place)
+            ours = ours and not message.content.startswith(EDITED)
             another = str(message.id) in known or echoes.nonce(message.id) is not None
             if ours and not another:
                 certain = message.created_at <= guessable or messages.stops(message, key.turn)

@@ -75,8 +75,8 @@ class Listeners:
             match reading:
                 case Heard():
                     await self._hear(reading)
-                case Edited(address, message_id, text):
-                    await self._inbox.edited(address, message_id, text)
+                case Edited():
+                    await self._edited(reading)
                 case Deleted(address, message_id):
                     await self._inbox.deleted(address, message_id)
                 case Stopped(address):
@@ -127,6 +127,18 @@ class Listeners:
             return
         if await self._store(heard, known=known) and not known and heard.called and self._may_be_overtaken(heard):
             await self._read_on(heard)
+
+    async def _edited(self, edited: Edited) -> None:
+        edit = await self._inbox.edited(edited.address, edited.message_id, edited.text)
+        if edit.asked is not None:
+            await self._presses.offer_again(edited.address, edited.person, edit.asked)
+        elif (
+            not edit.changed and edited.heard is not None and edited.heard.called and self._is_young(edited.heard)
+        ):
+            await self._hear(edited.heard)  # it calls the agent only now
+
+    def _is_young(self, heard: Heard) -> bool:
+        return self._clock() - heard.position / 1_000_000 < ROOT_WITHIN
 
     async def _store(self, heard: Heard, *, known: bool) -> bool:
         return await self._inbox.take(

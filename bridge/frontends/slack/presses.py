@@ -6,14 +6,15 @@ import asyncio
 
 import structlog
 
-from bridge.frontends.slack.blocks import fallback, settled_blocks
+from bridge.frontends.slack.blocks import fallback, part_blocks, settled_blocks
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Pressed
 from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address
 from bridge.turns.inbox import Inbox, Press
-from bridge.turns.surface import SurfaceError
+from bridge.turns.surface import ASK_AGAIN, EDITED, Button, SurfaceError
 
 log = structlog.get_logger()
 
@@ -37,6 +38,17 @@ class Presses:
             await self._settle(pressed, pressed.message, decision.settled)
         if decision.sentence:
             await self._tell(pressed, decision.sentence)
+
+    async def offer_again(self, address: Address, person: str, turn: str) -> None:
+        """To whoever changed a question after it was asked, and to nobody else."""
+        blocks = part_blocks(EDITED, (Button("reask", ASK_AGAIN, turn),))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._workspace.client.chat_postEphemeral(
+                    channel=address.channel, thread_ts=address.thread, user=person, text=EDITED, blocks=blocks
+                )
+        except SDK_ERRORS as error:
+            log.info("slack.not_offered", turn=turn, reason=Failure.of(error).reason)
 
     async def _settle(self, pressed: Pressed, message: Payload, line: str) -> None:
         text, blocks = fallback(str(message.get("text") or line)), settled_blocks(message, line)

@@ -78,6 +78,8 @@ class Edited:
     address: Address
     message_id: str
     text: str
+    person: str  # the id of whoever wrote it
+    heard: Heard | None = field(default=None, compare=False)  # the message as it reads now
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def read_event(body: Payload, me: Me) -> Reading | None:
     event: Payload = body.get("event") or {}
     match event.get("type"), event.get("subtype"):
         case "message", "message_changed":
-            return _changed(event, me)
+            return _changed(event, str(body.get("event_id", "")), me)
         case "message", "message_deleted":
             return _deleted(event, event.get("previous_message") or {}, event.get("deleted_ts"), me)
         case "message" | "app_mention", subtype if subtype in PEOPLES_SUBTYPES:
@@ -192,7 +194,7 @@ def _heard(event: Payload, event_id: str, me: Me) -> Heard | None:
     )
 
 
-def _changed(event: Payload, me: Me) -> Edited | Deleted | None:
+def _changed(event: Payload, event_id: str, me: Me) -> Edited | Deleted | None:
     message: Payload = event.get("message") or {}
     before: Payload = event.get("previous_message") or {}
     if message.get("subtype") == "tombstone":  # a deleted message whose replies stay
@@ -202,7 +204,8 @@ def _changed(event: Payload, me: Me) -> Edited | Deleted | None:
         return None
     ts = message["ts"]
     address = _address(event["channel"], message.get("thread_ts") or ts, me)
-    return Edited(address, ts, words(message))
+    now = {"channel_type": event.get("channel_type"), **message, "type": "message", "channel": event["channel"]}
+    return Edited(address, ts, words(message), message["user"], _heard(now, event_id, me))
 
 
 def _deleted(event: Payload, before: Payload, ts: str | None, me: Me) -> Deleted | None:

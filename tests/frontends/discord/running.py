@@ -15,7 +15,7 @@ from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.playground.discord import DiscordWorld, create_app
-from bridge.turns.inbox import Decision, Overloaded, Press
+from bridge.turns.inbox import Decision, Edit, Overloaded, Press
 from bridge.turns.surface import Action
 from tests.e2e.waiting import PATIENCE, eventually
 
@@ -39,6 +39,7 @@ class MemoryInbox:
     turns: list[Inbound] = field(default_factory=list)
     known: set[Address] = field(default_factory=set)
     edits: list[tuple[Address, str, str]] = field(default_factory=list)
+    edit: Edit = field(default_factory=Edit)  # what becomes of each
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[tuple[Action, str, Address]] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
@@ -67,8 +68,9 @@ class MemoryInbox:
     async def knows(self, address: Address) -> bool:
         return address in self.known
 
-    async def edited(self, address: Address, message_id: str, text: str) -> None:
+    async def edited(self, address: Address, message_id: str, text: str) -> Edit:
         self.edits.append((address, message_id, text))
+        return self.edit
 
     async def deleted(self, address: Address, message_id: str) -> None:
         self.deletions.append((address, message_id))

@@ -10,6 +10,7 @@ from bridge.frontends.discord.reading import custom_id
 from bridge.inbound import Address, Inbound, Person
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.model import Permission
+from bridge.turns.inbox import Edit
 from bridge.turns.surface import Button, PartKey, PartKind
 from tests.frontends.discord.running import MemoryInbox, connected, eventually
 from tests.turns.world import unguarded
@@ -214,6 +215,41 @@ async def test_a_store_that_fails_for_a_moment_loses_nothing(
     inbox.refusals = 1
     await called(world, inbox)
     assert len(inbox.turns) == 1
+
+
+async def test_a_question_that_was_changed_too_late_is_offered_below_it(
+    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+) -> None:
+    thread = await called(world, inbox)
+    await world.open_thread("ada", "general", "asked", on=int(thread.thread))
+    message = await world.say("ada", thread.thread, "and ten?")
+    await eventually(lambda: len(inbox.turns) == 2)
+    inbox.edit = Edit(asked="0123456789abcdef")
+    await world.edit("ada", thread.thread, message, "and then?")
+    offer = await world.until(
+        lambda: next(
+            (one for one in world.messages(thread.thread) if one.author.id == world.bot.id and one.components),
+            None,
+        )
+    )
+    assert offer.reference is not None
+    assert offer.reference.message_id == message
+    inbox.settled = "Asked again · Ada"
+    interaction = await world.press("ada", offer.id, "threadbridge:reask:0123456789abcdef:")
+    await world.until(lambda: interaction.answered)
+    assert inbox.presses == [("reask", "0123456789abcdef", thread)]
+    await world.until(lambda: "Asked again" in world.messages(thread.thread)[-1].content)
+    assert not world.pings
+
+
+async def test_a_mention_that_is_added_by_an_edit_counts(
+    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+) -> None:
+    message = await world.say("ada", "general", "is anyone here?")
+    await world.edit("ada", "general", message, f"{world.mention} is anyone here?")
+    await world.edit("ada", "general", message, f"{world.mention} is anyone there?")
+    await eventually(lambda: len(inbox.edits) == 2)
+    assert [turn.message_id for turn in inbox.turns] == [str(message)]
 
 
 async def test_edits_of_what_was_asked(world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridge.inbound import Address, Inbound, Platform, Seen
-from bridge.turns.inbox import Decision, Press
+from bridge.turns.inbox import Decision, Edit, Press
 
 
 @dataclass
@@ -16,6 +16,7 @@ class MemoryInbox:
 
     taken: list[Inbound] = field(default_factory=list)
     edits: list[tuple[Address, str, str]] = field(default_factory=list)
+    edit: Edit = field(default_factory=Edit)  # what becomes of each
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[Press] = field(default_factory=list)
     stops: list[Address] = field(default_factory=list)
@@ -44,8 +45,9 @@ class MemoryInbox:
     async def knows(self, address: Address) -> bool:
         return any(inbound.address == address for inbound in self.taken)
 
-    async def edited(self, address: Address, message_id: str, text: str) -> None:
+    async def edited(self, address: Address, message_id: str, text: str) -> Edit:
         self.edits.append((address, message_id, text))
+        return self.edit
 
     async def deleted(self, address: Address, message_id: str) -> None:
         self.deletions.append((address, message_id))

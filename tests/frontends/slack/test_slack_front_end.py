@@ -22,6 +22,7 @@ from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld, create_app
+from bridge.turns.inbox import Decision, Edit
 from bridge.turns.surface import Button, ConfigurationError, PartKey, PartKind
 from tests.e2e.waiting import PATIENCE, eventually
 from tests.frontends.slack.memory import MemoryInbox
@@ -186,6 +187,36 @@ async def test_edits_and_deletions_arrive(
     await settled()
     assert inbox.edits == [(at(world, ts), ts, f"{world.mention} hello")]
     assert inbox.deletions == [(at(world, ts), ts)]
+
+
+async def test_a_question_that_was_changed_too_late_is_offered_to_its_author_alone(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, settled: Settled
+) -> None:
+    ts = await world.say("ada", "general", f"{world.mention} helo")
+    inbox.edit = Edit(asked="0123456789abcdef")
+    await world.edit("ada", "general", ts, f"{world.mention} hello")
+    await settled()
+    (offer,) = world.ephemerals.values()
+    assert (offer.ephemeral_for, offer.root) == (world.person("ada").id, ts)
+    inbox.decision = Decision(settled="Asked again · Ada")
+    await world.press("ada", offer.ts, "threadbridge:reask")
+    assert [(one.action, one.turn, one.address) for one in inbox.presses] == [
+        ("reask", "0123456789abcdef", at(world, ts))
+    ]
+    (offer,) = world.ephemerals.values()
+    assert "Asked again" in offer.text
+
+
+async def test_a_mention_that_is_added_by_an_edit_counts(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, settled: Settled
+) -> None:
+    ts = await world.say("ada", "general", "is anyone here?")
+    await settled()
+    assert inbox.taken == []
+    await world.edit("ada", "general", ts, f"{world.mention} is anyone here?")
+    await world.edit("ada", "general", ts, f"{world.mention} is anyone there?")
+    await settled()
+    assert [(one.message_id, one.address) for one in inbox.taken] == [(ts, at(world, ts))]
 
 
 async def test_slacks_stop_button_stops_the_thread(
