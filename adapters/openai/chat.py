@@ -18,6 +18,7 @@ from adapters.base import (
     Event,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     Rejected,
     Text,
@@ -39,6 +40,7 @@ from adapters.openai.client import (
     open_stream,
 )
 from adapters.openai.reader import failure, note, parse
+from adapters.person import as_headers, pseudonym
 from adapters.sentences import LOST, MISCONFIGURED
 from adapters.text import ThinkFilter, safe_name, scrub, without_thoughts
 
@@ -66,11 +68,11 @@ class ChatCompletions:
         if resume is not None and resume.data.get("step") == "asked":
             raise Uncertain(f"openai {_ASK}: an answer can't be taken up again", sentence=LOST)
         yield Checkpoint(None, {"step": "begun"})
-        messages = self._messages(message)
+        messages, person = self._messages(message), message.person
         yield Checkpoint(None, {"step": "asked"})
         async with AsyncExitStack() as stack:
             try:
-                stream = await self._opened(stack, messages)
+                stream = await self._opened(stack, messages, person)
             except NOT_TAKEN:
                 yield Checkpoint(None, {"step": "begun"})
                 raise
@@ -106,11 +108,13 @@ class ChatCompletions:
             messages.append({"role": "user", "content": text})
         return messages
 
-    async def _opened(self, stack: AsyncExitStack, messages: list[ChatCompletionMessageParam]) -> http.Stream:
+    async def _opened(
+        self, stack: AsyncExitStack, messages: list[ChatCompletionMessageParam], person: Person | None
+    ) -> http.Stream:
         """The answer's stream. Usage is asked for unless the server refuses that."""
 
         async def opened(*, usage: bool) -> http.Stream:
-            send = partial(self._send, messages, usage=usage)
+            send = partial(self._send, messages, person, usage=usage)
             return await open_stream(stack, self._library, _ASK, send, once=True)
 
         if not self._counts:
@@ -123,13 +127,16 @@ class ChatCompletions:
         self._counts = False
         return await opened(usage=False)
 
-    def _send(self, messages: list[ChatCompletionMessageParam], *, usage: bool) -> Any:
+    def _send(self, messages: list[ChatCompletionMessageParam], person: Person | None, *, usage: bool) -> Any:
         settings = self._settings
         wanted: dict[str, Any] = {
             "temperature": settings.temperature,
             "reasoning_effort": settings.effort,
             "max_completion_tokens": settings.max_tokens,
             "stream_options": {"include_usage": True} if usage else None,
+            # not `metadata` as well: OpenAI takes that only for answers which it is told to store
+            "user": pseudonym(person) if person and settings.person_fields else None,
+            "extra_headers": as_headers(person) or None,
         }
         return self._api.chat.completions.with_streaming_response.create(
             model=settings.model,

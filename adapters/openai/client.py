@@ -48,6 +48,9 @@ class OpenAISettings(AgentSettings):
     background: bool = True
     # Chat only: earlier exchanges that go along with a question
     remembers: int = Field(default=50, ge=0, le=1_000)
+    # Who asks goes along as `user` or `safety_identifier`, with Responses as `metadata`, too; off for a server that
+    # refuses these: then by headers alone
+    person_fields: bool = True
     effort: str | None = None  # of a reasoning model: "low", "high", and what else a server knows
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1)  # of an answer

@@ -23,6 +23,7 @@ from adapters.base import (
     File,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     Rejected,
     Row,
@@ -45,6 +46,7 @@ from adapters.openai.client import (
     open_stream,
 )
 from adapters.openai.reader import Reader, is_chain, items_files, parse, text_of
+from adapters.person import as_headers, as_pairs, pseudonym
 from adapters.sentences import FILE_TOO_LARGE, MISCONFIGURED, NOT_KEPT
 from adapters.text import safe_name, scrub
 
@@ -82,7 +84,7 @@ class Responses:
         if resume is None or resume.data.get("step") == "begun":
             reader = Reader(conversation or await self._begin())
             yield Checkpoint(reader.conversation, {"step": "begun"})
-            question = self._question(reader.conversation, await self._content(message))
+            question = self._question(reader.conversation, await self._content(message), message.person)
             yield Checkpoint(reader.conversation, {"step": "asked"})
             try:
                 async with aclosing(self._asked(reader, question)) as events:
@@ -199,7 +201,9 @@ class Responses:
             return {"type": "input_image", "file_id": file_id, "detail": "auto"}
         return {"type": "input_file", "file_id": file_id}
 
-    def _question(self, conversation: str | None, content: list[ResponseInputContentParam]) -> dict[str, Any]:
+    def _question(
+        self, conversation: str | None, content: list[ResponseInputContentParam], person: Person | None
+    ) -> dict[str, Any]:
         question: dict[str, Any] = {
             "model": self._settings.model,
             "input": [{"role": "user", "content": content}],
@@ -213,6 +217,9 @@ class Responses:
             "tools": [_TOOLS[tool] for tool in settings.tools],
             "reasoning": {"effort": settings.effort} if settings.effort else None,
             "max_output_tokens": settings.max_tokens,
+            "safety_identifier": pseudonym(person) if person and settings.person_fields else None,
+            "metadata": as_pairs(person) if settings.person_fields else None,
+            "extra_headers": as_headers(person),
         }
         question |= {name: value for name, value in wanted.items() if value}
         if settings.temperature is not None:

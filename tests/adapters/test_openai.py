@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,7 @@ from adapters.openai.agent import OpenAI
 from adapters.openai.chat import ChatCompletions
 from adapters.openai.reader import Reader
 from adapters.openai.responses import Responses
+from adapters.person import as_object, as_pairs, pseudonym
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
@@ -47,6 +49,7 @@ from adapters.testing import (
 from adapters.testing.backends import faults
 from adapters.testing.backends.openai import IMAGE, MODEL, OpenAIBackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.persons import ANN
 
 Agent = Responses | ChatCompletions
 OPERATIONS = {"question": ["ask"], "stream": ["ask", "read"], "upload": ["upload"], "download": ["made file"]}
@@ -167,6 +170,45 @@ class TestAServerWithoutConversations:
         assert backend.times()["delete response"] == 2
         with pytest.raises(NotFound):
             await hear(agent.ask(first.conversation, said("Three?")))
+
+
+class TestWhoAsks:
+    async def test_responses_are_told_by_an_opaque_id_and_metadata(self, serve_with: Callable[..., Any]) -> None:
+        backend, agent = await serve_with()
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        await hear(agent.ask(None, said("Two?")))
+        [told] = backend.told
+        assert told.fields == {"safety_identifier": pseudonym(ANN), "metadata": as_pairs(ANN)}
+        assert not {"user", "safety_identifier", "metadata"} & backend.asked[-1].keys()
+
+    async def test_chat_completions_are_told_by_an_opaque_id(self, serve_with: Callable[..., Any]) -> None:
+        backend, agent = await serve_with(api="chat")
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        await hear(agent.ask(None, said("Two?")))
+        [told] = backend.told
+        assert told.fields == {"user": pseudonym(ANN)}
+        assert "user" not in backend.asked[-1]
+
+    @pytest.mark.parametrize("api", ["responses", "chat"])
+    async def test_a_server_that_refuses_the_fields_is_told_by_headers(
+        self, serve_with: Callable[..., Any], api: str
+    ) -> None:
+        backend, agent = await serve_with({"person"}, api=api)
+        with pytest.raises(Rejected):
+            await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        backend, agent = await serve_with({"person"}, api=api, person_fields=False)
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        [told] = backend.told
+        assert told.fields == {}
+        assert told.person == as_object(ANN)
+
+    async def test_a_server_that_counts_nothing_is_told_the_same_again(
+        self, serve_with: Callable[..., Any]
+    ) -> None:
+        backend, agent = await serve_with({"usage"}, api="chat")
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        first, second = backend.told
+        assert first == second
 
 
 async def test_a_cut_stream_is_joined_again_where_it_broke(serve_with: Callable[..., Any]) -> None:
