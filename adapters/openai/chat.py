@@ -38,6 +38,7 @@ from adapters.openai.client import (
     is_image,
     is_text,
     open_stream,
+    refuses_person,
 )
 from adapters.openai.reader import failure, note, parse
 from adapters.person import as_headers, pseudonym
@@ -57,6 +58,7 @@ class ChatCompletions:
         self._settings = settings
         self._api, self._library = create(settings, client)
         self._counts = True  # until the server refuses `stream_options`
+        self._names = settings.person_fields  # until it refuses `user`
 
     async def ask(
         self,
@@ -111,23 +113,23 @@ class ChatCompletions:
     async def _opened(
         self, stack: AsyncExitStack, messages: list[ChatCompletionMessageParam], person: Person | None
     ) -> http.Stream:
-        """The answer's stream. Usage is asked for unless the server refuses that."""
+        """The answer's stream. Usage is asked for, and who asks told by a field, unless the server refuses that."""
+        while True:
+            usage, names = self._counts, self._names  # another question may learn of a refusal meanwhile
+            try:
+                send = partial(self._send, messages, person, usage=usage, names=names)
+                return await open_stream(stack, self._library, _ASK, send, once=True)
+            except Rejected as error:
+                if usage and any(word in str(error) for word in _USAGE):
+                    self._counts = False
+                elif names and person and refuses_person(error):
+                    self._names = False
+                else:
+                    raise
 
-        async def opened(*, usage: bool) -> http.Stream:
-            send = partial(self._send, messages, person, usage=usage)
-            return await open_stream(stack, self._library, _ASK, send, once=True)
-
-        if not self._counts:
-            return await opened(usage=False)
-        try:
-            return await opened(usage=True)
-        except Rejected as error:
-            if not any(word in str(error) for word in _USAGE):
-                raise
-        self._counts = False
-        return await opened(usage=False)
-
-    def _send(self, messages: list[ChatCompletionMessageParam], person: Person | None, *, usage: bool) -> Any:
+    def _send(
+        self, messages: list[ChatCompletionMessageParam], person: Person | None, *, usage: bool, names: bool
+    ) -> Any:
         settings = self._settings
         wanted: dict[str, Any] = {
             "temperature": settings.temperature,
@@ -135,7 +137,7 @@ class ChatCompletions:
             "max_completion_tokens": settings.max_tokens,
             "stream_options": {"include_usage": True} if usage else None,
             # not `metadata` as well: OpenAI takes that only for answers which it is told to store
-            "user": pseudonym(person) if person and settings.person_fields else None,
+            "user": pseudonym(person) if person and names else None,
             "extra_headers": as_headers(person) or None,
         }
         return self._api.chat.completions.with_streaming_response.create(

@@ -44,6 +44,7 @@ from adapters.openai.client import (
     is_image,
     is_text,
     open_stream,
+    refuses_person,
 )
 from adapters.openai.reader import Reader, is_chain, items_files, parse, text_of
 from adapters.person import as_headers, as_pairs, pseudonym
@@ -64,6 +65,8 @@ _TOOLS: dict[str, dict[str, Any]] = {
     "image_generation": {"type": "image_generation"},
 }
 
+_PERSON_FIELDS = {"safety_identifier", "metadata"}
+
 Send = Callable[[], AbstractAsyncContextManager[Any]]
 
 
@@ -75,6 +78,7 @@ class Responses:
         self._api, self._library = create(settings, client)
         self._chains = False  # the server has no conversations
         self._inlines = False  # the server takes no files
+        self._names = settings.person_fields  # until the server refuses fields that say who asks
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -217,8 +221,8 @@ class Responses:
             "tools": [_TOOLS[tool] for tool in settings.tools],
             "reasoning": {"effort": settings.effort} if settings.effort else None,
             "max_output_tokens": settings.max_tokens,
-            "safety_identifier": pseudonym(person) if person and settings.person_fields else None,
-            "metadata": as_pairs(person) if settings.person_fields else None,
+            "safety_identifier": pseudonym(person) if person and self._names else None,
+            "metadata": as_pairs(person) if self._names else None,
             "extra_headers": as_headers(person),
         }
         question |= {name: value for name, value in wanted.items() if value}
@@ -246,6 +250,15 @@ class Responses:
         except ProtocolError:
             if reader.response_id is None:
                 raise
+        except Rejected as error:
+            if not (question.keys() & _PERSON_FIELDS and refuses_person(error)):
+                raise
+            self._names = False
+            unnamed = {name: value for name, value in question.items() if name not in _PERSON_FIELDS}
+            async with aclosing(self._asked(reader, unnamed)) as events:
+                async for event in events:
+                    yield event
+            return
         if reader.response_id is None:
             raise Uncertain(f"openai {_ASK}: broke off before the response had an id")
 

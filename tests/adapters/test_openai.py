@@ -29,6 +29,7 @@ from adapters.base import (
 from adapters.http.service import create_client
 from adapters.openai.agent import OpenAI
 from adapters.openai.chat import ChatCompletions
+from adapters.openai.client import refuses_person
 from adapters.openai.reader import Reader
 from adapters.openai.responses import Responses
 from adapters.person import as_object, as_pairs, pseudonym
@@ -194,13 +195,36 @@ class TestWhoAsks:
         self, serve_with: Callable[..., Any], api: str
     ) -> None:
         backend, agent = await serve_with({"person"}, api=api)
-        with pytest.raises(Rejected):
+        for _ in range(2):
             await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        assert [bool(told.fields) for told in backend.told] == [True, False, False], "refused once, then known"
+        assert {json.dumps(told.person) for told in backend.told} == {json.dumps(as_object(ANN))}
+        assert backend.count() == 2
+
+    @pytest.mark.parametrize("api", ["responses", "chat"])
+    async def test_by_setting_it_is_told_by_headers_alone(self, serve_with: Callable[..., Any], api: str) -> None:
         backend, agent = await serve_with({"person"}, api=api, person_fields=False)
         await hear(agent.ask(None, replace(said("One?"), person=ANN)))
         [told] = backend.told
         assert told.fields == {}
         assert told.person == as_object(ANN)
+
+    @pytest.mark.parametrize(
+        ("message", "refuses"),
+        [
+            ("400 Unknown parameter: 'safety_identifier'.", True),
+            ("400 Unrecognized request argument supplied: user", True),
+            ("422 [{'type': 'extra_forbidden', 'loc': ['body', 'user'], 'msg': 'Extra inputs …'}]", True),
+            ("400 metadata is not supported", True),
+            ("400 user: extra fields are not permitted", True),
+            ("400 Unsupported content in the message of the user", False),
+            ("400 Unknown parameter: 'temperature'.", False),
+            ("400 metadata", False),
+        ],
+    )
+    def test_which_refusal_is_of_the_fields(self, message: str, refuses: bool) -> None:
+        assert refuses_person(Rejected(message)) == refuses
+        assert not refuses_person(RunFailed(message)), "it was taken"
 
     async def test_a_server_that_counts_nothing_is_told_the_same_again(
         self, serve_with: Callable[..., Any]
