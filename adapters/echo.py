@@ -6,6 +6,7 @@ Words in the message make it do what real agents do:
     table [N]                   makes a table of N rows
     long N                      answers with a Markdown document of about N characters
     ask                         asks back; what the person then writes is the answer
+    whoami                      says who asks, as far as it was told
     slow [N]                    takes N seconds for its answer
     fail [late] [KIND]          fails: authentication, not_found, rejected, run_failed, rate_limited,
                                 unavailable, timed_out, protocol or uncertain; with `late` after half of
@@ -17,6 +18,7 @@ All of it follows from the message alone, so an `ask` that is resumed after a re
 from __future__ import annotations
 
 import asyncio
+import json
 import mimetypes
 import re
 import struct
@@ -43,6 +45,7 @@ from adapters.base import (
     InputRequest,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     RateLimited,
     Rejected,
@@ -57,6 +60,7 @@ from adapters.base import (
     Usage,
 )
 from adapters.http.outgoing import opened
+from adapters.person import as_object
 
 MAX_CONVERSATIONS = 1_000  # held in memory, the least recently used forgotten first
 MAX_EXCHANGES = 200  # of one conversation, the oldest forgotten first
@@ -86,6 +90,7 @@ _REPORT = re.compile(r"\breport\b", re.IGNORECASE)
 _TABLE = re.compile(r"\btable\b(?:\s+(\d{1,9}))?", re.IGNORECASE)
 _LONG = re.compile(r"\blong\s+(\d{1,9})\b", re.IGNORECASE)
 _ASK = re.compile(r"\bask\b", re.IGNORECASE)
+_WHOAMI = re.compile(r"\bwhoami\b", re.IGNORECASE)
 _SLOW = re.compile(r"\bslow(?:ly)?\b(?:\s+(\d{1,4}(?:\.\d{1,3})?))?", re.IGNORECASE)
 _FAIL = re.compile(rf"\bfail\b(?:\s+(late)\b)?(?:\s+({'|'.join(ERRORS)})\b)?", re.IGNORECASE)
 _WORDS = re.compile(r"\S+\s*|\s+")
@@ -232,7 +237,17 @@ def answer(message: Message, *, waited: bool) -> str:
     words = f"You answered: {message.text}" if waited else message.text
     if wish.long is not None:
         words = long_markdown(wish.long)
+    if _WHOAMI.search(message.text):
+        words = f"{words}\n\n{_who(message.person)}"
     return "\n\n".join(filter(None, (words, *map(_about, message.attachments)))) or "You said nothing."
+
+
+def _who(person: Person | None) -> str:
+    if person is None:
+        return "I wasn't told who asks."
+    shown = json.dumps(as_object(person), ensure_ascii=False, indent=2)
+    signed = "A signed token came along." if person.token else "No signed token came along."
+    return f"Who asks, as I was told:\n\n```json\n{shown}\n```\n\n{signed}"
 
 
 # --- the agent ----------------------------------------------------------------------------------------------

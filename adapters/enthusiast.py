@@ -221,7 +221,7 @@ class Enthusiast:
             files = [await self._upload(turn.conversation, attachment) for attachment in message.attachments]
             yield turn.at("ask")
             try:
-                turn.task = await self._question(turn.conversation, words(message), files)
+                turn.task = await self._question(turn.conversation, message, files)
             except Rejected as refused:
                 if fresh or _LOCKED not in str(refused).lower():
                     raise
@@ -338,11 +338,12 @@ class Enthusiast:
                 raise
             raise NotFound(f"enthusiast: no conversation {conversation}") from None
 
-    async def _question(self, conversation: str, text: str, files: Sequence[int | str]) -> str:
-        body: dict[str, Any] = {"question_message": text, "data_set_id": self._data_set}
+    async def _question(self, conversation: str, message: Message, files: Sequence[int | str]) -> str:
+        body: dict[str, Any] = {"question_message": words(message), "data_set_id": self._data_set}
         if files:
             body["file_ids"] = list(files)
-        taken = await self._service.post_json(f"/api/conversations/{segment(conversation)}", body)
+        path = f"/api/conversations/{segment(conversation)}"
+        taken = await self._service.post_json(path, body, person=message.person)
         return parsed(_Taken, taken, "enthusiast question").task_id
 
     async def _upload(self, conversation: str, attachment: Attachment) -> int | str:

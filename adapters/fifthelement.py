@@ -243,7 +243,7 @@ class FifthElement:
         yield Checkpoint(conversation, {"step": "ask"})
         answer = AnswerReader(conversation, secret=self._key)
         try:
-            async with aclosing(self._answer(message.text, answer)) as texts:
+            async with aclosing(self._answer(message, answer)) as texts:
                 async for text in texts:
                     if answer.ended:
                         yield _answered(answer)
@@ -263,18 +263,25 @@ class FifthElement:
             raise ProtocolError("fifthelement: an empty answer", sentence=SILENT)
         yield Done(usage=answer.usage)
 
-    async def _answer(self, question: str, answer: AnswerReader) -> AsyncGenerator[str, None]:
+    async def _answer(self, message: Message, answer: AnswerReader) -> AsyncGenerator[str, None]:
         """Ask, and yield the text as it comes."""
         if answer.conversation is None:
-            body = {"message": question, "stream": False}
+            body = {"message": message.text, "stream": False}
             reply = await self._service.request(
-                "POST", self._path, json=body, accept=_ENVELOPED, timeout=ANSWER_TIMEOUT
+                "POST",
+                self._path,
+                json=body,
+                accept=_ENVELOPED,
+                timeout=ANSWER_TIMEOUT,
+                person=message.person,
             )
             self._budget.note(reply.headers)
             yield answer.whole(reply.json())
             return
-        body = {"message": question, "stream": True, "conversationId": answer.conversation}
-        async with self._service.stream(self._path, body, accept=_ENVELOPED, unseparated=True) as stream:
+        body = {"message": message.text, "stream": True, "conversationId": answer.conversation}
+        async with self._service.stream(
+            self._path, body, accept=_ENVELOPED, unseparated=True, person=message.person
+        ) as stream:
             self._budget.note(stream.headers)
             if stream.is_json:
                 yield answer.whole(await stream.json())

@@ -85,7 +85,7 @@ class Toqan:
             after = rows[-1].id if rows else ""
             yield Checkpoint(conversation, {"after": after})
             try:
-                taken = await self._send(conversation, words(message), files, after)
+                taken = await self._send(conversation, message, files, after)
             except NOT_TAKEN:
                 yield Checkpoint(conversation)
                 raise
@@ -153,19 +153,21 @@ class Toqan:
         taken = await self._service.upload("/upload_file", [attachment], method="PUT")
         return {"id": parsed(_Uploaded, taken, "toqan upload_file").id}
 
-    async def _send(self, conversation: str | None, text: str, files: list[dict[str, str]], after: str) -> _Taken:
-        body: dict[str, Any] = {"user_message": text}
+    async def _send(
+        self, conversation: str | None, message: Message, files: list[dict[str, str]], after: str
+    ) -> _Taken:
+        body: dict[str, Any] = {"user_message": words(message)}
         if files:
             body["private_user_files"] = files
         if not conversation:
             try:
-                taken = await self._service.post_json("/create_conversation", body)
+                taken = await self._service.post_json("/create_conversation", body, person=message.person)
             except NotFound as error:  # there is no conversation yet, so it is the address
                 raise NotFound(str(error), sentence=MISCONFIGURED) from error
             return parsed(_Taken, taken, "toqan create")
         body["conversation_id"] = conversation
         try:
-            taken = await self._service.post_json("/continue_conversation", body)
+            taken = await self._service.post_json("/continue_conversation", body, person=message.person)
         except Uncertain:
             request = await self._found(conversation, after)
             if request is None:

@@ -78,7 +78,7 @@ def adapter_settings(place: str, table: AgentTable) -> AgentSettings:
     try:
         return adapter.Settings(**table.rest)
     except ValidationError as error:
-        known = ["deadline", "kind", *adapter.Settings.model_fields]
+        known = [*AgentTable.model_fields, *adapter.Settings.model_fields]
         wrong = "; ".join(sentences(error, place, known))
         raise SettingsError(f"{wrong} (a {table.kind} agent takes {', '.join(sorted(known))})") from None
 

@@ -81,6 +81,7 @@ async def bridge(
                 attachment_bytes=settings.limits.attachment_bytes,
                 grace=settings.limits.grace,
                 folder=folder,
+                telling=lambda name: settings.agents[name].telling(name),
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             intake = Intake(

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
+from bridge.turns.person import MIN_KEY, Level, Telling
 
 DEFAULT_FILE = "threadbridge.toml"
 ENVIRONMENT = "THREADBRIDGE_"
@@ -72,6 +73,25 @@ class AgentTable(BaseModel):
 
     kind: str
     deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
+    person: Level = "id"  # what the agent is told of who asks: see `Telling`
+    person_key: SecretStr | None = None  # signs it
+
+    @field_validator("person_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value().encode()) < MIN_KEY:
+            raise ValueError(f"needs {MIN_KEY} bytes or more, as `openssl rand -hex {MIN_KEY}` makes them")
+        return key
+
+    @model_validator(mode="after")
+    def _has_somebody_to_sign(self) -> AgentTable:
+        if self.person_key is not None and self.person == "none":
+            raise ValueError('person_key signs who asks, and with person = "none" nobody is told of')
+        return self
+
+    def telling(self, name: str) -> Telling:
+        """`name`: the agent's."""
+        return Telling(name, self.person, self.person_key)
 
     @property
     def rest(self) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bridge.agents import make_agent
 from bridge.inbound import Address
 from bridge.settings import SettingsError, load
+from bridge.turns.person import Telling
 
 GOOD = """
 database_url = "sqlite:///x.db"
@@ -113,6 +115,18 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
         ("slack = 3\n" + GOOD.partition("[slack]")[0], "slack must be a table of keys and values"),
         ("routes = 3\n" + GOOD.partition("[[routes]]")[0], "routes must be a list"),
         (GOOD + "\n[htp]\nport = 1\n", "unknown key htp; did you mean 'http'?"),
+        (
+            GOOD.replace("deadline = 60", 'person = "all"'),
+            "agents.sales.person must be 'full', 'id' or 'none'",
+        ),
+        (
+            GOOD.replace("deadline = 60", 'person_key = "hunter2"'),
+            "agents.sales.person_key: needs 32 bytes or more, as `openssl rand -hex 32` makes them",
+        ),
+        (
+            GOOD.replace("deadline = 60", f'person = "none"\nperson_key = "{"k" * 32}"'),
+            'agents.sales: person_key signs who asks, and with person = "none" nobody is told of',
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
@@ -120,6 +134,7 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, sen
         load(write(tmp_path, text))
     assert "threadbridge.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +173,18 @@ def test_a_secret_never_stands_in_a_message(tmp_path: Path) -> None:
 def test_a_file_that_isnt_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="doesn't exist"):
         load(tmp_path / "nothing.toml")
+
+
+def test_what_an_agent_is_told_of_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "é" * 16  # bytes count, not characters
+    monkeypatch.setenv("THREADBRIDGE_AGENTS__SIGNED__PERSON_KEY", key)
+    tables = '[agents.plain]\nkind = "echo"\n[agents.signed]\nkind = "echo"\nperson = "full"\n'
+    settings = load(write(tmp_path, tables))
+    plain, signed = (table.telling(name) for name, table in settings.agents.items())
+    assert plain == Telling("plain", "id", None)
+    assert signed == Telling("signed", "full", SecretStr(key))
+    assert key not in repr(settings)
+    assert settings.agents["signed"].rest == {}, "the adapter doesn't see it"
 
 
 @pytest.mark.parametrize(

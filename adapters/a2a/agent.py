@@ -43,6 +43,7 @@ from adapters.base import (
     File,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     Rejected,
     Row,
@@ -57,6 +58,7 @@ from adapters.http.library import Library
 from adapters.http.outgoing import inline
 from adapters.http.polling import poll
 from adapters.http.secret import Headers
+from adapters.person import as_headers, as_object
 from adapters.sentences import MISCONFIGURED
 from adapters.text import one_line, safe_name, scrub
 
@@ -64,6 +66,8 @@ MAX_REJOINS = 5  # in a row that bring no update, then the task is polled
 PAGE, MAX_PAGES = 50, 20  # tasks that are read of one context
 
 STANDING = 20.0  # seconds that a task may still ask what was answered, where no stream tells that it is done
+
+METADATA = "threadbridge_person"  # of a message: who asks
 
 _NO_TASK = "threadbridge-check"
 _OLD_CARD = "/.well-known/agent.json"
@@ -199,7 +203,7 @@ class A2A:
         request = _request(reader, message)
         yield Checkpoint(reader.conversation, {"step": "asked", "message": request.message.message_id, **data})
         timeout = None if card.capabilities.streaming else http.ANSWER_TIMEOUT
-        context = self._context(timeout)
+        context = self._context(timeout, message.person)
         try:
             async with aclosing(
                 self._streamed(
@@ -382,8 +386,9 @@ class A2A:
                 return await self._library.call("GET card", get)
         raise NotFound("a2a GET card: there is none at `base_url`", sentence=MISCONFIGURED)
 
-    def _context(self, timeout: float | None = None) -> ClientCallContext:
-        return ClientCallContext(service_parameters=dict(self._headers), timeout=timeout)
+    def _context(self, timeout: float | None = None, person: Person | None = None) -> ClientCallContext:
+        headers = {**as_headers(person), **self._headers}
+        return ClientCallContext(service_parameters=headers, timeout=timeout)
 
     def _credentials(self) -> dict[str, str]:
         if self._settings.api_key is None:
@@ -416,6 +421,8 @@ def _request(reader: Reader, message: Message) -> SendMessageRequest:
         role=Role.ROLE_USER,
         parts=[Part(text=scrub(message.text)), *map(_as_part, message.attachments)],
     )
+    if who := as_object(message.person):
+        said.metadata.update({METADATA: who})
     return SendMessageRequest(message=said)
 
 

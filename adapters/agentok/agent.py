@@ -26,6 +26,7 @@ from adapters.base import (
     KeyedSettings,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     Rejected,
     Row,
@@ -168,7 +169,7 @@ class Agentok:
                     raise Rejected("agentok: an answer that is too long for a line", sentence=_TOO_LONG)
                 yield turn.at("answer")
                 try:
-                    if await self._input(turn.conversation, message.text):
+                    if await self._input(turn.conversation, message):
                         run.arrived = run.begun = True
                     elif new:  # the status was that of a run that is long dead
                         run.mark = turn.mark = highest(await self._rows(turn.conversation))
@@ -183,7 +184,7 @@ class Agentok:
                     pass  # the rows tell
             if turn.step == "send":
                 yield turn.at("ask")
-                posting.start(self._post(turn.conversation, message.text))
+                posting.start(self._post(turn.conversation, message))
             async with aclosing(self._follow(turn, run, posting)) as events:
                 async for event in events:
                     if isinstance(event, InputRequest):
@@ -267,12 +268,14 @@ class Agentok:
     async def _rows(self, conversation: str) -> list[ChatRow]:
         return read_rows(await self._json("GET", _chat(conversation, "/messages")))
 
-    async def _post(self, conversation: str, text: str) -> Any:
-        return await self._json("POST", _chat(conversation, "/messages"), _body(text), timeout=ANSWER_TIMEOUT)
+    async def _post(self, conversation: str, message: Message) -> Any:
+        path, body = _chat(conversation, "/messages"), _body(message.text)
+        return await self._json("POST", path, body, timeout=ANSWER_TIMEOUT, person=message.person)
 
-    async def _input(self, conversation: str, text: str) -> bool:
+    async def _input(self, conversation: str, message: Message) -> bool:
         """Answer a question of the run's. False where no run waits: the server says so with a 200."""
-        said = await self._json("POST", _chat(conversation, "/input"), _body(folded(text)))
+        path, body = _chat(conversation, "/input"), _body(folded(message.text))
+        said = await self._json("POST", path, body, person=message.person)
         return not (isinstance(said, dict) and said.get("error"))
 
     async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:  # noqa: ARG002
@@ -308,9 +311,16 @@ class Agentok:
         return all(str(chat.get(key, value)) == str(value) for key, value in self._source.items())
 
     async def _json(
-        self, method: str, path: str, json: Any = None, *, once: bool | None = None, timeout: float = READ_TIMEOUT
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        once: bool | None = None,
+        timeout: float = READ_TIMEOUT,
+        person: Person | None = None,
     ) -> Any:
-        return (await self._request(method, path, json, once=once, timeout=timeout)).json()
+        return (await self._request(method, path, json, once=once, timeout=timeout, person=person)).json()
 
     async def _request(
         self,
@@ -321,11 +331,18 @@ class Agentok:
         once: bool | None = None,
         accept: Collection[int] = (),
         timeout: float = READ_TIMEOUT,
+        person: Person | None = None,
     ) -> Reply:
         """Under the prefix that the server knows: found out by the first answer that isn't the 404 of a router."""
         for prefix in ("/v1", "") if self._prefix is None else (self._prefix,):
             reply = await self._service.request(
-                method, prefix + path, json=json, once=once, accept={404, *accept}, timeout=timeout
+                method,
+                prefix + path,
+                json=json,
+                once=once,
+                accept={404, *accept},
+                timeout=timeout,
+                person=person,
             )
             routed = reply.status != 404 or message_in(reply.content) != _NO_ROUTE
             if routed:

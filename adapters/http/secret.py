@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import SecretStr
+
+_SIGNED = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")  # a signed token: three parts, the first a JSON object
 
 
 class Headers(dict[str, str]):
@@ -13,6 +17,6 @@ class Headers(dict[str, str]):
 
 
 def without(text: str, secret: SecretStr | None) -> str:
-    """The text, with `***` wherever it quotes the key."""
+    """The text, with `***` wherever it quotes the key or a signed token, which speaks for a person."""
     key = secret.get_secret_value().strip() if secret else ""
-    return text.replace(key, "***") if key else text
+    return _SIGNED.sub("***", text.replace(key, "***") if key else text)

@@ -20,7 +20,7 @@ import httpx
 from httpx_sse import ServerSentEvent
 from pydantic import SecretStr
 
-from adapters.base import Attachment, AuthenticationFailed, ProtocolError, Rejected, Unavailable
+from adapters.base import Attachment, AuthenticationFailed, Person, ProtocolError, Rejected, Unavailable
 from adapters.http.addresses import led, origin
 from adapters.http.bounds import BOUND, CODINGS
 from adapters.http.failures import Failed, WrongAddress, broken, refused, tries, unanswered
@@ -29,6 +29,7 @@ from adapters.http.secret import Headers, without
 from adapters.http.sse import EventDecoder, EventTooLong
 from adapters.http.transport import Client
 from adapters.http.wire import message_in
+from adapters.person import as_headers
 from adapters.sentences import FILE_TOO_LARGE
 from adapters.text import one_line, safe_name, scrub
 
@@ -181,10 +182,17 @@ class Service:
         return reply.json()
 
     async def post_json(
-        self, path: str, json: Any = None, *, once: bool = True, timeout: float = READ_TIMEOUT
+        self,
+        path: str,
+        json: Any = None,
+        *,
+        once: bool = True,
+        timeout: float = READ_TIMEOUT,
+        person: Person | None = None,
     ) -> Any:
-        """`once=False` for a POST that only reads, or that does no harm when it is repeated."""
-        reply = await self.request("POST", path, json=json, once=once, timeout=timeout)
+        """`once=False` for a POST that only reads, or that does no harm when it is repeated. `person`: who asks, told
+        by headers."""
+        reply = await self.request("POST", path, json=json, once=once, timeout=timeout, person=person)
         return reply.json()
 
     async def request(
@@ -197,11 +205,12 @@ class Service:
         once: bool | None = None,
         accept: Collection[int] = (),
         timeout: float = READ_TIMEOUT,
+        person: Person | None = None,
     ) -> Reply:
         """The whole answer. `once` is by default what POST and PATCH are. The statuses in `accept` are handed back
-        instead of raised or retried. `timeout`: seconds of silence."""
+        instead of raised or retried. `timeout`: seconds of silence. `person`: who asks, told by headers."""
 
-        call = self._call(method, path, once, accept)
+        call = self._call(method, path, once, accept, person)
         return await self._whole(call, params=params, json=json, timeout=timeout)
 
     async def upload(
@@ -257,10 +266,12 @@ class Service:
         accept: Collection[int] = (),
         unseparated: bool = False,
         timeout: float = STREAM_TIMEOUT,
+        person: Person | None = None,
     ) -> AsyncIterator[Stream]:
-        """Open a stream of server-sent events. Errors up to the first byte are those of `request`, and so is
-        `accept`; what is neither events nor JSON is a `ProtocolError`. `unseparated`: see `EventDecoder`."""
-        call = self._call(method, path, once, accept)
+        """Open a stream of server-sent events. Errors up to the first byte are those of `request`, and so are
+        `accept` and `person`; what is neither events nor JSON is a `ProtocolError`. `unseparated`: see
+        `EventDecoder`."""
+        call = self._call(method, path, once, accept, person)
         async with AsyncExitStack() as stack:
 
             async def send() -> httpx.Response:
@@ -305,9 +316,17 @@ class Service:
 
         return await tries(send)
 
-    def _call(self, method: str, path: str, once: bool | None, accept: Collection[int]) -> _Call:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        once: bool | None,
+        accept: Collection[int],
+        person: Person | None = None,
+    ) -> _Call:
         once = method in {"POST", "PATCH"} if once is None else once
-        return _Call(method, path, f"{self.name} {method} {path}", once, accept)
+        told = Headers(as_headers(person))
+        return _Call(method, path, f"{self.name} {method} {path}", once, accept, told)
 
     async def _open(
         self,
@@ -337,7 +356,7 @@ class Service:
                 content=None if json is None else _encode(json),
                 files=files,
                 data=data,
-                headers={**own, **(headers or {}), **self._headers},
+                headers={**own, **(headers or {}), **call.person, **self._headers},
                 timeout=limits,
                 extensions={BOUND: None},  # whoever reads it counts
             )
@@ -413,6 +432,7 @@ class _Call:
     name: str
     once: bool
     accept: Collection[int]
+    person: Headers  # who asks
 
 
 async def _read(response: httpx.Response, limit: int, called: str, *, cut: bool = False) -> bytes:

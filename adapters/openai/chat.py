@@ -18,6 +18,7 @@ from adapters.base import (
     Event,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     Rejected,
     Text,
@@ -37,8 +38,10 @@ from adapters.openai.client import (
     is_image,
     is_text,
     open_stream,
+    refuses_person,
 )
 from adapters.openai.reader import failure, note, parse
+from adapters.person import as_headers, pseudonym
 from adapters.sentences import LOST, MISCONFIGURED
 from adapters.text import ThinkFilter, safe_name, scrub, without_thoughts
 
@@ -55,6 +58,7 @@ class ChatCompletions:
         self._settings = settings
         self._api, self._library = create(settings, client)
         self._counts = True  # until the server refuses `stream_options`
+        self._names = settings.person_fields  # until it refuses `user`
 
     async def ask(
         self,
@@ -66,11 +70,11 @@ class ChatCompletions:
         if resume is not None and resume.data.get("step") == "asked":
             raise Uncertain(f"openai {_ASK}: an answer can't be taken up again", sentence=LOST)
         yield Checkpoint(None, {"step": "begun"})
-        messages = self._messages(message)
+        messages, person = self._messages(message), message.person
         yield Checkpoint(None, {"step": "asked"})
         async with AsyncExitStack() as stack:
             try:
-                stream = await self._opened(stack, messages)
+                stream = await self._opened(stack, messages, person)
             except NOT_TAKEN:
                 yield Checkpoint(None, {"step": "begun"})
                 raise
@@ -106,30 +110,35 @@ class ChatCompletions:
             messages.append({"role": "user", "content": text})
         return messages
 
-    async def _opened(self, stack: AsyncExitStack, messages: list[ChatCompletionMessageParam]) -> http.Stream:
-        """The answer's stream. Usage is asked for unless the server refuses that."""
+    async def _opened(
+        self, stack: AsyncExitStack, messages: list[ChatCompletionMessageParam], person: Person | None
+    ) -> http.Stream:
+        """The answer's stream. Usage is asked for, and who asks told by a field, unless the server refuses that."""
+        while True:
+            usage, names = self._counts, self._names  # another question may learn of a refusal meanwhile
+            try:
+                send = partial(self._send, messages, person, usage=usage, names=names)
+                return await open_stream(stack, self._library, _ASK, send, once=True)
+            except Rejected as error:
+                if usage and any(word in str(error) for word in _USAGE):
+                    self._counts = False
+                elif names and person and refuses_person(error):
+                    self._names = False
+                else:
+                    raise
 
-        async def opened(*, usage: bool) -> http.Stream:
-            send = partial(self._send, messages, usage=usage)
-            return await open_stream(stack, self._library, _ASK, send, once=True)
-
-        if not self._counts:
-            return await opened(usage=False)
-        try:
-            return await opened(usage=True)
-        except Rejected as error:
-            if not any(word in str(error) for word in _USAGE):
-                raise
-        self._counts = False
-        return await opened(usage=False)
-
-    def _send(self, messages: list[ChatCompletionMessageParam], *, usage: bool) -> Any:
+    def _send(
+        self, messages: list[ChatCompletionMessageParam], person: Person | None, *, usage: bool, names: bool
+    ) -> Any:
         settings = self._settings
         wanted: dict[str, Any] = {
             "temperature": settings.temperature,
             "reasoning_effort": settings.effort,
             "max_completion_tokens": settings.max_tokens,
             "stream_options": {"include_usage": True} if usage else None,
+            # not `metadata` as well: OpenAI takes that only for answers which it is told to store
+            "user": pseudonym(person) if person and names else None,
+            "extra_headers": as_headers(person) or None,
         }
         return self._api.chat.completions.with_streaming_response.create(
             model=settings.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
@@ -33,6 +34,8 @@ MAX_EVENT = 32 * 2**20  # characters; the event that ends a response holds the i
 _TEXTUAL = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
 _GONE = {"previous_response_not_found", "conversation_not_found"}
 _USED_UP = "insufficient_quota"
+_REFUSES = re.compile(r"extra|unknown|unrecogni[sz]ed|unsupported|unexpected|not (permitted|allowed|supported)")
+_NAMES_PERSON = re.compile(r"safety_identifier|metadata|['\"`.]user['\"`]|: user\b|\buser:")
 _LACKS = {404, 405, 501}  # how servers refuse a path of the API that they don't have
 
 
@@ -48,6 +51,9 @@ class OpenAISettings(AgentSettings):
     background: bool = True
     # Chat only: earlier exchanges that go along with a question
     remembers: int = Field(default=50, ge=0, le=1_000)
+    # Who asks goes along as `user` or `safety_identifier`, with Responses as `metadata`, too. Off for a server that
+    # refuses these and doesn't name them: then by headers alone
+    person_fields: bool = True
     effort: str | None = None  # of a reasoning model: "low", "high", and what else a server knows
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1)  # of an answer
@@ -108,6 +114,12 @@ async def open_stream(
     """The events of an answer. The library's own reader knows no bound and takes any content type for events."""
     response = await library.call(what, lambda: stack.enter_async_context(send()), once=once)
     return http.Stream(response.http_response, f"openai {what}", EventDecoder(max_event=MAX_EVENT), once=once)
+
+
+def refuses_person(error: Rejected) -> bool:
+    """Whether the server doesn't take the fields that say who asks."""
+    said = str(error).lower()
+    return not isinstance(error, RunFailed) and bool(_REFUSES.search(said) and _NAMES_PERSON.search(said))
 
 
 def reason(error: Exception) -> Reason | None:

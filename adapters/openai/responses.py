@@ -23,6 +23,7 @@ from adapters.base import (
     File,
     Message,
     NotFound,
+    Person,
     ProtocolError,
     Rejected,
     Row,
@@ -43,8 +44,10 @@ from adapters.openai.client import (
     is_image,
     is_text,
     open_stream,
+    refuses_person,
 )
 from adapters.openai.reader import Reader, is_chain, items_files, parse, text_of
+from adapters.person import as_headers, as_pairs, pseudonym
 from adapters.sentences import FILE_TOO_LARGE, MISCONFIGURED, NOT_KEPT
 from adapters.text import safe_name, scrub
 
@@ -62,6 +65,8 @@ _TOOLS: dict[str, dict[str, Any]] = {
     "image_generation": {"type": "image_generation"},
 }
 
+_PERSON_FIELDS = {"safety_identifier", "metadata"}
+
 Send = Callable[[], AbstractAsyncContextManager[Any]]
 
 
@@ -73,6 +78,7 @@ class Responses:
         self._api, self._library = create(settings, client)
         self._chains = False  # the server has no conversations
         self._inlines = False  # the server takes no files
+        self._names = settings.person_fields  # until the server refuses fields that say who asks
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -82,7 +88,7 @@ class Responses:
         if resume is None or resume.data.get("step") == "begun":
             reader = Reader(conversation or await self._begin())
             yield Checkpoint(reader.conversation, {"step": "begun"})
-            question = self._question(reader.conversation, await self._content(message))
+            question = self._question(reader.conversation, await self._content(message), message.person)
             yield Checkpoint(reader.conversation, {"step": "asked"})
             try:
                 async with aclosing(self._asked(reader, question)) as events:
@@ -199,7 +205,9 @@ class Responses:
             return {"type": "input_image", "file_id": file_id, "detail": "auto"}
         return {"type": "input_file", "file_id": file_id}
 
-    def _question(self, conversation: str | None, content: list[ResponseInputContentParam]) -> dict[str, Any]:
+    def _question(
+        self, conversation: str | None, content: list[ResponseInputContentParam], person: Person | None
+    ) -> dict[str, Any]:
         question: dict[str, Any] = {
             "model": self._settings.model,
             "input": [{"role": "user", "content": content}],
@@ -213,6 +221,9 @@ class Responses:
             "tools": [_TOOLS[tool] for tool in settings.tools],
             "reasoning": {"effort": settings.effort} if settings.effort else None,
             "max_output_tokens": settings.max_tokens,
+            "safety_identifier": pseudonym(person) if person and self._names else None,
+            "metadata": as_pairs(person) if self._names else None,
+            "extra_headers": as_headers(person),
         }
         question |= {name: value for name, value in wanted.items() if value}
         if settings.temperature is not None:
@@ -239,6 +250,15 @@ class Responses:
         except ProtocolError:
             if reader.response_id is None:
                 raise
+        except Rejected as error:
+            if not (question.keys() & _PERSON_FIELDS and refuses_person(error)):
+                raise
+            self._names = False
+            unnamed = {name: value for name, value in question.items() if name not in _PERSON_FIELDS}
+            async with aclosing(self._asked(reader, unnamed)) as events:
+                async for event in events:
+                    yield event
+            return
         if reader.response_id is None:
             raise Uncertain(f"openai {_ASK}: broke off before the response had an id")
 

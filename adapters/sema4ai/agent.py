@@ -97,7 +97,7 @@ class Sema4ai:
                 self._known.pop(thread.id, None)
             before = Before() if new else await self._before(thread)
             yield Checkpoint(thread.id, before.data())
-            async with aclosing(self._ask(thread, words(message), before, shown)) as events:
+            async with aclosing(self._ask(thread, message, before, shown)) as events:
                 async for event in events:
                     yield event
         elif not before.asked and not await self._arrived(thread, before):
@@ -162,14 +162,16 @@ class Sema4ai:
     # --- the question
 
     async def _ask(
-        self, thread: Thread, question: str, before: Before, shown: _Shown
+        self, thread: Thread, message: Message, before: Before, shown: _Shown
     ) -> AsyncGenerator[Event, None]:
         """Send the question and show what is streamed. Ends also where the stream broke off: the messages have the
         rest. Raises only what means that the question was not taken, or that nobody can tell."""
         asked = Checkpoint(thread.id, replace(before, asked=True).data())
+        question = {"content": words(message)}
         try:
             if self._stream:
-                async with self._service.stream(f"{thread.path}/stream", {"content": question}) as stream:
+                path = f"{thread.path}/stream"
+                async with self._service.stream(path, question, person=message.person) as stream:
                     yield asked
                     if stream.is_json:
                         shown.answer = answer_in(await stream.json())
@@ -182,7 +184,9 @@ class Sema4ai:
                             yield Text(text)
             else:
                 path = f"{thread.path}/messages"
-                whole = await self._service.post_json(path, {"content": question}, timeout=ANSWER_TIMEOUT)
+                whole = await self._service.post_json(
+                    path, question, timeout=ANSWER_TIMEOUT, person=message.person
+                )
                 shown.answer = answer_in(whole)
                 yield asked
             shown.ended = True

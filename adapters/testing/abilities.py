@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -37,6 +38,7 @@ from adapters.base import (
     Uncertain,
 )
 from adapters.testing.contract import Contract
+from adapters.testing.persons import ANN, BOB, in_turn, seen
 from adapters.testing.turns import PATIENCE, attachment, close, closing, fetch, hear
 from adapters.testing.world import Trouble, World
 from adapters.text import safe_name
@@ -374,6 +376,13 @@ class InputRequestContract(Contract):
         )
         assert isinstance(answered.events[-1], Done)
         assert answered.text
+
+    async def test_who_answers_is_told_too(self, world: World) -> None:
+        agent = world.agent()
+        heard = await hear(agent.ask(None, replace(self.message(agent, self.asking_question), person=ANN)))
+        answer = replace(self.message(agent, self.answer), person=BOB)
+        await hear(agent.ask(heard.conversation, answer, resume=heard.checkpoints[-1]))
+        assert in_turn(world) == [seen(ANN), seen(BOB)]
 
     async def test_the_question_comes_again_after_a_crash(self, world: World) -> None:
         """Whoever died after the last checkpoint and before the question must not answer it with itself."""

@@ -41,7 +41,7 @@ from adapters.testing.abilities import (
     StreamContract,
     UploadContract,
 )
-from adapters.testing.contract import Contract
+from adapters.testing.persons import PersonContract
 from adapters.testing.turns import attachment, close, conversation_of, hear
 from adapters.testing.world import Trouble, World
 
@@ -49,7 +49,7 @@ ODD_LETTERS = "Größe 🧵 日本語 \u2028 “quoted”\n\n```\ncode\n```"
 LIKE_A_STREAM = "data: [DONE]\n\n: not a comment\nid: 7"
 
 
-class AdapterContract(Contract):
+class AdapterContract(PersonContract):
     """What every adapter must do."""
 
     # --- what it can do

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Literal, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from adapters.base import (
     Agent,
@@ -50,6 +50,11 @@ class World(Protocol):
 
     def asked(self) -> int:
         """How many questions the backend took, in all."""
+        ...
+
+    def told(self) -> Sequence[Mapping[str, Any]]:
+        """Who asked, by each request that said so: the fields of `adapters.person.as_object`, and `token` where one
+        came along."""
         ...
 
     def violations(self) -> Sequence[str]:

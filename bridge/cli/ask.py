@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import mimetypes
 import os
 import stat
@@ -24,6 +25,7 @@ from adapters.base import (
     Files,
     InputRequest,
     Message,
+    Person,
     Rejected,
     Stateless,
     Status,
@@ -31,11 +33,13 @@ from adapters.base import (
     Text,
     TimedOut,
 )
+from adapters.person import as_object
 from adapters.text import safe_name
 from bridge.cli.output import aside, write
 from bridge.printable import printable_json
 from bridge.render.tables import to_csv
 from bridge.store.values import new_turn_id
+from bridge.turns.person import Telling
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
 MAX_SAME_NAME = 1_000  # files of one name in a folder
@@ -44,8 +48,10 @@ MAX_SAME_NAME = 1_000  # files of one name in a folder
 class Terminal:
     """A person at a terminal: text on standard output, everything else on standard error."""
 
-    def __init__(self, agent: Agent, *, out: Path, as_json: bool) -> None:
+    def __init__(self, agent: Agent, telling: Telling, *, out: Path, as_json: bool) -> None:
         self._agent = agent
+        self._telling = telling
+        self._who = Person("terminal", login_name())
         self._out = out
         self._as_json = as_json
         self._ends_line = True
@@ -61,15 +67,20 @@ class Terminal:
                 sentence="This agent keeps no conversation: each question stands alone.",
             )
         self.conversation = conversation
-        message = Message(new_turn_id(), text, tuple(_attachment(path) for path in files))
+        message = self._message(text, tuple(_attachment(path) for path in files))
+        if self._as_json:
+            write(printable_json({"event": "person", **as_object(self._who), "told": self._telling.level}))
         try:
             while (question := await self._listen(message, deadline)) is not None:
-                message = Message(new_turn_id(), await self._answer(question))
+                message = self._message(await self._answer(question))
         except asyncio.CancelledError:
             await self._cancel()
             raise
         finally:
             self._end_line()
+
+    def _message(self, text: str, files: tuple[Attachment, ...] = ()) -> Message:
+        return Message(new_turn_id(), text, files, person=self._telling.person(self._who))
 
     async def _listen(self, message: Message, deadline: float) -> InputRequest | None:
         try:
@@ -164,6 +175,14 @@ async def save_file(agent: Agent, conversation: str, name: str, ref: str, out: P
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def login_name() -> str:
+    """Whom the system takes this person for; where it has no name for them, their number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def event_json(event: Event) -> dict[str, Any]:

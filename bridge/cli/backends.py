@@ -62,9 +62,10 @@ async def _ask(
     from bridge.cli.ask import Terminal
 
     async with _opened(settings, name) as agent:
-        terminal = Terminal(agent, out=out, as_json=as_json)
+        table = _table(settings, name)
+        terminal = Terminal(agent, table.telling(name), out=out, as_json=as_json)
         try:
-            await terminal.ask(text, files, conversation, _table(settings, name).deadline)
+            await terminal.ask(text, files, conversation, table.deadline)
         except AgentError as error:
             fail_with(error)
         finally:

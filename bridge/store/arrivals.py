@@ -23,6 +23,8 @@ from bridge.store.values import (
     checkpoint_json,
     files_json,
     new_turn_id,
+    person_json,
+    roles_json,
     storable,
     turn_of,
 )
@@ -122,8 +124,9 @@ class Arrivals:
 
     # --- decisions ------------------------------------------------------------------------------------------
 
-    async def retry(self, address: Address, turn_id: str) -> Decided:
-        """A person's word on a turn that waits or failed: once more, as `lifecycle.Retry` says."""
+    async def retry(self, address: Address, turn_id: str, person: Person | None = None) -> Decided:
+        """A word on a turn that waits or failed: once more, as `lifecycle.Retry` says. The agent is then asked by
+        `person`; None is the operator, who asks in nobody's place: it stays with whoever asked before."""
         found = await self._find(address, turn_id)
         if found is None:
             return Decided.TOO_LATE
@@ -137,7 +140,7 @@ class Arrivals:
             case Retry.NONE:
                 return Decided.TOO_LATE
             case _:
-                return await self._send_again(turn, resumes=means is Retry.RESUME)
+                return await self._send_again(turn, person, resumes=means is Retry.RESUME)
 
     async def abandon(self, address: Address, turn_id: str) -> Decided:
         """A person goes on without what a turn waits for."""
@@ -166,6 +169,8 @@ class Arrivals:
                 "person": person.id,
                 "person_name": storable(person.name[:MAX_NAME]),
                 "person_workspace": person.workspace,
+                "person_roles": roles_json(person.roles),
+                "asked_by": None,
                 "text": choices[index],
                 "files": files_json(()),
                 "mid_thread": False,
@@ -198,8 +203,9 @@ class Arrivals:
         decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id}
         return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
 
-    async def _send_again(self, turn: StoredTurn, *, resumes: bool) -> Decided:
+    async def _send_again(self, turn: StoredTurn, person: Person | None, *, resumes: bool) -> Decided:
         again = _again(turn, key=f"again:{turn.id}") | {
+            "asked_by": person_json(person or turn.asked_by),
             "retry_of": turn.id,
             "asked_as": (turn.asked_as or turn.id) if resumes else None,
             "start": (checkpoint_json(turn.checkpoint) if resumes else None) or turn.start,
@@ -246,6 +252,8 @@ def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
         "person": inbound.person.id,
         "person_name": storable(inbound.person.name[:MAX_NAME]),
         "person_workspace": inbound.person.workspace,
+        "person_roles": roles_json(inbound.person.roles),
+        "asked_by": None,
         "text": storable(inbound.text),
         "files": files_json(inbound.files),
         "direct": inbound.direct,
@@ -269,6 +277,8 @@ def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
         "person": turn.person.id,
         "person_name": turn.person.name,
         "person_workspace": turn.person.workspace,
+        "person_roles": roles_json(turn.person.roles),
+        "asked_by": person_json(turn.asked_by),
         "text": turn.text,
         "files": files_json(turn.files),
         "direct": turn.direct,

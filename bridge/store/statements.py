@@ -110,8 +110,9 @@ TOUCH_THREAD = Statement(
 )
 
 TURN_GIVEN = (
-    "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace", "text",
-    "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as", "chosen", "start",
+    "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace",
+    "person_roles", "asked_by", "text", "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as",
+    "chosen", "start",
 )  # fmt: skip
 _turn_values = [_value(_turn.c[name]).label(name) for name in TURN_GIVEN]
 _turn_constants = [

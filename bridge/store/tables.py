@@ -155,6 +155,8 @@ class Turn(SQLModel, table=True):
     person: str = Field(max_length=64)
     person_name: str = Field(max_length=255)
     person_workspace: str = Field(max_length=64)
+    person_roles: list[str] | None = _json(default=None)
+    asked_by: dict[str, Any] | None = _json(default=None)  # who pressed *Try again*; None: whoever wrote
     text: str = _text()
     files: list[dict[str, Any]] = _json()
     direct: bool = False

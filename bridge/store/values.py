@@ -15,6 +15,7 @@ from bridge.store.engine import Row
 from bridge.store.tables import Turn, as_json
 
 MAX_NAME = 255  # characters of a person's name
+MAX_ROLES = 250  # of a person; Discord's limit of a server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class StoredTurn:
     event_key: str
     message_id: str
     position: int
-    person: Person
+    person: Person  # who wrote it, or made the choice that it is
+    asked_by: Person | None  # who had it sent again; None: `person`
     text: str
     files: tuple[RemoteFile, ...]
     direct: bool
@@ -170,10 +172,30 @@ def files_json(files: Sequence[RemoteFile]) -> str:
     )
 
 
+def roles_json(roles: Sequence[str]) -> str | None:
+    return as_json([storable(role) for role in roles[:MAX_ROLES]]) if roles else None
+
+
+def person_json(person: Person | None) -> str | None:
+    """A person who isn't the author: an author has columns."""
+    if person is None:
+        return None
+    name = storable(person.name[:MAX_NAME])
+    roles = list(person.roles[:MAX_ROLES])
+    return as_json({"id": person.id, "name": name, "workspace": person.workspace, "roles": roles})
+
+
 def request_json(request: InputRequestShown | None) -> str | None:
     if request is None:
         return None
     return as_json({"text": storable(request.text), "choices": [storable(choice) for choice in request.choices]})
+
+
+def _person(stored: str | None) -> Person | None:
+    if stored is None:
+        return None
+    value = json.loads(stored)
+    return Person(value["id"], value["name"], value["workspace"], tuple(value["roles"]))
 
 
 _COLUMNS = tuple(Turn.model_fields)
@@ -189,7 +211,13 @@ def turn_of(row: Row) -> StoredTurn:
         event_key=value["event_key"],
         message_id=value["message_id"],
         position=value["position"],
-        person=Person(value["person"], value["person_name"], value["person_workspace"]),
+        person=Person(
+            value["person"],
+            value["person_name"],
+            value["person_workspace"],
+            tuple(json.loads(value["person_roles"] or "[]")),
+        ),
+        asked_by=_person(value["asked_by"]),
         text=value["text"],
         files=tuple(RemoteFile(*file) for file in json.loads(value["files"])),
         direct=bool(value["direct"]),

@@ -185,6 +185,8 @@ class Asking:
             several=self._work.outlook.several,
             max_bytes=self._work.limits.attachment_bytes,
             history=history,
+            address=self._work.hold.claim.address,
+            telling=self._work.telling,
         )
 
     # --- listening ------------------------------------------------------------------------------------------

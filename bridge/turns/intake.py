@@ -89,7 +89,7 @@ class Intake:
             case "stop":
                 return await self._pressed_stop(press)
             case "retry":
-                decided = await self._stored(lambda: self._arrivals.retry(press.address, press.turn))
+                decided = await self._stored(lambda: self._arrivals.retry(press.address, press.turn, press.person))
                 settled = "Sent again"
             case "abandon":
                 decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from adapters import base
 from adapters.base import Attachment, Exchange, Message
 from adapters.text import safe_name
-from bridge.inbound import ContextMessage, Person, RemoteFile
+from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.store.values import StoredTurn, storable
 from bridge.turns.folder import Folder
+from bridge.turns.person import Telling, from_platform
 from bridge.turns.retry import retry
-from bridge.turns.surface import Surface, SurfaceError
+from bridge.turns.surface import Emails, Surface, SurfaceError
 
 MAX_ATTACHMENTS = 20  # of one turn, its context's included
 FETCHES_AT_ONCE = 4
@@ -41,11 +43,13 @@ async def prepare(
     *,
     several: bool,
     max_bytes: int,
+    address: Address,
+    telling: Telling,
     history: tuple[Exchange, ...] = (),
 ) -> Prepared:
     """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread."""
     name, text = await surface.resolve(turn.person, turn.text)
-    person = Person(turn.person.id, name, turn.person.workspace)
+    person = replace(turn.person, name=name)
     missing: list[str] = []
     earlier: Sequence[ContextMessage] = ()
     if turn.mid_thread:
@@ -65,8 +69,23 @@ async def prepare(
         attached=[file.name for file in attachments],
         missing=lost,
     )
-    message = Message(turn.asked_as or turn.id, storable(composed), attachments, history)
+    # last, as what is signed doesn't hold for long
+    who = await _who_asks(turn.asked_by, person, surface, address, telling)
+    message = Message(turn.asked_as or turn.id, storable(composed), attachments, history, who)
     return Prepared(message, person, text, (*missing, *lost))
+
+
+async def _who_asks(
+    presser: Person | None, author: Person, surface: Surface, address: Address, telling: Telling
+) -> base.Person | None:
+    """Whoever wrote, unless somebody else had it sent again: then the agent acts for them."""
+    who, name, email = presser or author, author.name, ""
+    if telling.tells_all:
+        if who.id != author.id:
+            name, _ = await surface.resolve(who, "")
+        if isinstance(surface, Emails):
+            email = await surface.email(who)
+    return telling.person(from_platform(who, address, name=name, email=email))
 
 
 def compose(

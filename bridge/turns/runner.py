@@ -27,6 +27,7 @@ from bridge.turns.ask import NoAgent
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
+from bridge.turns.person import Telling
 from bridge.turns.restate import restate
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
@@ -52,6 +53,7 @@ class Bounds:
     attachment_bytes: int
     grace: float
     folder: Path  # for the files of turns at work
+    telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
 
 
 class Runner:
@@ -235,6 +237,7 @@ class Runner:
                 agent=agent or _Missing(claim.agent),
                 limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
                 folder=Folder(self._bounds.folder / turn.id),
+                telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
             )
         )
         self._at_work[turn.id] = at_work

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.style import Style
@@ -191,6 +191,15 @@ class Surface(Protocol):
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int) -> None:
         """Download a person's attachment. Raises `Refused` if it is larger than `max_bytes` or not on the
         platform's own hosts."""
+        ...
+
+
+@runtime_checkable
+class Emails(Protocol):
+    """A surface whose platform may tell e-mail addresses."""
+
+    async def email(self, person: Person) -> str:
+        """A person's address, "" where it can't be had or may not be asked for. Bounded by seconds; never raises."""
         ...
 
 

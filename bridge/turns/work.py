@@ -8,6 +8,7 @@ from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 
 
@@ -31,3 +32,4 @@ class Work:
     agent: Agent
     limits: Limits
     folder: Folder
+    telling: Telling

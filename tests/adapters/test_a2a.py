@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import httpx
@@ -10,7 +11,7 @@ from a2a.types import StreamResponse
 from a2a.utils.proto_utils import parse_lenient
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
-from adapters.a2a.agent import A2A, A2ASettings
+from adapters.a2a.agent import A2A, METADATA, A2ASettings
 from adapters.a2a.reader import Reader
 from adapters.a2a.streaming import text_update
 from adapters.base import (
@@ -28,6 +29,7 @@ from adapters.base import (
     Uncertain,
 )
 from adapters.http.service import create_client
+from adapters.person import as_object
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
@@ -48,6 +50,7 @@ from adapters.testing import (
 from adapters.testing.backends import faults
 from adapters.testing.backends.a2a import A2ABackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.persons import ANN, BOB
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
@@ -59,7 +62,23 @@ def make(backend: A2ABackend, **settings: object):  # type: ignore[no-untyped-de
     return agent
 
 
+class Described(Contract):
+    """Who asks stands in the message too, where agents look that see no headers."""
+
+    async def test_who_asks_stands_in_the_messages_metadata(self, world: BackendWorld[A2A]) -> None:
+        first = await self.turn(world.agent(), self.question)
+        assert world.backend.told == []
+        for person in (ANN, BOB):
+            message = replace(self.message(world.agent(), self.second_question), person=person)
+            await hear(world.agent().ask(first.conversation, message))
+        assert [told.fields for told in world.backend.told] == [
+            {METADATA: as_object(ANN)},
+            {METADATA: as_object(BOB)},
+        ]
+
+
 class Streamed(
+    Described,
     AdapterContract,
     StreamContract,
     UploadContract,
@@ -87,6 +106,7 @@ class Streamed(
 
 
 class Polled(
+    Described,
     AdapterContract,
     PolledContract,
     UploadContract,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -41,6 +42,7 @@ from adapters.base import (
 )
 from adapters.echo import MAX_CONVERSATIONS, MAX_FILE_BYTES, Echo, Wish, file_bytes, long_markdown, made_file
 from adapters.http.service import create_client
+from adapters.person import as_object
 from adapters.testing import (
     Heard,
     HistoryContract,
@@ -50,6 +52,8 @@ from adapters.testing import (
     fetch,
     hear,
 )
+from adapters.testing.persons import ANN, BOB
+from adapters.testing.world import World
 from tests.e2e.waiting import PATIENCE
 
 
@@ -94,6 +98,35 @@ class TestEcho(InputRequestContract, TablesContract, HistoryContract, ListsContr
     @pytest.fixture
     def world(self, client: httpx.AsyncClient) -> EchoWorld:
         return EchoWorld(client)
+
+    async def test_who_answers_is_told_too(self, world: World) -> None:
+        agent = world.agent()
+        heard = await hear(agent.ask(None, Message("1", "ask me", person=ANN)))
+        answer = Message("2", "whoami", person=BOB)
+        answered = await hear(agent.ask(heard.conversation, answer, resume=heard.checkpoints[-1]))
+        assert who_in(answered.text) == as_object(BOB)
+
+
+def who_in(answer: str) -> object:
+    """Whom an answer to `whoami` names."""
+    return json.loads(answer.partition("```json\n")[2].partition("\n```")[0])
+
+
+async def test_it_says_who_asks(echo: Echo) -> None:
+    told = (await hear(echo.ask(None, Message("1", "Whoami, please", person=ANN)))).text
+    assert who_in(told) == as_object(ANN)
+    assert ANN.token
+    assert ANN.token.get_secret_value() not in told
+    assert "A signed token came along." in told
+    assert "No signed token" in (await hear(echo.ask(None, Message("2", "whoami", person=BOB)))).text
+
+
+async def test_it_says_so_when_it_was_not_told(echo: Echo) -> None:
+    assert (await turn(echo, "whoami")).text == "whoami\n\nI wasn't told who asks."
+
+
+async def test_who_asks_changes_nothing_else(echo: Echo) -> None:
+    assert (await hear(echo.ask(None, Message("1", "good morning", person=ANN)))).text == "good morning"
 
 
 async def turn(echo: Echo, text: str, conversation: str | None = None, *files: Attachment) -> Heard:

@@ -26,6 +26,8 @@ from adapters.base import (
 )
 from adapters.http.failures import ATTEMPTS, ServerFailed
 from adapters.http.service import Service, create_client, segment
+from adapters.person import TOKEN_HEADER
+from adapters.testing.persons import ANN
 
 KEY = "sk_very_secret"
 BASE = "https://agents.example/api/"
@@ -172,6 +174,16 @@ async def test_each_status_has_its_error(
         assert len(wire.requests) == tries
         assert KEY not in f"{caught.value} {caught.value.sentence}"
         assert f"{status} the key *** is bad" in str(caught.value)
+
+
+async def test_a_token_that_the_backend_quotes_stands_in_no_detail() -> None:
+    assert ANN.token
+    token = ANN.token.get_secret_value()
+    wire = Wire(response(400, json.dumps({"message": f"the token {token} is bad"})))
+    with pytest.raises(Rejected) as caught:
+        await wire.service.request("POST", "/x", person=ANN)
+    assert wire.requests[0].headers[TOKEN_HEADER] == token
+    assert "the token *** is bad" in str(caught.value)
 
 
 async def test_accepted_statuses_are_handed_back_at_once() -> None:

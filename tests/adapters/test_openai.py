@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,8 +29,10 @@ from adapters.base import (
 from adapters.http.service import create_client
 from adapters.openai.agent import OpenAI
 from adapters.openai.chat import ChatCompletions
+from adapters.openai.client import refuses_person
 from adapters.openai.reader import Reader
 from adapters.openai.responses import Responses
+from adapters.person import as_object, as_pairs, pseudonym
 from adapters.testing import (
     AdapterContract,
     CancelsContract,
@@ -47,6 +50,7 @@ from adapters.testing import (
 from adapters.testing.backends import faults
 from adapters.testing.backends.openai import IMAGE, MODEL, OpenAIBackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
+from adapters.testing.persons import ANN
 
 Agent = Responses | ChatCompletions
 OPERATIONS = {"question": ["ask"], "stream": ["ask", "read"], "upload": ["upload"], "download": ["made file"]}
@@ -169,6 +173,68 @@ class TestAServerWithoutConversations:
         assert backend.times()["delete response"] == 2
         with pytest.raises(NotFound):
             await hear(agent.ask(first.conversation, said("Three?")))
+
+
+class TestWhoAsks:
+    async def test_responses_are_told_by_an_opaque_id_and_metadata(self, serve_with: Callable[..., Any]) -> None:
+        backend, agent = await serve_with()
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        await hear(agent.ask(None, said("Two?")))
+        [told] = backend.told
+        assert told.fields == {"safety_identifier": pseudonym(ANN), "metadata": as_pairs(ANN)}
+        assert not {"user", "safety_identifier", "metadata"} & backend.asked[-1].keys()
+
+    async def test_chat_completions_are_told_by_an_opaque_id(self, serve_with: Callable[..., Any]) -> None:
+        backend, agent = await serve_with(api="chat")
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        await hear(agent.ask(None, said("Two?")))
+        [told] = backend.told
+        assert told.fields == {"user": pseudonym(ANN)}
+        assert "user" not in backend.asked[-1]
+
+    @pytest.mark.parametrize("api", ["responses", "chat"])
+    async def test_a_server_that_refuses_the_fields_is_told_by_headers(
+        self, serve_with: Callable[..., Any], api: str
+    ) -> None:
+        backend, agent = await serve_with({"person"}, api=api)
+        for _ in range(2):
+            await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        assert [bool(told.fields) for told in backend.told] == [True, False, False], "refused once, then known"
+        assert {json.dumps(told.person) for told in backend.told} == {json.dumps(as_object(ANN))}
+        assert backend.count() == 2
+
+    @pytest.mark.parametrize("api", ["responses", "chat"])
+    async def test_by_setting_it_is_told_by_headers_alone(self, serve_with: Callable[..., Any], api: str) -> None:
+        backend, agent = await serve_with({"person"}, api=api, person_fields=False)
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        [told] = backend.told
+        assert told.fields == {}
+        assert told.person == as_object(ANN)
+
+    @pytest.mark.parametrize(
+        ("message", "refuses"),
+        [
+            ("400 Unknown parameter: 'safety_identifier'.", True),
+            ("400 Unrecognized request argument supplied: user", True),
+            ("422 [{'type': 'extra_forbidden', 'loc': ['body', 'user'], 'msg': 'Extra inputs …'}]", True),
+            ("400 metadata is not supported", True),
+            ("400 user: extra fields are not permitted", True),
+            ("400 Unsupported content in the message of the user", False),
+            ("400 Unknown parameter: 'temperature'.", False),
+            ("400 metadata", False),
+        ],
+    )
+    def test_which_refusal_is_of_the_fields(self, message: str, refuses: bool) -> None:
+        assert refuses_person(Rejected(message)) == refuses
+        assert not refuses_person(RunFailed(message)), "it was taken"
+
+    async def test_a_server_that_counts_nothing_is_told_the_same_again(
+        self, serve_with: Callable[..., Any]
+    ) -> None:
+        backend, agent = await serve_with({"usage"}, api="chat")
+        await hear(agent.ask(None, replace(said("One?"), person=ANN)))
+        first, second = backend.told
+        assert first == second
 
 
 async def test_a_cut_stream_is_joined_again_where_it_broke(serve_with: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 from pathlib import Path
 
@@ -39,8 +40,12 @@ async def test_a_question_and_a_follow_up(town: Town, command: Command, notes: P
     second = await command("ask", agent, "and then?", *file, "--conversation", first.conversation, "--json")
     assert second.code == 0, second.err
     assert second.conversation == first.conversation
-    assert {event["event"] for event in second.events} <= {"checkpoint", "text", "status", "done"}
-    *events, done = second.events
+    who, *events, done = second.events
+    assert who == {"event": "person", "platform": "terminal", "id": getpass.getuser(), "told": "id"}
+    assert {(told.person["platform"], told.person["id"]) for told in town.backend(agent).told} == {
+        (who["platform"], who["id"])
+    }
+    assert {event["event"] for event in (*events, done)} <= {"checkpoint", "text", "status", "done"}
     assert done["event"] == "done"
     answer = done["text"] or "".join(event["delta"] for event in events if event["event"] == "text")
     assert "Before that it was “what now?”, so this is question 2." in answer

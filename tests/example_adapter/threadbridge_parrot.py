@@ -48,7 +48,8 @@ class Parrot:
             yield Checkpoint(conversation, {"asking": True})
             body = {"text": message.text, "voice": self._voice, "conversation": conversation}
             try:
-                taken = parsed(Question, await self._service.post_json("/questions", body), "parrot")
+                answer = await self._service.post_json("/questions", body, person=message.person)
+                taken = parsed(Question, answer, "parrot")
             except NOT_TAKEN:
                 yield Checkpoint(conversation)
                 raise

@@ -20,6 +20,7 @@ from bridge.store.presence import Presence
 from bridge.store.queue import Queue
 from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
+from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
 from bridge.turns.surface import Button
 from tests.turns.world import HERE, MemoryPlatform
@@ -47,6 +48,7 @@ class Bridge:
         replica: str = "r1",
         between: Callable[[Engine], Engine] = lambda engine: engine,
         presence: Presence | None = None,
+        telling: Callable[[str], Telling] = Telling,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -55,6 +57,7 @@ class Bridge:
         self.replica = replica
         self._between = between
         self._presence = presence
+        self._telling = telling
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self.limits = limits
 
@@ -73,6 +76,7 @@ class Bridge:
                     attachment_bytes=int(limits.get("max_attachment_bytes", 1000)),
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
+                    telling=self._telling,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(

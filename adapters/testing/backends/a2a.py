@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -95,6 +95,14 @@ class A2ABackend(Backend):
 
     def authorized(self, request: Request) -> bool:
         return request.headers.get("authorization") == f"Bearer {self.key}"
+
+    async def person_fields(self, operation: str, request: Request) -> Mapping[str, Any]:
+        if operation not in {"SendMessage", "SendStreamingMessage"}:
+            return {}
+        called = json.loads(await request.body())
+        message = called.get("params", called).get("message") or called.get("request") or {}
+        metadata: Mapping[str, Any] = message.get("metadata") or {}
+        return metadata
 
     async def _show_card(self, request: Request) -> Response:
         here = str(request.url).removesuffix(CARD)  # wherever this app is mounted

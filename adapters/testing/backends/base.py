@@ -11,7 +11,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from adapters.person import PERSON_HEADER, TOKEN_HEADER
 from adapters.testing.backends.brain import Blob, Plan, think
 from adapters.testing.backends.faults import CutOff, Fault, Faults
 from adapters.testing.serving import hang_up
@@ -40,6 +41,16 @@ class Asked:
     conversation: str
     text: str
     files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one request said of who asks."""
+
+    operation: str
+    person: Mapping[str, Any]  # the header's
+    token: str
+    fields: Mapping[str, Any]  # what else the service has for it
 
 
 class Run:
@@ -98,6 +109,7 @@ class Backend(ABC):
         self.gifts: list[Blob] = []  # files that the next run makes besides its own
         self.questions: list[Asked] = []
         self.violations: list[str] = []
+        self.told: list[Told] = []  # by the requests that said anything of who asks
         self.calls: list[str] = []  # names of operations, in order, refused ones too
         self._runs: dict[str, Run] = {}
         self.app = Starlette(
@@ -116,6 +128,10 @@ class Backend(ABC):
     def refusal(self, status: int, message: str) -> Response:
         """An error in the service's own form."""
         return JSONResponse({"message": message}, status)
+
+    async def person_fields(self, operation: str, request: Request) -> Mapping[str, Any]:  # noqa: ARG002
+        """What a request's body says of who asks, where the service has a field for it."""
+        return {}
 
     # --- for tests
 
@@ -141,6 +157,7 @@ class Backend(ABC):
         async def endpoint(request: Request) -> Response:
             self.calls.append(name)
             del self.calls[:-REMEMBERED]
+            await self._note(name, request)
             fault = self.faults.take(name)
             if fault and fault.when == "before":
                 return await self._fault(request, fault)
@@ -194,6 +211,14 @@ class Backend(ABC):
                 Blob(item.filename or "", item.content_type or "application/octet-stream", await item.read())
                 for item in found
             ]
+
+    async def _note(self, operation: str, request: Request) -> None:
+        person = json.loads(request.headers.get(PERSON_HEADER, "{}"))
+        token = request.headers.get(TOKEN_HEADER, "")
+        fields = await self.person_fields(operation, request)
+        if person or token or fields:
+            self.told.append(Told(operation, person, token, fields))
+            del self.told[:-REMEMBERED]
 
     async def _fault(self, request: Request, fault: Fault) -> Response:
         await asyncio.sleep(fault.delay)

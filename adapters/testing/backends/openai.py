@@ -4,7 +4,7 @@ What it refuses follows the API reference: unknown parameters, parts and models,
 previous response, a background response that isn't stored, and a second question while one is worked on.
 
 `lacks` names what the server doesn't have, as servers of other makers do: "conversations", "files", "background",
-"streams", "usage" (of a chat's stream), "models".
+"streams", "usage" (of a chat's stream), "models", "person" (fields that say who asks).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -38,6 +38,7 @@ _PARAMETERS = {
     "model",
     "previous_response_id",
     "reasoning",
+    "safety_identifier",
     "store",
     "stream",
     "temperature",
@@ -52,7 +53,9 @@ _CHAT_PARAMETERS = {
     "stream",
     "stream_options",
     "temperature",
+    "user",
 }
+_PERSON_FIELDS = ("user", "safety_identifier", "metadata")
 _CODES = {401: "invalid_api_key", 404: "not_found", 409: "conversation_locked"}
 
 
@@ -132,6 +135,12 @@ class OpenAIBackend(Backend):
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": _CODES.get(status)}
         return JSONResponse({"error": error}, status)
 
+    async def person_fields(self, operation: str, request: Request) -> Mapping[str, Any]:
+        if operation not in {"ask", "chat"}:
+            return {}
+        asked = await self.body(request)
+        return {name: asked[name] for name in _PERSON_FIELDS if name in asked}
+
     # --- models
 
     async def _models(self, _: Request) -> Response:
@@ -185,6 +194,9 @@ class OpenAIBackend(Backend):
         self.asked = [*self.asked[-REMEMBERED:], asked]
         if unknown := asked.keys() - _PARAMETERS:
             raise HTTPException(400, f"Unknown parameter: '{min(unknown)}'.")
+        if "person" in self.lacks and (refused := asked.keys() & set(_PERSON_FIELDS)):
+            raise HTTPException(422, f"{min(refused)}: extra fields are not permitted")
+        _check_person(asked)
         self._check_model(asked)
         conversation, previous = asked.get("conversation"), asked.get("previous_response_id")
         if conversation and previous:
@@ -332,6 +344,8 @@ class OpenAIBackend(Backend):
             raise HTTPException(400, f"Unknown parameter: '{min(unknown)}'.")
         if "usage" in self.lacks and "stream_options" in asked:
             raise HTTPException(400, "stream_options: extra fields are not permitted")
+        if "person" in self.lacks and "user" in asked:
+            raise HTTPException(422, "user: extra fields are not permitted")
         self._check_model(asked)
         said = [message for message in asked.get("messages") or () if message.get("role") == "user"]
         if not said:
@@ -479,3 +493,15 @@ async def _chat_chunks(head: dict[str, Any], run: Run, usage: dict[str, int] | N
     if usage:
         yield b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode() + b"\n\n"
     yield b"data: [DONE]\n\n"
+
+
+def _check_person(asked: dict[str, Any]) -> None:
+    """The limits of the reference."""
+    metadata, who = asked.get("metadata", {}), asked.get("safety_identifier", "")
+    texts = [text for pair in metadata.items() for text in pair]
+    if len(metadata) > 16 or not all(isinstance(text, str) for text in texts):
+        raise HTTPException(400, "metadata: at most 16 pairs of texts")
+    if any(len(name) > 64 or len(value) > 512 for name, value in metadata.items()):
+        raise HTTPException(400, "metadata: names of 64 and values of 512 characters at most")
+    if not isinstance(who, str) or len(who) > 128:
+        raise HTTPException(400, "safety_identifier: at most 128 characters")

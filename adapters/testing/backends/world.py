@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 from starlette.applications import Starlette
@@ -65,6 +65,9 @@ class BackendWorld(Generic[A_co]):
 
     def violations(self) -> Sequence[str]:
         return self.backend.violations
+
+    def told(self) -> Sequence[Mapping[str, Any]]:
+        return [{**told.person, "token": told.token} if told.token else told.person for told in self.backend.told]
 
     def say(self, text: str) -> None:
         self.backend.said.append(text)

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from cachetools import LRUCache
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.discord import messages, reading
 from bridge.frontends.discord.errors import told_apart
+from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Address, Person
+from bridge.inbound import Address
 from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import Gone, SurfaceError
 
@@ -67,6 +68,7 @@ class Listeners:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._spots: MutableMapping[int, Spot] = LRUCache(MAX_SPOTS)
         self._roots: MutableMapping[int, bool] = LRUCache(MAX_ROOTS)
+        self._members = Members()
         self._queues: dict[int, list[_Place]] = {}  # the messages that wait, by channel
         self.order = KeyedLock()
         self.gate = asyncio.Event()
@@ -141,9 +143,10 @@ class Listeners:
             turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
         else:
             return False
-        new = await self._inbox.take(turn)
+        author = await self._members.author(self._connected, message, heard.spot.guild)
+        new = await self._inbox.take(replace(turn, person=author))
         if new and turn.address.thread == turn.message_id:
-            self.names[message.id] = reading.thread_name(turn.text, turn.person.name)
+            self.names[message.id] = reading.thread_name(turn.text, author.name)
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
         return new
 
@@ -184,7 +187,7 @@ class Listeners:
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
-        person = Person(str(interaction.user.id), interaction.user.display_name)
+        person = messages.person(interaction.user)
         pressing = asyncio.create_task(self._pressed(Press(action, turn, person, address, value)))
         self._follow(pressing)
         await answer(interaction, interaction.message, pressing)

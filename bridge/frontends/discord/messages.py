@@ -56,12 +56,18 @@ def inbound(message: discord.Message, me: discord.ClientUser, address: Address, 
         event_id=str(message.id),
         message_id=str(message.id),
         position=message.id,
-        person=Person(str(message.author.id), message.author.display_name),
+        person=person(message.author),
         text=text(message, me),
         files=files(message),
         direct=not address.workspace,
         mid_thread=mid_thread,
     )
+
+
+def person(user: discord.User | discord.Member) -> Person:
+    """Roles are known of a server's member only."""
+    roles = [role for role in user.roles if not role.is_default()] if isinstance(user, discord.Member) else []
+    return Person(str(user.id), user.display_name, roles=tuple(str(role.id) for role in roles))
 
 
 def said(message: discord.Message, me: discord.ClientUser) -> ContextMessage | None:

@@ -195,7 +195,7 @@ class SlackFrontEnd:
         granted = _granted(answer)
         me = Me(str(answer["team_id"]), str(answer["user_id"]), str(answer.get("bot_id") or ""), app)
         self._workspace.identify(me, granted)
-        if granted is not None and (missing := missing_scopes(",".join(granted))):
+        if granted is not None and (missing := missing_scopes(",".join(granted), self._settings)):
             log.warning("slack.scopes_missing", scopes=missing, mend="reinstall the app with the current manifest")
         log.info("slack.identified", team=me.team, user=me.user)
 

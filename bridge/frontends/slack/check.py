@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.findings import Finding, fail, ok, warn
 from bridge.frontends.slack.errors import SDK_ERRORS, WRONG_TOKEN, Failure
-from bridge.frontends.slack.manifest import EVENTS_PATH, SCOPES, missing_scopes
+from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes, scopes
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.workspace import Workspace
 from bridge.turns.surface import Throttled
@@ -41,7 +41,7 @@ async def check_slack(settings: SlackSettings, channels: Mapping[str, str]) -> A
             yield _refusal(BOT_TOKEN, Failure.of(error), FIX_BOT_TOKEN)
         else:
             yield ok(BOT_TOKEN, f"accepted as {about.get('user')} in the workspace {about.get('team')}")
-            yield _scopes(about.headers)
+            yield _scopes(about.headers, settings)
             async for finding in _channels(workspace, channels):
                 yield finding
         if settings.mode == "http":
@@ -84,13 +84,13 @@ def _no_channel(place: str, channel: str, failure: Failure) -> Finding:
             return warn(place, f"{channel} isn't checked ({reason})", "Try again later.")
 
 
-def _scopes(headers: Any) -> Finding:
+def _scopes(headers: Any, settings: SlackSettings) -> Finding:
     granted = next((value for name, value in headers.items() if name.lower() == "x-oauth-scopes"), None)
     if granted is None:
         return warn(BOT_TOKEN, "Slack doesn't say which scopes it has", "Check slack.api_url if it is set.")
-    if missing := missing_scopes(granted):
+    if missing := missing_scopes(granted, settings):
         return fail(BOT_TOKEN, f"lacks the scopes {', '.join(missing)}", FIX_SCOPES)
-    return ok(BOT_TOKEN, f"has all {len(SCOPES)} scopes of the manifest")
+    return ok(BOT_TOKEN, f"has all {len(scopes(settings))} scopes of the manifest")
 
 
 def _refusal(place: str, failure: Failure, fix: str) -> Finding:

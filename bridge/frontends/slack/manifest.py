@@ -23,6 +23,7 @@ SCOPES = (
     "reactions:write",
     "users:read",
 )
+EMAIL_SCOPE = "users:read.email"  # for `slack.emails` alone
 EVENTS = (
     "agent_session_stopped",
     "app_home_opened",
@@ -66,7 +67,7 @@ def slack_manifest(
             "bot_user": {"display_name": name, "always_online": True},
             "slash_commands": [{"command": COMMAND, "description": "How to talk to the agent", **command}],
         },
-        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "oauth_config": {"scopes": {"bot": scopes(settings)}},
         "settings": {
             "event_subscriptions": {**url, "bot_events": list(EVENTS)},
             "interactivity": {"is_enabled": True, **url},
@@ -77,7 +78,12 @@ def slack_manifest(
     }
 
 
-def missing_scopes(granted: str) -> list[str]:
+def scopes(settings: SlackSettings | None = None) -> list[str]:
+    """What the app asks for with these settings."""
+    return [*SCOPES, EMAIL_SCOPE] if settings is not None and settings.emails else list(SCOPES)
+
+
+def missing_scopes(granted: str, settings: SlackSettings | None = None) -> list[str]:
     """The scopes that a token lacks, by the `x-oauth-scopes` header of any answer to it."""
     held = {scope.strip() for scope in granted.split(",")}
-    return [scope for scope in SCOPES if scope not in held]
+    return [scope for scope in scopes(settings) if scope not in held]

@@ -18,6 +18,7 @@ class SlackSettings(BaseModel):
     app_token: SecretStr | None = None  # for mode "socket"
     signing_secret: SecretStr | None = None  # for mode "http"
     api_url: str = "https://slack.com/api/"
+    emails: bool = False  # an agent that is told all of who asks is told the address, too: another scope
 
     @field_validator("bot_token")
     @classmethod

@@ -18,6 +18,7 @@ from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
 from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
+from bridge.frontends.slack.manifest import EMAIL_SCOPE
 from bridge.frontends.slack.reading import attached, mentioned
 from bridge.frontends.slack.signs import STOP_AFTER, Signs
 from bridge.frontends.slack.workspace import Workspace, replies
@@ -102,6 +103,14 @@ class SlackSurface:
         except Fenced:  # whoever owns the thread now looks them up
             names = {user: user for user in asked}
         return names[person.id], from_slack(text, (names | {me: ""}).get)
+
+    async def email(self, person: Person) -> str:
+        if not self._workspace.settings.emails or self._workspace.lacks(EMAIL_SCOPE):
+            return ""
+        try:
+            return await self._workspace.people.email(self._client, person.id)
+        except Fenced:
+            return ""
 
     async def mark_waiting(self, asked: str, waits: bool) -> None:
         if not self._workspace.lacks("reactions:write"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.playground.discord.components import ATTACHMENT_SCHEME, media_of
 from bridge.playground.discord.files import file_limit
 from bridge.playground.discord.model import (
+    NOTHING,
     ORDINARY,
     Attachment,
     Channel,
@@ -48,7 +49,7 @@ def member_json(state: State, guild: Guild, user: User, *, with_user: bool = Tru
     member: Json = {
         "nick": None,
         "avatar": None,
-        "roles": [str(guild.bot_role_id)] if user.id == state.bot.id else [],
+        "roles": [str(role_id) for role_id in _roles_of(state, guild, user)],
         "joined_at": iso(guild.members[user.id]),
         "premium_since": None,
         "deaf": False,
@@ -81,6 +82,11 @@ def application_json(state: State) -> Json:
         "approximate_guild_count": len(state.guilds),
         "bot": user_json(state.bot),
     }
+
+
+def _roles_of(state: State, guild: Guild, user: User) -> list[int]:
+    """@everyone is never named."""
+    return [guild.bot_role_id] if user.id == state.bot.id else guild.given.get(user.id, [])
 
 
 def role_json(role_id: int, name: str, permissions: int, position: int, *, bot_id: int | None = None) -> Json:
@@ -122,6 +128,7 @@ def guild_json(state: State, guild: Guild) -> Json:
         "roles": [
             role_json(guild.id, "@everyone", ORDINARY & guild.bot_permissions, 0),
             role_json(guild.bot_role_id, state.bot.name, guild.bot_permissions, 1, bot_id=state.bot.id),
+            *(role_json(role_id, name, NOTHING, 1) for role_id, name in guild.roles.items()),
         ],
         "emojis": [],
         "stickers": [],

@@ -89,6 +89,21 @@ class Scene(State):
         forum.require_tag = require_tag
         return forum
 
+    def add_role(self, guild: Guild, name: str) -> int:
+        """A role, by its id, that allows nothing more than everyone may."""
+        role_id = self.take_id()
+        guild.roles[role_id] = name
+        role = payloads.role_json(role_id, name, NOTHING, 1)
+        made = {"guild_id": str(guild.id), "role": role}
+        self.dispatch("GUILD_ROLE_CREATE", made, intent=Intent.GUILDS, guild_id=guild.id)
+        return role_id
+
+    def give_role(self, guild: Guild, user: Ref, role_id: int) -> None:
+        member = self.person(user)
+        guild.given.setdefault(member.id, []).append(role_id)
+        changed = payloads.member_json(self, guild, member) | {"guild_id": str(guild.id)}
+        self.dispatch("GUILD_MEMBER_UPDATE", changed, intent=Intent.GUILD_MEMBERS, guild_id=guild.id)
+
     def kick_bot(self, guild: Guild) -> None:
         """Put the bot out of a guild."""
         guild.members.pop(self.bot.id, None)

@@ -28,6 +28,8 @@ def person_json(world: Workspace, person: Person) -> Json:
             "display_name": person.name if not person.is_bot else "",
             "display_name_normalized": person.name if not person.is_bot else "",
             "team": world.team_id,
+            # of one's own workspace, and only with the scope
+            **({"email": person.email} if person.email and "users:read.email" in world.scopes else {}),
             **({"bot_id": person.bot_id, "api_app_id": person.app_id} if person.is_bot else {}),
         },
         "is_admin": False,

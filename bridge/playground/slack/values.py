@@ -34,6 +34,7 @@ class Person:
     bot_id: str | None = None
     app_id: str | None = None
     team: str = ""  # another organisation's, of a guest who came by Slack Connect
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,7 @@ class Workspace:
             bot_id=self.new_id("B") if is_bot else None,
             app_id=self.new_id("A") if is_bot else None,
             team=team,
+            email="" if is_bot or team else f"{real_name.split()[0].lower()}@example.com",
         )
         self.people[person.id] = person
         return person

@@ -61,6 +61,21 @@ async def test_a_mention_in_a_channel_begins_a_thread_of_its_own(
     assert not turn.mid_thread
 
 
+async def test_who_wrote_comes_with_the_ids_of_their_roles(
+    world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
+) -> None:
+    await called(world, inbox)
+    roles = tuple(world.add_role(world.guild, name) for name in ("ops", "on call"))
+    for role in roles:
+        world.give_role(world.guild, "grace", role)
+    await world.say("grace", "general", f"{world.mention} second")
+    await world.say("grace", world.direct("grace").id, "third")
+    ada, grace, direct = await turns(inbox, 3)
+    assert ada.person.roles == (), "that everyone is one of everyone says nothing"
+    assert set(grace.person.roles) == set(map(str, roles))
+    assert direct.person.roles == (), "no server, no roles"
+
+
 async def test_the_bots_role_is_as_good_as_its_name(
     world: DiscordWorld, inbox: MemoryInbox, front: DiscordFrontEnd
 ) -> None:

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bridge.frontends.slack import people as people_module
+from bridge.frontends.slack.manifest import EMAIL_SCOPE
 from bridge.frontends.slack.people import REMEMBERED_FOR, People
+from bridge.frontends.slack.reading import Me
+from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Person
+from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld
+from bridge.turns.surface import Emails, Fenced
+from tests.turns.world import unguarded
 
 
 class Clock:
@@ -104,3 +111,65 @@ async def test_a_name_is_asked_for_once(world: SlackWorld, surface: SlackSurface
     for text in ("one", "two", "three"):
         await surface.resolve(Person(world.person("ada").id), text)
     assert len(world.calls("users.info")) == 1
+
+
+async def test_one_request_brings_the_name_and_the_address(
+    world: SlackWorld, people: People, client: AsyncWebClient, clock: Clock
+) -> None:
+    world.scopes.add(EMAIL_SCOPE)
+    ada = world.person("ada").id
+    assert (await people.name(client, ada), await people.email(client, ada)) == ("ada", "ada@example.com")
+    clock.now += REMEMBERED_FOR - 1
+    assert await people.email(client, ada) == "ada@example.com"
+    assert len(world.calls("users.info")) == 1
+
+
+async def test_without_the_scope_there_is_no_address(
+    world: SlackWorld, people: People, client: AsyncWebClient
+) -> None:
+    assert await people.email(client, world.person("ada").id) == ""
+
+
+async def test_an_address_that_is_none_is_not_told(
+    world: SlackWorld, people: People, client: AsyncWebClient
+) -> None:
+    world.scopes.add(EMAIL_SCOPE)
+    ada, grace = world.person("ada"), world.person("grace")
+    world.people[ada.id] = replace(ada, email="a" * 255)
+    world.faults.refuse("users.info", "internal_error")
+    assert await people.email(client, grace.id) == ""
+    assert await people.email(client, ada.id) == ""
+
+
+@pytest.mark.parametrize(
+    ("emails", "granted", "asked"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+    ids=["by setting and scope", "without the scope", "without the setting"],
+)
+async def test_an_address_is_asked_for_by_setting_and_scope_alone(
+    world: SlackWorld, settings: SlackSettings, address: Address, emails: bool, granted: bool, asked: bool
+) -> None:
+    if granted:
+        world.scopes.add(EMAIL_SCOPE)
+    workspace = Workspace(settings.model_copy(update={"emails": emails}))
+    workspace.identify(Me(world.team_id, world.bot.id, ""), frozenset(world.scopes))
+    ada = Person(world.person("ada").id)
+    async with workspace.connections():
+        surface = SlackSurface(workspace, address, person=ada, guard=unguarded)
+        assert isinstance(surface, Emails)
+        assert await surface.email(ada) == ("ada@example.com" if asked else "")
+    assert bool(world.calls("users.info")) == asked
+
+
+async def test_who_lost_the_thread_asks_for_no_address(
+    world: SlackWorld, settings: SlackSettings, address: Address
+) -> None:
+    async def lost() -> None:
+        raise Fenced("another process has it")
+
+    workspace = Workspace(settings.model_copy(update={"emails": True}))
+    workspace.identify(Me(world.team_id, world.bot.id, ""))
+    ada = Person(world.person("ada").id)
+    async with workspace.connections():
+        assert await SlackSurface(workspace, address, person=ada, guard=lost).email(ada) == ""
+    assert world.calls("users.info") == []

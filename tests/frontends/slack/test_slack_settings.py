@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from bridge.frontends.slack.manifest import EVENTS, SCOPES, missing_scopes, slack_manifest
+from bridge.frontends.slack.manifest import EMAIL_SCOPE, EVENTS, SCOPES, missing_scopes, slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground.slack.methods import METHODS
 from bridge.playground.slack.permissions import EVENT_SCOPES
@@ -67,6 +67,14 @@ def test_missing_scopes() -> None:
     granted = ",".join(scope for scope in SCOPES if scope != "files:read")
     assert missing_scopes(granted) == ["files:read"]
     assert missing_scopes(", ".join(SCOPES)) == []
+
+
+def test_the_scope_for_addresses_is_asked_for_by_its_setting_alone() -> None:
+    without, with_it = (SlackSettings.model_validate({**SOCKET, "emails": emails}) for emails in (False, True))
+    assert EMAIL_SCOPE not in slack_manifest(without)["oauth_config"]["scopes"]["bot"]
+    assert slack_manifest(with_it)["oauth_config"]["scopes"]["bot"] == [*SCOPES, EMAIL_SCOPE]
+    assert missing_scopes(",".join(SCOPES), without) == []
+    assert missing_scopes(",".join(SCOPES), with_it) == [EMAIL_SCOPE]
 
 
 # What the front end calls and listens to. `commands` is what a slash command needs.

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006edits"
-down_revision = "0002stops"
+revision = "0004edits"
+down_revision = "0003who"
 branch_labels = None
 depends_on = None
 
