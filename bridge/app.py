@@ -20,10 +20,12 @@ from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
+from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
 from bridge.turns.folder import work_folder
 from bridge.turns.intake import Intake
+from bridge.turns.orders import Orders
 from bridge.turns.runner import Bounds, Runner, current_guard
 from bridge.turns.surface import FrontEnd
 from bridge.web import http_server
@@ -85,6 +87,7 @@ async def bridge(
             runner = Runner(queue, presence, agents, platforms, bounds)
             intake = Intake(
                 Arrivals(engine),
+                Orders(Desk(engine), agents, choices=settings.choices_at, doing=runner.doing),
                 agent_for=settings.agent_for,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.commands import CommandName
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
 from bridge.turns.surface import Action
 
@@ -27,6 +28,17 @@ class Decision:
 
     sentence: str = ""  # for the person who pressed alone; "" for none
     settled: str = ""  # takes the place of the buttons, for all to read ("Sent again · Ann"); "" leaves them
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command that a person gave. Where the platform's commands can't be given in a thread, `address.thread` is "":
+    then the thread of that channel is meant that this person asked in last."""
+
+    name: CommandName
+    person: Person
+    address: Address
+    argument: str = ""
 
 
 class Inbox(Protocol):
@@ -56,6 +68,11 @@ class Inbox(Protocol):
 
     async def stop(self, address: Address) -> None:
         """Stop the turn that runs in this thread, if one does."""
+        ...
+
+    async def ordered(self, order: Order) -> str:
+        """Carry a command out; what came of it, as Markdown for this person alone. Given wrongly it changes nothing,
+        and the answer says what to do instead. For "ask" and "help" the front ends need nobody."""
         ...
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:

@@ -12,7 +12,8 @@ from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.turns.inbox import Decision, Overloaded, Press
+from bridge.turns.inbox import Decision, Order, Overloaded, Press
+from bridge.turns.orders import Orders
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -36,6 +37,7 @@ class Intake:
     def __init__(
         self,
         arrivals: Arrivals,
+        orders: Orders,
         *,
         agent_for: Callable[[Address], str],
         wake: Callable[[], None],
@@ -44,6 +46,7 @@ class Intake:
         catch_up_hours: float,
     ) -> None:
         self._arrivals = arrivals
+        self._orders = orders
         self._agent_for = agent_for
         self._wake = wake
         self._stop_turn = stop_turn
@@ -75,6 +78,12 @@ class Intake:
         turn = await self._stored(lambda: self._arrivals.active_turn(address))
         if turn is not None:
             await self._stop(turn)
+
+    async def ordered(self, order: Order) -> str:
+        answer = await self._stored(lambda: self._orders.carry_out(order, self._stop))
+        log.info("command", command=order.name, person=order.person.id)
+        self._wake()
+        return answer
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         since = now() - self._catch_up

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.turns.inbox import Decision, Press
+from bridge.turns.inbox import Decision, Order, Press
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
@@ -72,6 +72,9 @@ class NoInbox:
 
     async def pressed(self, press: Press) -> Decision:
         return Decision()
+
+    async def ordered(self, order: Order) -> str:
+        return ""
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         return []

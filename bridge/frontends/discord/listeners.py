@@ -21,7 +21,9 @@ import structlog
 from cachetools import LRUCache
 
 from bridge.frontends.common.order import KeyedLock
-from bridge.frontends.discord import messages, reading
+from bridge.frontends.discord import commands, messages, reading
+from bridge.frontends.discord.calls import Calls
+from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
@@ -53,7 +55,7 @@ class _Place:
 class Listeners:
     """The handlers of one front end, for each of its clients in turn."""
 
-    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None]) -> None:
+    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None], calls: Calls) -> None:
         self._inbox = inbox
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
@@ -68,6 +70,7 @@ class Listeners:
         self.gate.set()
         self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
         """What the thread of a question will be called, by the question's id."""
+        self._commands = Commands(inbox, calls, self.names)
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
@@ -158,6 +161,11 @@ class Listeners:
         await self._deleted(event.guild_id, event.channel_id, sorted(event.message_ids))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
+        if interaction.type is discord.InteractionType.application_command:
+            carrying_out = asyncio.create_task(self._commands.carry_out(self._connected, interaction))
+            self._follow(carrying_out)
+            await commands.answer(interaction, carrying_out)
+            return
         if interaction.type is not discord.InteractionType.component or interaction.message is None:
             return
         button = reading.pressed(interaction.custom_id or "")

@@ -15,7 +15,7 @@ from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.playground.discord import DiscordWorld, create_app
-from bridge.turns.inbox import Decision, Overloaded, Press
+from bridge.turns.inbox import Decision, Order, Overloaded, Press
 from bridge.turns.surface import Action
 from tests.e2e.waiting import PATIENCE, eventually
 
@@ -42,6 +42,8 @@ class MemoryInbox:
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[tuple[Action, str, Address]] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    said: str = "Done as told."
     answer: str = ""
     settled: str = ""
     refusals: int = 0
@@ -79,6 +81,12 @@ class MemoryInbox:
         self.presses.append((press.action, press.turn, press.address))
         self.values.append(press.value)
         return Decision(self.answer, self.settled)
+
+    async def ordered(self, order: Order) -> str:
+        await self.gate.wait()
+        self._refuse()
+        self.orders.append(order)
+        return self.said
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         self._refuse()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridge.inbound import Address, Inbound, Platform, Seen
-from bridge.turns.inbox import Decision, Press
+from bridge.turns.inbox import Decision, Order, Press
 
 
 @dataclass
@@ -19,6 +19,8 @@ class MemoryInbox:
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[Press] = field(default_factory=list)
     stops: list[Address] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    said: str = "Done as told."
     offered: int = 0
     failures: int = 0
     decision: Decision = field(default_factory=lambda: Decision("Stopping."))
@@ -53,6 +55,15 @@ class MemoryInbox:
     async def pressed(self, press: Press) -> Decision:
         self.presses.append(press)
         return self.decision
+
+    async def ordered(self, order: Order) -> str:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the store is down")
+        self.orders.append(order)
+        return self.said
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         return self.threads

@@ -1,0 +1,220 @@
+"""Slash commands: registered where Discord knows others, carried out, and answered to whoever used them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import discord
+import structlog
+
+from bridge.commands import COMMANDS, Command, CommandName, named
+from bridge.frontends.discord.calls import Calls
+from bridge.frontends.discord.errors import SDK_ERRORS, UNREADABLE, told_apart
+from bridge.frontends.discord.messages import spot
+from bridge.frontends.discord.reading import Spot, thread_name
+from bridge.frontends.discord.rest import Json, Rest
+from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS
+from bridge.inbound import Inbound, Person
+from bridge.render.characters import boundary, repair
+from bridge.render.discord import DISCORD
+from bridge.render.incoming import from_discord
+from bridge.render.markdown import Renderer
+from bridge.render.measure import utf16
+from bridge.turns.inbox import Inbox, Order
+from bridge.turns.surface import SurfaceError
+
+log = structlog.get_logger()
+
+ANSWER_WITHIN = 2.0  # seconds: Discord gives up on an interaction after 3
+SLASH, TEXT = 1, 3  # kinds of commands and of options
+IN_SERVER, IN_DIRECT_MESSAGE = 0, 1  # contexts
+TO_SERVER = 0  # where an app is installed
+MAX_ASKED = 6_000  # characters of an option, Discord's limit
+MAX_QUOTED = 1_500  # UTF-16 units of a question that is shown; the agent gets all of it
+MAX_ANSWER = 1_900  # UTF-16 units of a message, with room for the mark that something was cut
+
+NOT_DONE = "That didn't work. Please try again."
+NOT_HERE = "I can't write here. Whoever runs this server may let me, or write to me in a direct message."
+WRONG_PLACE = "Use it in a thread that I'm in, or in a direct message to me: it concerns one conversation."
+NO_QUESTION = "Write your question into `text`."
+UNKNOWN = "I don't know this command any more. Type `/help`."
+
+# What Discord tells of a command, and whether two are the same.
+_KEPT = ("name", "description", "type", "options", "contexts", "integration_types")
+_KEPT_OF_OPTION = ("name", "description", "type", "required", "max_length")
+
+
+def payloads() -> list[Json]:
+    """The commands as Discord registers them, for every server and for direct messages."""
+    return [
+        {
+            "name": command.name,
+            "description": command.help,
+            "type": SLASH,
+            "options": _options(command),
+            "contexts": [IN_SERVER, IN_DIRECT_MESSAGE],
+            "integration_types": [TO_SERVER],
+        }
+        for command in COMMANDS
+    ]
+
+
+def differ(registered: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether Discord knows other commands than ours. What it adds of its own doesn't count."""
+    return sorted(map(_known, registered), key=str) != sorted(map(_known, payloads()), key=str)
+
+
+async def register(client: discord.Client) -> bool:
+    """Make Discord know our commands; nothing is written where it does. Raises a `SurfaceError`."""
+    application = client.application_id
+    assert application is not None, "no registration before the login"  # noqa: S101
+    with told_apart("read commands"):
+        known = await client.http.get_global_commands(application)
+    if not differ(known):
+        return False
+    with told_apart("register commands"):
+        await client.http.bulk_upsert_global_commands(application, payloads())
+    return True
+
+
+class Commands:
+    """`names` takes what the threads of questions will be called."""
+
+    def __init__(self, inbox: Inbox, calls: Calls, names: MutableMapping[int, str]) -> None:
+        self._inbox = inbox
+        self._calls = calls
+        self._names = names
+
+    async def carry_out(self, client: discord.Client, interaction: discord.Interaction) -> str:
+        """What came of a command, as Markdown. Never raises."""
+        data: Mapping[str, Any] = interaction.data or {}
+        command, here = named(str(data.get("name"))), spot(interaction.channel)
+        given = {str(one.get("name")): one.get("value") for one in data.get("options") or ()}
+        if command is None or here is None:
+            return UNKNOWN
+        if not command.anywhere and here.kind == "channel":
+            return WRONG_PLACE
+        argument = "" if command.option is None else str(given.get(command.option.name) or "").strip()
+        log.info("discord.command", command=command.name, channel=here.channel)
+        try:
+            match command.name:
+                case "help":
+                    return _help()
+                case "ask":
+                    return await self._ask(client, interaction, here, argument)
+                case name:
+                    return await self._order(name, interaction, here, argument)
+        except Exception as error:
+            log.error("discord.command_failed", command=command.name, error=type(error).__name__)
+            return NOT_DONE
+
+    async def _order(self, name: CommandName, interaction: discord.Interaction, here: Spot, argument: str) -> str:
+        address = here.address(here.channel)
+        return await self._inbox.ordered(Order(name, _person(interaction), address, argument))
+
+    async def _ask(
+        self, client: discord.Client, interaction: discord.Interaction, here: Spot, question: str
+    ) -> str:
+        """The question is shown for all: in a channel the thread of its answer hangs on it."""
+        if not question:
+            return NO_QUESTION
+        person = _person(interaction)
+        payload: Json = {
+            "content": _quoted(person.name, question),
+            "flags": SUPPRESS_EMBEDS | SILENT,
+            "nonce": str(interaction.id),
+            "enforce_nonce": True,
+        }
+        try:
+            sent = await Rest(client, self._calls, _unguarded).send(here.channel, payload)
+        except SurfaceError as error:
+            log.info("discord.question_not_shown", reason=str(error))
+            return NOT_HERE
+        message = int(sent.id)
+        address = here.address(message if here.kind == "channel" else here.channel)
+        text = from_discord(question, _nobody)
+        if here.kind == "channel":
+            self._names[message] = thread_name(text, person.name)
+        known = here.kind != "thread" or await self._inbox.knows(address)
+        await self._inbox.take(
+            Inbound(
+                address=address,
+                event_id=str(interaction.id),
+                message_id=sent.id,
+                position=message,
+                person=person,
+                text=text,
+                direct=here.kind == "direct",
+                mid_thread=not known,
+            )
+        )
+        return f"Asked: https://discord.com/channels/{here.guild or '@me'}/{here.channel}/{message}"
+
+
+async def answer(interaction: discord.Interaction, carrying_out: asyncio.Task[str]) -> None:
+    """For the one person: at once, or deferred just before Discord gives up."""
+    try:
+        await asyncio.wait([carrying_out], timeout=ANSWER_WITHIN)
+        if not carrying_out.done():
+            await interaction.response.defer(ephemeral=True)
+        sentence = _shown(await carrying_out)
+        if interaction.response.is_done():
+            await interaction.followup.send(sentence, ephemeral=True, suppress_embeds=True)
+        else:
+            await interaction.response.send_message(sentence, ephemeral=True, suppress_embeds=True)
+    except (*SDK_ERRORS, *UNREADABLE) as error:
+        log.info("discord.interaction_unanswered", error=type(error).__name__)
+
+
+def _options(command: Command) -> list[Json]:
+    option = command.option
+    if option is None:
+        return []
+    taken: Json = {"name": option.name, "description": option.help, "type": TEXT, "max_length": MAX_ASKED}
+    return [taken | {"required": True} if option.required else taken]
+
+
+def _known(command: Mapping[str, Any]) -> Json:
+    kept = {name: command.get(name) for name in _KEPT}
+    options = command.get("options") or ()
+    return kept | {"options": [{name: option.get(name) or None for name in _KEPT_OF_OPTION} for option in options]}
+
+
+def _person(interaction: discord.Interaction) -> Person:
+    return Person(str(interaction.user.id), interaction.user.display_name)
+
+
+def _quoted(name: str, question: str) -> str:
+    shown = _cut(repair(question), MAX_QUOTED)
+    author = DISCORD.escape(discord.utils.escape_markdown(" ".join(repair(name).split())))
+    return "\n".join([f"**{author} asks:**", *(f"> {line}" for line in shown.splitlines())])
+
+
+def _shown(markdown: str) -> str:
+    renderer = Renderer(DISCORD)
+    return _cut(renderer.feed(markdown) + renderer.finish(), MAX_ANSWER)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many UTF-16 units of a text, and a mark where it was cut."""
+    if utf16(text) <= most:
+        return text
+    kept = text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
+    return kept[: boundary(kept, len(kept))].rstrip() + "…"
+
+
+def _help() -> str:
+    lines = [f"`/{one.usage}` {one.help}." for one in COMMANDS]
+    how = "Mention me in a channel, or write to me directly. In the thread of my answer just go on writing."
+    return "\n".join([how, "", *lines])
+
+
+def _nobody(identity: str) -> str | None:  # noqa: ARG001
+    """A command's text names people by id, and Discord doesn't say who they are."""
+    return None
+
+
+async def _unguarded() -> None:
+    """A command belongs to no turn."""

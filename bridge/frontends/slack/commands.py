@@ -1,0 +1,188 @@
+"""The app's slash command, and commands by mention in a thread: carried out, and answered to whoever gave them.
+
+Slack has its slash commands outside of threads only. There they concern the thread of that channel that the person
+asked in last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from cachetools import LRUCache
+from slack_bolt.async_app import AsyncAck
+
+from bridge.commands import COMMANDS, Given, typed
+from bridge.frontends.slack.blocks import fallback, part_blocks
+from bridge.frontends.slack.content import Payload
+from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
+from bridge.frontends.slack.files import is_slacks_own
+from bridge.frontends.slack.reading import Heard, mentioned
+from bridge.frontends.slack.workspace import Workspace
+from bridge.inbound import Address, Inbound, Person, position
+from bridge.render.incoming import from_slack
+from bridge.render.markdown import Renderer
+from bridge.render.slack import SLACK
+from bridge.turns.inbox import Inbox, Order
+from bridge.turns.surface import SurfaceError
+
+log = structlog.get_logger()
+
+ANSWER_WITHIN = 2.0  # seconds: Slack gives up on a command after 3
+PATIENCE = 5.0  # seconds that an answer may take to be sent
+REMEMBERED = 10_000  # commands by mention, each of which Slack tells twice
+MAX_QUOTED = 1_500  # characters of a question that is shown; the agent gets all of it
+
+NOT_DONE = "That didn't work. Please try again."
+NOT_HERE = "I can't write here. Invite me into this channel first, or write to me in a direct message."
+NO_QUESTION = "Write your question behind it: `{command} ask How are sales?`"
+ASKED = "Asked. The answer comes in the thread below your question."
+
+
+class Commands:
+    """For one workspace and one inbox."""
+
+    def __init__(self, inbox: Inbox, workspace: Workspace) -> None:
+        self._inbox = inbox
+        self._workspace = workspace
+        self._heard: MutableMapping[tuple[str, str], bool] = LRUCache(REMEMBERED)
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def typed(self, ack: AsyncAck, body: Payload) -> None:
+        """Acknowledged in time with the answer, or without one that then follows."""
+        answering = self._follow(asyncio.create_task(self._slash(body), name="slack.command"))
+        await asyncio.wait([answering], timeout=ANSWER_WITHIN)
+        if answering.done():
+            await ack(**answering.result())
+            return
+        await ack()
+        self._follow(asyncio.create_task(self._answer_late(answering, str(body.get("response_url") or ""))))
+
+    async def spoken(self, heard: Heard, given: Given) -> None:
+        """By mention in a thread. Raises what the inbox raises, so that Slack delivers it again."""
+        key = (heard.address.channel, heard.message_id)
+        if key in self._heard:
+            return
+        if given.command.name == "help":
+            answer = self._help()
+        else:
+            order = Order(given.command.name, heard.person, heard.address, given.argument)
+            answer = _private(await self._inbox.ordered(order))
+        self._heard[key] = True
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._workspace.client.chat_postEphemeral(
+                    channel=heard.address.channel, thread_ts=heard.address.thread, user=heard.person.id, **answer
+                )
+        except SDK_ERRORS as error:
+            log.info("slack.answer_lost", reason=Failure.of(error).reason)
+
+    async def _slash(self, body: Payload) -> dict[str, Any]:
+        """The message that answers a slash command."""
+        given = typed(str(body.get("text") or ""))
+        try:
+            if isinstance(given, str):
+                return self._help(f"I don't know {fallback(f'`{given[:50]}`')}. ")
+            match given.command.name:
+                case "help":
+                    return self._help()
+                case "ask":
+                    return _private(await self._ask(body, given.argument))
+                case name:
+                    order = Order(name, _person(body), self._place(body), given.argument)
+                    return _private(await self._inbox.ordered(order))
+        except Exception as error:
+            log.error("slack.command_failed", error=type(error).__name__)
+            return _private(NOT_DONE)
+
+    async def _ask(self, body: Payload, text: str) -> str:
+        """The question is shown for all, and the thread of its answer hangs on it."""
+        if not text:
+            return NO_QUESTION.format(command=self._workspace.settings.command)
+        person, place = _person(body), self._place(body)
+        client = self._workspace.client
+        names = await self._workspace.people.names(client, {person.id, *mentioned(text)})
+        question = _quoted(names[person.id], from_slack(text, names.get))
+        try:
+            sent = await client.chat_postMessage(
+                channel=place.channel,
+                text=fallback(question),
+                blocks=part_blocks(question, ()),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        except SDK_ERRORS as error:
+            failure = Failure.of(error)
+            log.info("slack.question_not_shown", reason=failure.reason)
+            return NOT_HERE if failure.code in NOT_IN_CHANNEL or failure.place_is_gone else NOT_DONE
+        ts = str(sent["ts"])
+        await self._inbox.take(
+            Inbound(
+                address=Address("slack", place.workspace, place.channel, ts),
+                event_id=f"{place.channel}:{ts}",
+                message_id=ts,
+                position=position(ts),
+                person=person,
+                text=text,
+                direct=place.channel.startswith("D"),
+            )
+        )
+        return ASKED
+
+    def _place(self, body: Payload) -> Address:
+        return Address("slack", self._workspace.me.team, str(body["channel_id"]), "")
+
+    def _help(self, before: str = "") -> dict[str, Any]:
+        command = self._workspace.settings.command
+        lines = [f"`{command} {one.usage}`  {one.help}." for one in COMMANDS]
+        how = (
+            f"{before}Write to me in a direct message, or mention <@{self._workspace.me.user}> in a channel."
+            " In the thread of my answer just go on writing. Files may come along."
+        )
+        spoken = (
+            "A command acts on the thread that you asked in last in that channel. In a thread, mention me with"
+            f" the command alone: <@{self._workspace.me.user}> stop."
+        )
+        return {"text": "\n".join([how, "", *lines, "", spoken])}
+
+    async def _answer_late(self, answering: asyncio.Task[dict[str, Any]], response_url: str) -> None:
+        message = {"response_type": "ephemeral", **await answering}
+        if not is_slacks_own(response_url, self._workspace.settings):
+            log.info("slack.answer_lost", reason="the address for the answer isn't Slack's")
+            return
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                self._workspace.client.transfer("POST", response_url, json=message) as answer,
+            ):
+                if answer.status != 200:
+                    log.info("slack.answer_lost", reason=f"HTTP {answer.status}")
+        except (SurfaceError, TimeoutError) as error:
+            log.info("slack.answer_lost", reason=str(error))
+
+    def _follow(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+def _person(body: Payload) -> Person:
+    return Person(str(body["user_id"]), workspace=str(body.get("team_id") or ""))
+
+
+def _private(markdown: str) -> dict[str, Any]:
+    shown = _rendered(markdown)
+    return {"text": fallback(shown), "blocks": part_blocks(shown, ())}
+
+
+def _quoted(name: str, question: str) -> str:
+    shown = question if len(question) <= MAX_QUOTED else f"{question[:MAX_QUOTED].rstrip()}…"
+    lines = "\n".join(f"> {line}" for line in shown.splitlines())
+    return _rendered(f"**{SLACK.escape(name)} asks:**\n\n{lines}")
+
+
+def _rendered(markdown: str) -> str:
+    renderer = Renderer(SLACK)
+    return renderer.feed(markdown) + renderer.finish()

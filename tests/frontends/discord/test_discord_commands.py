@@ -1,0 +1,207 @@
+"""Slash commands: registered once, carried out, answered to whoever used them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bridge.commands import COMMANDS
+from bridge.frontends.discord import commands, surface
+from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.frontends.discord.commands import differ, payloads
+from bridge.inbound import Address, Person
+from bridge.playground.discord import DiscordWorld
+from bridge.playground.discord.commands import check_commands
+from bridge.playground.discord.invocations import CallbackType, Interaction
+from bridge.playground.discord.model import Message, MessageFlag, Permission
+from bridge.turns.surface import PartKey, PartKind
+from tests.frontends.discord.running import MemoryInbox, connected, eventually
+from tests.turns.world import unguarded
+
+TURN = "0123456789abcdef"
+READ, WRITE = "GET /applications/*/commands", "PUT /applications/*/commands"
+
+
+@pytest.fixture
+async def registered(world: DiscordWorld, front: DiscordFrontEnd) -> DiscordFrontEnd:
+    await eventually(lambda: world.commands.get(0))
+    return front
+
+
+async def answered(world: DiscordWorld, interaction: Interaction) -> str:
+    """What the person is told; nobody else sees it."""
+    await eventually(
+        lambda: interaction.original_id and not _shown(world, interaction).flags & MessageFlag.LOADING
+    )
+    message = _shown(world, interaction)
+    assert message.flags & MessageFlag.EPHEMERAL
+    return message.content
+
+
+def _shown(world: DiscordWorld, interaction: Interaction) -> Message:
+    return world.ephemeral[interaction.original_id or 0]
+
+
+async def a_thread(world: DiscordWorld, inbox: MemoryInbox) -> str:
+    """A thread that the agent was called into."""
+    message = await world.say("ada", "general", "lunch?")
+    thread = str(await world.open_thread("ada", "general", "Lunch", on=message))
+    await world.say("ada", thread, f"{world.mention} what do you say?")
+    await eventually(lambda: inbox.turns)
+    return thread
+
+
+def test_discord_takes_the_table() -> None:
+    assert [one["name"] for one in check_commands(payloads())] == [one.name for one in COMMANDS]
+
+
+class TestRegistration:
+    async def test_it_is_done_once(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
+        async with connected(world, inbox):
+            await eventually(lambda: world.commands.get(0))
+        before = world.commands[0]
+        async with connected(world, inbox):
+            await eventually(lambda: len(world.calls(READ)) == 2)
+        assert len(world.calls(WRITE)) == 1
+        assert world.commands[0] is before
+
+    async def test_what_differs_is_written_again(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
+        async with connected(world, inbox):
+            await eventually(lambda: world.commands.get(0))
+        world.commands[0][0]["description"] = "as it was before an update"
+        assert differ(world.commands[0])
+        async with connected(world, inbox):
+            await eventually(lambda: len(world.calls(WRITE)) == 2 and not differ(world.commands[0]))
+
+    async def test_messages_are_served_where_it_fails(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
+        world.faults.refuse(READ, 403, 50001, "Missing Access", times=9)
+        async with connected(world, inbox):
+            await eventually(lambda: world.calls(READ))
+            await world.say("ada", "general", f"{world.mention} hello")
+            await eventually(lambda: inbox.turns)
+        assert not world.calls(WRITE)
+
+
+class TestAsk:
+    async def test_in_a_channel_it_opens_a_thread(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        used = await world.command("ada", "general", "ask", {"text": "How are <@1> @everyone\nsales?"})
+        told = await answered(world, used)
+        (turn,) = inbox.turns
+        (shown,) = world.messages("general")
+        channel = str(world.place("general").id)
+        assert turn.address == Address("discord", str(world.guild.id), channel, str(shown.id))
+        assert (turn.event_id, turn.message_id, turn.position) == (str(used.id), str(shown.id), shown.id)
+        assert turn.person == Person(str(world.person("ada").id), "Ada Lovelace")
+        assert turn.text == "How are @1 @everyone\nsales?"
+        assert not turn.mid_thread
+        assert shown.content == "**Ada Lovelace asks:**\n> How are <@1> @everyone\n> sales?"
+        assert str(shown.id) in told
+        assert not world.pings
+        shown_by = registered.surface(turn.address, person=turn.person, guard=unguarded)
+        await shown_by.post(PartKey(TURN, PartKind.TEXT), "Well.", last=True)
+        (thread,) = world.threads("general")
+        assert thread.id == shown.id
+        assert (thread.name or "").startswith("How are")
+
+    async def test_in_a_direct_message_and_a_thread_it_stays_there(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        direct = str(world.direct("ada").id)
+        await answered(world, await world.command("ada", direct, "ask", {"text": "hello"}))
+        (turn,) = inbox.turns
+        assert turn.direct
+        assert turn.address == Address("discord", "", direct, direct)
+        other = str(await world.open_thread("ada", "general", "Among people"))
+        await answered(world, await world.command("grace", other, "ask", {"text": "and here?"}))
+        assert inbox.turns[1].address.thread == other
+        assert inbox.turns[1].mid_thread
+
+    async def test_a_shown_question_is_never_taken_for_a_part_of_a_reply(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        thread = await a_thread(world, inbox)
+        first = inbox.turns[0]
+        await answered(world, await world.command("grace", thread, "ask", {"text": "and me?"}))
+        monkeypatch.setattr(surface, "NONCE_LIVES", timedelta(0))  # as if all of it were long ago
+        async with connected(world, MemoryInbox()) as restarted:
+            taken_up = restarted.surface(first.address, person=first.person, guard=unguarded)
+            assert await taken_up.find(PartKey(TURN, PartKind.TEXT), after=first.message_id, known=()) is None
+
+    async def test_where_it_may_not_write_it_says_so(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        world.deny("general", Permission.SEND_MESSAGES)
+        used = await world.command("ada", "general", "ask", {"text": "hello"})
+        assert await answered(world, used) == commands.NOT_HERE
+        assert inbox.turns == []
+
+
+class TestOrders:
+    @pytest.mark.parametrize("name", ["new", "agent", "history", "stop", "retry", "status"])
+    async def test_in_a_thread_and_a_direct_message_they_are_carried_out(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd, name: str
+    ) -> None:
+        thread = str(await world.open_thread("ada", "general", "Here"))
+        direct = str(world.direct("ada").id)
+        for place in (thread, direct):
+            assert await answered(world, await world.command("ada", place, name)) == inbox.said
+        here, there = inbox.orders
+        assert (here.name, here.address.thread) == (name, thread)
+        assert (there.name, there.address) == (name, Address("discord", "", direct, direct))
+        assert here.person == Person(str(world.person("ada").id), "Ada Lovelace")
+
+    async def test_in_a_channel_they_say_where_to_use_them(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        assert await answered(world, await world.command("ada", "general", "stop")) == commands.WRONG_PLACE
+        assert inbox.orders == []
+
+    async def test_the_agents_name_comes_along(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        direct = str(world.direct("ada").id)
+        await answered(world, await world.command("ada", direct, "agent", {"name": " research "}))
+        assert inbox.orders[0].argument == "research"
+
+    async def test_one_that_takes_long_is_deferred_and_then_answered(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(commands, "ANSWER_WITHIN", 0.01)
+        inbox.gate.clear()
+        used = await world.command("ada", str(world.direct("ada").id), "history")
+        await eventually(lambda: used.answer is CallbackType.DEFER)
+        inbox.gate.set()
+        assert await answered(world, used) == inbox.said
+
+    async def test_one_that_fails_says_so(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        inbox.refusals = 1
+        assert await answered(world, await world.command("ada", str(world.direct("ada").id), "stop")) == (
+            commands.NOT_DONE
+        )
+
+    async def test_a_long_answer_is_cut_and_pings_nobody(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        inbox.said = "@everyone <@1> " + "日本語 😀 " * 1000
+        told = await answered(world, await world.command("ada", str(world.direct("ada").id), "history"))
+        assert told.endswith("…")
+        assert not world.pings
+
+    async def test_help_is_the_table(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        told = await answered(world, await world.command("ada", "general", "help"))
+        for command in COMMANDS:
+            assert f"/{command.usage}" in told
+            assert command.help in told
+
+    async def test_a_command_of_before_an_update_is_answered(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        world.commands[0].append({**world.commands[0][-1], "name": "gone", "id": "1"})
+        assert await answered(world, await world.command("ada", "general", "gone")) == commands.UNKNOWN
