@@ -27,6 +27,7 @@ from bridge.turns.folder import work_folder
 from bridge.turns.intake import Intake
 from bridge.turns.orders import Orders
 from bridge.turns.runner import Bounds, Runner, current_guard
+from bridge.turns.shelf import Shelf
 from bridge.turns.surface import FrontEnd
 from bridge.web import http_server
 
@@ -85,9 +86,11 @@ async def bridge(
                 folder=folder,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
+            desk = Desk(engine)
             intake = Intake(
                 Arrivals(engine),
-                Orders(Desk(engine), agents, choices=settings.choices_at, doing=runner.doing),
+                Orders(desk, agents, choices=settings.choices_at, doing=runner.doing),
+                Shelf(desk, agents, folder),
                 agent_for=settings.agent_for,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,

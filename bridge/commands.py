@@ -2,16 +2,18 @@
 
 By slash a command is its name, on Slack after the app's one slash command. In a thread it may also be a mention of the
 bot. So that no ordinary question is taken for one, such a mention says nothing else: it begins with the bot's name,
-then comes the command's, then no more than the one word that a few commands take. `@bot stop` is a command, `@bot stop
-the server` a question, and so is any mention with a file or outside of a thread.
+then comes the command's, then no more than the one word that a few commands take; a file's name has an ending. `@bot
+stop` and `@bot download a.csv` are commands; `@bot stop the server` and `@bot download everything` are questions, and
+so is any mention with a file or outside of a thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-CommandName = Literal["ask", "new", "agent", "history", "stop", "retry", "status", "help"]
+CommandName = Literal["ask", "files", "download", "new", "agent", "history", "stop", "retry", "status", "help"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Option:
     name: str
     help: str
     required: bool = False
-    one_word: bool = False
+    one_word: bool = False  # by mention: more would be a question
+    file_name: bool = False  # Discord offers those there are while a person types; by mention it has an ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,12 @@ COMMANDS = (
         Option("text", "The question", required=True),
         anywhere=True,
         spoken=False,  # a mention with words behind it asks anyway
+    ),
+    Command("files", "List the files of this conversation"),
+    Command(
+        "download",
+        "Get a file of this conversation",
+        Option("name", "The file's name", required=True, one_word=True, file_name=True),
     ),
     Command("new", "Begin a new conversation here: the agent forgets what was said"),
     Command("agent", "Show who answers here, or choose another agent", Option("name", "The agent", one_word=True)),
@@ -84,4 +93,10 @@ def spoken(words: str) -> Given | None:
     if command is None or not command.spoken:
         return None
     takes = 1 if command.option is not None and command.option.one_word else 0
-    return Given(command, " ".join(rest)) if len(rest) <= takes else None
+    if len(rest) > takes or (command.option is not None and command.option.file_name and not _is_file_name(rest)):
+        return None
+    return Given(command, " ".join(rest))
+
+
+def _is_file_name(words: Sequence[str]) -> bool:
+    return len(words) == 1 and "." in words[0][1:-1]

@@ -15,6 +15,8 @@ from bridge.commands import COMMANDS, spoken, typed
         ("status", "status", ""),
         ("agent", "agent", ""),
         ("agent research", "agent", "research"),
+        ("files", "files", ""),
+        ("download sales.csv", "download", "sales.csv"),
     ],
 )
 def test_a_mention_that_says_nothing_else_is_a_command(words: str, name: str, argument: str) -> None:
@@ -26,7 +28,8 @@ def test_a_mention_that_says_nothing_else_is_a_command(words: str, name: str, ar
 @pytest.mark.parametrize(
     "words",
     ["", "stop the server", "please stop", "stop?", "new ideas for lunch", "help me", "history of Rome",
-     "ask", "ask Bob", "agent Smith called", "retrying", "status of the build"],
+     "download", "download everything", "download it.",
+     "download a.csv and b.csv", "ask", "ask Bob", "agent Smith called", "retrying", "status of the build"],
 )  # fmt: skip
 def test_an_ordinary_question_stays_one(words: str) -> None:
     assert spoken(words) is None

@@ -11,8 +11,9 @@ from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
 from bridge.store.arrivals import Arrivals
 from bridge.store.engine import Engine, Fenced, Op
+from bridge.store.queue import artifact_of
 from bridge.store.tables import now
-from bridge.store.values import StoredTurn, turn_of
+from bridge.store.values import ArtifactRecord, StoredTurn, turn_of
 
 RECENT = 200  # turns of a person that are looked through for one of a channel
 QUEUED = 100  # waiting turns of a thread that are counted
@@ -99,3 +100,8 @@ class Desk:
         values = {"thread_id": thread, "before": EVERY_POSITION, "most": most}
         [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
         return [Exchange(text, answer or "") for text, answer in reversed(rows)]
+
+    async def artifacts(self, thread: int, most: int) -> Sequence[ArtifactRecord]:
+        """What the agent made in the thread's conversation: the last `most`, oldest first."""
+        [rows] = await self._engine.run(Op(sql.ARTIFACTS_OF_THREAD, {"thread_id": thread, "most": most}))
+        return [artifact_of(row) for row in reversed(rows)]

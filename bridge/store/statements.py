@@ -494,6 +494,17 @@ def _last(*states: str) -> Statement:
     )
 
 
+ARTIFACTS_OF_THREAD = Statement(
+    sa.select(*_raw(_artifact, columns(Artifact)))
+    .join(_turn, _turn.c.id == _artifact.c.turn_id)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position > _conversation_begins,
+    )
+    .order_by(_turn.c.position.desc(), _turn.c.received_at.desc(), _artifact.c.index.desc())
+    .limit(_number("most"))
+)
 LAST_ANSWERED = _last("done")
 LAST_UNANSWERED = _last("failed", "cancelled")
 # Only while nothing is worked on: what runs would write its conversation down again.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.commands import CommandName
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
-from bridge.turns.surface import Action
+from bridge.turns.surface import Action, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,23 @@ class Order:
     person: Person
     address: Address
     argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of a conversation, by a harmless name that no other file of the list has."""
+
+    name: str
+    size: int | None  # bytes; None where nobody says
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a conversation, the newest last."""
+
+    address: Address  # of the thread
+    files: tuple[Listed, ...]
+    sentence: str = ""  # for the person, as Markdown, where there are none
 
 
 class Inbox(Protocol):
@@ -72,7 +90,16 @@ class Inbox(Protocol):
 
     async def ordered(self, order: Order) -> str:
         """Carry a command out; what came of it, as Markdown for this person alone. Given wrongly it changes nothing,
-        and the answer says what to do instead. For "ask" and "help" the front ends need nobody."""
+        and the answer says what to do instead. "ask", "files", "download" and "help" come in other ways."""
+        ...
+
+    async def files(self, order: Order) -> Listing:
+        """The files of a conversation; seconds old, perhaps."""
+        ...
+
+    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
+        """The file that `argument` names, on this machine's disk while the block lasts; a sentence for the person,
+        as Markdown, where it can't be had or is larger than `max_bytes`."""
         ...
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:

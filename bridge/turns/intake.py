@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
 import structlog
@@ -12,8 +12,10 @@ from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.turns.inbox import Decision, Order, Overloaded, Press
+from bridge.turns.inbox import Decision, Listing, Order, Overloaded, Press
 from bridge.turns.orders import Orders
+from bridge.turns.shelf import Shelf
+from bridge.turns.surface import Upload
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -38,6 +40,7 @@ class Intake:
         self,
         arrivals: Arrivals,
         orders: Orders,
+        shelf: Shelf,
         *,
         agent_for: Callable[[Address], str],
         wake: Callable[[], None],
@@ -47,6 +50,7 @@ class Intake:
     ) -> None:
         self._arrivals = arrivals
         self._orders = orders
+        self._shelf = shelf
         self._agent_for = agent_for
         self._wake = wake
         self._stop_turn = stop_turn
@@ -84,6 +88,12 @@ class Intake:
         log.info("command", command=order.name, person=order.person.id)
         self._wake()
         return answer
+
+    async def files(self, order: Order) -> Listing:
+        return await self._stored(lambda: self._shelf.listing(order))
+
+    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
+        return self._shelf.fetched(order, max_bytes)
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         since = now() - self._catch_up

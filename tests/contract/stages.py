@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.turns.inbox import Decision, Order, Press
-from bridge.turns.surface import FrontEnd, Guard, Surface
+from bridge.turns.inbox import Decision, Listing, Order, Press
+from bridge.turns.surface import FrontEnd, Guard, Surface, Upload
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
 from tests.e2e.waiting import eventually
@@ -75,6 +75,13 @@ class NoInbox:
 
     async def ordered(self, order: Order) -> str:
         return ""
+
+    async def files(self, order: Order) -> Listing:
+        return Listing(order.address, ())
+
+    @asynccontextmanager
+    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+        yield ""
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         return []

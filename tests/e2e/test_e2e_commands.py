@@ -34,7 +34,9 @@ async def give(people: People, who: str, thread: Thread, name: str, argument: st
         await eventually(lambda: len(people.world.ephemerals) > before)
         answer = list(people.world.ephemerals.values())[-1]
         assert answer.ephemeral_for == people.world.person(who).id
-        return answer.shown
+        return answer.shown + "".join(
+            block["text"]["text"] for block in answer.blocks if block["type"] == "section"
+        )
     assert isinstance(people, DiscordPeople)
     world = people.world
     used = await world.command(who, thread.id, name, {"name": argument} if argument else {})
@@ -113,3 +115,28 @@ async def test_retry_asks_once_more_and_keeps_both_answers(
     assert [one.text for one in town.backend("sema4ai").questions] == ["what now?"] * 2
     assert len(people.shown(thread)) == 2
     assert text_of(people.shown(thread)).count("or send me a file.") == 2
+
+
+async def test_what_the_agent_made_and_was_given_is_listed_and_brought(
+    town: Town, people: People, database: Path, served: None
+) -> None:
+    notes = ("notes.txt", "text/plain", b"buy milk\n")
+    thread = await people.say("ada", "sema4ai", f"{BOT} write a report, then a table", [notes])
+    await at_rest(database, 1)
+    listed = await give(people, "grace", thread, "files")
+    assert {"report.md", "notes.txt"} <= {word.strip("`*") for word in listed.split()}, listed
+    if isinstance(people, SlackPeople):
+        await people.reply("grace", thread, f"{BOT} download report.md")
+        direct = people.world.direct("grace").messages
+        [content] = await eventually(lambda: [file.content for one in direct.values() for file in one.files])
+    else:
+        assert isinstance(people, DiscordPeople)
+        world = people.world
+        used = await world.autocomplete("grace", thread.id, "download", "name", "rep")
+        await eventually(lambda: used.answered)
+        assert [one["value"] for one in used.choices] == ["report.md"]
+        used = await world.command("grace", thread.id, "download", {"name": "report.md"})
+        await eventually(lambda: used.original_id and world.ephemeral[used.original_id].attachments)
+        [attachment] = world.ephemeral[used.original_id or 0].attachments
+        content = world.bytes_of(attachment)
+    assert content.startswith(b"# Report\n\nSix months")

@@ -23,6 +23,7 @@ from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
 from bridge.turns.orders import Orders
 from bridge.turns.runner import Bounds, Runner
+from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
 from tests.turns.world import HERE, MemoryPlatform
 
@@ -85,6 +86,7 @@ class Bridge:
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
                     ),
+                    Shelf(Desk(engine), self._agents, Path(folder)),
                     agent_for=lambda _: "support",
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import discord
 import structlog
 
 from bridge.commands import COMMANDS, Command, CommandName, named
+from bridge.frontends.common.sizes import in_words
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.errors import SDK_ERRORS, UNREADABLE, told_apart
 from bridge.frontends.discord.messages import spot
@@ -33,6 +35,9 @@ IN_SERVER, IN_DIRECT_MESSAGE = 0, 1  # contexts
 TO_SERVER = 0  # where an app is installed
 MAX_ASKED = 6_000  # characters of an option, Discord's limit
 MAX_QUOTED = 1_500  # UTF-16 units of a question that is shown; the agent gets all of it
+MAX_LISTED = 25  # files in one answer
+MAX_CHOICES = 25  # of a completion, and characters of one, Discord's limits
+MAX_CHOICE = 100
 MAX_ANSWER = 1_900  # UTF-16 units of a message, with room for the mark that something was cut
 
 NOT_DONE = "That didn't work. Please try again."
@@ -43,7 +48,7 @@ UNKNOWN = "I don't know this command any more. Type `/help`."
 
 # What Discord tells of a command, and whether two are the same.
 _KEPT = ("name", "description", "type", "options", "contexts", "integration_types")
-_KEPT_OF_OPTION = ("name", "description", "type", "required", "max_length")
+_KEPT_OF_OPTION = ("name", "description", "type", "required", "max_length", "autocomplete")
 
 
 def payloads() -> list[Json]:
@@ -104,15 +109,53 @@ class Commands:
                     return _help()
                 case "ask":
                     return await self._ask(client, interaction, here, argument)
+                case "files":
+                    return await self._files(_order("files", interaction, here))
+                case "download":
+                    return await self._download(interaction, _order("download", interaction, here, argument))
                 case name:
-                    return await self._order(name, interaction, here, argument)
+                    return await self._inbox.ordered(_order(name, interaction, here, argument))
         except Exception as error:
             log.error("discord.command_failed", command=command.name, error=type(error).__name__)
             return NOT_DONE
 
-    async def _order(self, name: CommandName, interaction: discord.Interaction, here: Spot, argument: str) -> str:
-        address = here.address(here.channel)
-        return await self._inbox.ordered(Order(name, _person(interaction), address, argument))
+    async def complete(self, interaction: discord.Interaction) -> Sequence[str]:
+        """The names of files that go with what was typed so far, those that begin with it first. Never raises."""
+        data: Mapping[str, Any] = interaction.data or {}
+        here = spot(interaction.channel)
+        typed = next((str(one.get("value")) for one in data.get("options") or () if one.get("focused")), None)
+        if here is None or here.kind == "channel" or typed is None:
+            return ()
+        try:
+            listing = await self._inbox.files(_order("files", interaction, here))
+        except Exception as error:
+            log.error("discord.completion_failed", error=type(error).__name__)
+            return ()
+        part = typed.strip().casefold()
+        # A choice that is longer can't be given back whole.
+        names = [one.name for one in reversed(listing.files) if len(one.name) <= MAX_CHOICE]
+        found = [name for name in names if part in name.casefold()]
+        return sorted(found, key=lambda name: not name.casefold().startswith(part))[:MAX_CHOICES]
+
+    async def _files(self, order: Order) -> str:
+        listing = await self._inbox.files(order)
+        shown = listing.files[-MAX_LISTED:]
+        left = len(listing.files) - len(shown)
+        lines = [f"- {_code(one.name)} {in_words(one.size)}".rstrip() for one in shown]
+        if left:
+            lines.insert(0, f"{left} older ones, then:")
+        return listing.sentence or "\n".join([*lines, "", "`/download` gives you one."])
+
+    async def _download(self, interaction: discord.Interaction, order: Order) -> str:
+        """The file goes to the person alone; "" then. The interaction is deferred already."""
+        async with self._inbox.download(order, interaction.filesize_limit) as found:
+            if isinstance(found, str):
+                return found
+            with told_apart("send file"), ExitStack() as closing:
+                file = discord.File(found.path, filename=found.name)
+                closing.callback(file.close)
+                await interaction.followup.send(file=file, ephemeral=True)
+        return ""
 
     async def _ask(
         self, client: discord.Client, interaction: discord.Interaction, here: Spot, question: str
@@ -153,13 +196,39 @@ class Commands:
         return f"Asked: https://discord.com/channels/{here.guild or '@me'}/{here.channel}/{message}"
 
 
+async def offer(interaction: discord.Interaction, completing: asyncio.Task[Sequence[str]]) -> None:
+    """What a person may mean, if that is known in time: a completion can't be deferred, and the next letter asks
+    again."""
+    await asyncio.wait([completing], timeout=ANSWER_WITHIN)
+    names = completing.result() if completing.done() else ()
+    try:
+        await interaction.response.autocomplete(
+            [discord.app_commands.Choice(name=name, value=name) for name in names]
+        )
+    except (*SDK_ERRORS, *UNREADABLE) as error:
+        log.info("discord.interaction_unanswered", error=type(error).__name__)
+
+
+async def acknowledge(interaction: discord.Interaction) -> None:
+    """Defer at once what is answered with a file: that can only follow."""
+    data: Mapping[str, Any] = interaction.data or {}
+    if data.get("name") != "download":
+        return
+    try:
+        await interaction.response.defer(ephemeral=True)
+    except (*SDK_ERRORS, *UNREADABLE) as error:
+        log.info("discord.interaction_unanswered", error=type(error).__name__)
+
+
 async def answer(interaction: discord.Interaction, carrying_out: asyncio.Task[str]) -> None:
     """For the one person: at once, or deferred just before Discord gives up."""
     try:
         await asyncio.wait([carrying_out], timeout=ANSWER_WITHIN)
-        if not carrying_out.done():
+        if not carrying_out.done() and not interaction.response.is_done():
             await interaction.response.defer(ephemeral=True)
         sentence = _shown(await carrying_out)
+        if not sentence:  # a file was the answer
+            return
         if interaction.response.is_done():
             await interaction.followup.send(sentence, ephemeral=True, suppress_embeds=True)
         else:
@@ -173,13 +242,26 @@ def _options(command: Command) -> list[Json]:
     if option is None:
         return []
     taken: Json = {"name": option.name, "description": option.help, "type": TEXT, "max_length": MAX_ASKED}
-    return [taken | {"required": True} if option.required else taken]
+    if option.required:
+        taken["required"] = True
+    if option.file_name:
+        taken["autocomplete"] = True
+    return [taken]
 
 
 def _known(command: Mapping[str, Any]) -> Json:
     kept = {name: command.get(name) for name in _KEPT}
     options = command.get("options") or ()
     return kept | {"options": [{name: option.get(name) or None for name in _KEPT_OF_OPTION} for option in options]}
+
+
+def _order(name: CommandName, interaction: discord.Interaction, here: Spot, argument: str = "") -> Order:
+    return Order(name, _person(interaction), here.address(here.channel), argument)
+
+
+def _code(name: str) -> str:
+    shown = name.replace("`", "'")
+    return f"`{shown}`"
 
 
 def _person(interaction: discord.Interaction) -> Person:

@@ -162,9 +162,15 @@ class Listeners:
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         if interaction.type is discord.InteractionType.application_command:
+            await commands.acknowledge(interaction)
             carrying_out = asyncio.create_task(self._commands.carry_out(self._connected, interaction))
             self._follow(carrying_out)
             await commands.answer(interaction, carrying_out)
+            return
+        if interaction.type is discord.InteractionType.autocomplete:
+            completing = asyncio.create_task(self._commands.complete(interaction))
+            self._follow(completing)
+            await commands.offer(interaction, completing)
             return
         if interaction.type is not discord.InteractionType.component or interaction.message is None:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -15,18 +16,20 @@ from cachetools import LRUCache
 from slack_bolt.async_app import AsyncAck
 
 from bridge.commands import COMMANDS, Given, typed
+from bridge.frontends.common.sizes import in_words
 from bridge.frontends.slack.blocks import fallback, part_blocks
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
-from bridge.frontends.slack.files import is_slacks_own
+from bridge.frontends.slack.files import Uploads, is_slacks_own
 from bridge.frontends.slack.reading import Heard, mentioned
+from bridge.frontends.slack.surface import MAX_FILE_BYTES
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound, Person, position
 from bridge.render.incoming import from_slack
 from bridge.render.markdown import Renderer
 from bridge.render.slack import SLACK
-from bridge.turns.inbox import Inbox, Order
-from bridge.turns.surface import SurfaceError
+from bridge.turns.inbox import Inbox, Listing, Order
+from bridge.turns.surface import PartKey, PartKind, SurfaceError
 
 log = structlog.get_logger()
 
@@ -35,6 +38,11 @@ PATIENCE = 5.0  # seconds that an answer may take to be sent
 REMEMBERED = 10_000  # commands by mention, each of which Slack tells twice
 MAX_QUOTED = 1_500  # characters of a question that is shown; the agent gets all of it
 
+MAX_LISTED = 40  # files with a button each, of the 50 blocks that a message has
+FILE_ACTION = "threadbridge-file:"  # of the buttons' action ids; the value is thread and name
+
+BRINGING = "On its way: you get it in a direct message from me."
+NO_NAME = "Write the file's name behind it. `files` lists those there are."
 NOT_DONE = "That didn't work. Please try again."
 NOT_HERE = "I can't write here. Invite me into this channel first, or write to me in a direct message."
 NO_QUESTION = "Write your question behind it: `{command} ask How are sales?`"
@@ -69,7 +77,7 @@ class Commands:
             answer = self._help()
         else:
             order = Order(given.command.name, heard.person, heard.address, given.argument)
-            answer = _private(await self._inbox.ordered(order))
+            answer = await self._answer(order)
         self._heard[key] = True
         try:
             async with asyncio.timeout(PATIENCE):
@@ -91,11 +99,61 @@ class Commands:
                 case "ask":
                     return _private(await self._ask(body, given.argument))
                 case name:
-                    order = Order(name, _person(body), self._place(body), given.argument)
-                    return _private(await self._inbox.ordered(order))
+                    return await self._answer(Order(name, _person(body), self._place(body), given.argument))
         except Exception as error:
             log.error("slack.command_failed", error=type(error).__name__)
             return _private(NOT_DONE)
+
+    def pressed(self, body: Payload) -> bool:
+        """A press of a button in a list of files: the file is on its way then. False if it is another's button."""
+        action: Payload = (body.get("actions") or [{}])[0]
+        if not str(action.get("action_id", "")).startswith(FILE_ACTION):
+            return False
+        thread, _, name = str(action.get("value", "")).partition(":")
+        channel = str((body.get("channel") or {}).get("id") or "")
+        user: Payload = body.get("user") or {}
+        if channel and thread and user.get("id"):
+            person = Person(str(user["id"]), workspace=str(user.get("team_id") or ""))
+            address = Address("slack", self._workspace.me.team, channel, thread)
+            self._begin_bringing(Order("download", person, address, name))
+        return True
+
+    async def _answer(self, order: Order) -> dict[str, Any]:
+        """What an order came to. Raises what the inbox raises."""
+        match order.name:
+            case "files":
+                return _file_list(await self._inbox.files(order), self._workspace.settings.command)
+            case "download" if not order.argument:
+                return _private(NO_NAME)
+            case "download":
+                self._begin_bringing(order)
+                return _private(BRINGING)
+            case _:
+                return _private(await self._inbox.ordered(order))
+
+    def _begin_bringing(self, order: Order) -> None:
+        self._follow(asyncio.create_task(self._bring(order), name="slack.download"))
+
+    async def _bring(self, order: Order) -> None:
+        """A file of a conversation, into the person's direct message with the app: it is theirs alone there, and
+        can't be taken for a part of a reply."""
+        person = order.person.id
+        try:
+            async with self._inbox.download(order, MAX_FILE_BYTES) as found:
+                if isinstance(found, str):
+                    await self._workspace.client.chat_postMessage(channel=person, **_private(found))
+                    return
+                line = _rendered(f"From your conversation: `{SLACK.escape(found.name).replace('`', '')}`")
+                said = await self._workspace.client.chat_postMessage(
+                    channel=person, text=fallback(line), blocks=part_blocks(line, ())
+                )
+                there = Address("slack", self._workspace.me.team, str(said["channel"]), str(said["ts"]))
+                key = PartKey("", PartKind.FILE)
+                await Uploads(self._workspace, self._workspace.client, there).send(key, [found], "")
+        except Exception as error:
+            log.warning("slack.file_not_brought", error=type(error).__name__)
+            with suppress(*SDK_ERRORS):
+                await self._workspace.client.chat_postMessage(channel=person, **_private(NOT_DONE))
 
     async def _ask(self, body: Payload, text: str) -> str:
         """The question is shown for all, and the thread of its answer hangs on it."""
@@ -166,6 +224,35 @@ class Commands:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
+
+
+def _file_list(listing: Listing, command: str) -> dict[str, Any]:
+    """A line for each file, with a button."""
+    if not listing.files:
+        return _private(listing.sentence)
+    shown = listing.files[-MAX_LISTED:]
+    blocks: list[dict[str, Any]] = [
+        {
+            "type": "section",
+            "text": {"type": "mrkdwn", "text": fallback(f"`{_plain(one.name)}` {in_words(one.size)}".rstrip())},
+            "accessory": {
+                "type": "button",
+                "action_id": f"{FILE_ACTION}{index}",
+                "text": {"type": "plain_text", "text": "Get it"},
+                "value": f"{listing.address.thread}:{one.name}",
+            },
+        }
+        for index, one in enumerate(shown)
+    ]
+    more = len(listing.files) - len(shown)
+    if more:
+        rest = f"{more} older ones: `{command} download NAME`"
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": rest}]})
+    return {"text": f"Files: {len(listing.files)}", "blocks": blocks}
+
+
+def _plain(name: str) -> str:
+    return name.replace("`", "'")
 
 
 def _person(body: Payload) -> Person:

@@ -90,7 +90,8 @@ class Listeners:
                 await self._store(heard, known=known)
 
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
-        if self._is_for_this_app(body) and (pressed := read_press(body, self._workspace.me)):
+        ours = self._is_for_this_app(body) and not self._commands.pressed(body)
+        if ours and (pressed := read_press(body, self._workspace.me)):
             await self._presses.decide(pressed)
         await ack()
 

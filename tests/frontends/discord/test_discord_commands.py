@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.commands import check_commands
 from bridge.playground.discord.invocations import CallbackType, Interaction
 from bridge.playground.discord.model import Message, MessageFlag, Permission
-from bridge.turns.surface import PartKey, PartKind
+from bridge.turns.inbox import Listed
+from bridge.turns.surface import PartKey, PartKind, Upload
 from tests.frontends.discord.running import MemoryInbox, connected, eventually
 from tests.turns.world import unguarded
 
@@ -205,3 +207,66 @@ class TestOrders:
     ) -> None:
         world.commands[0].append({**world.commands[0][-1], "name": "gone", "id": "1"})
         assert await answered(world, await world.command("ada", "general", "gone")) == commands.UNKNOWN
+
+
+class TestFiles:
+    async def test_they_are_listed(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        direct = str(world.direct("ada").id)
+        assert await answered(world, await world.command("ada", direct, "files")) == "No files yet."
+        inbox.listed = [Listed(f"file {number}.txt", None) for number in range(40)]
+        inbox.listed += [Listed("sales @everyone `x`.csv", 2_000_000)]
+        told = await answered(world, await world.command("ada", direct, "files"))
+        assert "16 older ones" in told
+        assert "2 MB" in told
+        assert "file 39.txt" in told
+        assert "file 15.txt" not in told
+        assert not world.pings
+
+    async def test_the_names_are_completed(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        direct = str(world.direct("ada").id)
+        inbox.listed = [Listed(name, 1) for name in ("a sales.csv", "Sales.csv", "x" * 101 + "sales", "report.md")]
+        used = await world.autocomplete("ada", direct, "download", "name", "sal")
+        await eventually(lambda: used.answered)
+        assert [one["value"] for one in used.choices] == ["Sales.csv", "a sales.csv"]
+        inbox.listed = [Listed(f"{number}.txt", 1) for number in range(99)]
+        used = await world.autocomplete("ada", direct, "download", "name", "")
+        await eventually(lambda: used.answered)
+        assert [one["value"] for one in used.choices] == [f"{number}.txt" for number in range(98, 73, -1)]
+
+    async def test_a_completion_that_takes_long_offers_nothing(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(commands, "ANSWER_WITHIN", 0.01)
+        inbox.gate.clear()
+        used = await world.autocomplete("ada", str(world.direct("ada").id), "download", "name", "sal")
+        await eventually(lambda: used.answered)
+        assert used.choices == []
+        inbox.gate.set()
+
+    async def test_one_is_brought_to_the_person_alone(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "1"
+        path.write_bytes(b"month,sum\n" * 10_000)
+        inbox.file = Upload("sales.csv", path, "text/csv", path.stat().st_size)
+        used = await world.command("ada", str(world.direct("ada").id), "download", {"name": "sales.csv"})
+        await eventually(lambda: used.original_id and _shown(world, used).attachments)
+        (attachment,) = _shown(world, used).attachments
+        assert _shown(world, used).flags & MessageFlag.EPHEMERAL
+        assert attachment.name == "sales.csv"
+        assert world.bytes_of(attachment) == path.read_bytes()
+        (order,) = inbox.orders
+        assert (order.name, order.argument) == ("download", "sales.csv")
+        assert inbox.max_bytes == 10 * 2**20
+
+    async def test_one_that_cannot_be_had_is_a_word(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        used = await world.command("ada", str(world.direct("ada").id), "download", {"name": "x"})
+        assert await answered(world, used) == inbox.file
+        used = await world.command("ada", "general", "download", {"name": "x"})
+        assert await answered(world, used) == commands.WRONG_PLACE

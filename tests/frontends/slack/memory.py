@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 from bridge.inbound import Address, Inbound, Platform, Seen
-from bridge.turns.inbox import Decision, Order, Press
+from bridge.turns.inbox import Decision, Listed, Listing, Order, Press
+from bridge.turns.surface import Upload
 
 
 @dataclass
@@ -20,6 +22,10 @@ class MemoryInbox:
     presses: list[Press] = field(default_factory=list)
     stops: list[Address] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    listed: list[Listed] = field(default_factory=list)
+    latest: str = "1.0"  # thread of an order that names none
+    file: Upload | str = "There is no such file."
+    max_bytes: int = 0  # that the last download was given
     said: str = "Done as told."
     offered: int = 0
     failures: int = 0
@@ -55,6 +61,17 @@ class MemoryInbox:
     async def pressed(self, press: Press) -> Decision:
         self.presses.append(press)
         return self.decision
+
+    async def files(self, order: Order) -> Listing:
+        self.orders.append(order)
+        address = replace(order.address, thread=order.address.thread or self.latest)
+        return Listing(address, tuple(self.listed), "" if self.listed else "No files yet.")
+
+    @asynccontextmanager
+    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+        self.orders.append(order)
+        self.max_bytes = max_bytes
+        yield self.file
 
     async def ordered(self, order: Order) -> str:
         if self.gate is not None:

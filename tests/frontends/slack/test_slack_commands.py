@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -17,6 +18,8 @@ from bridge.frontends.slack.manifest import slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld
+from bridge.turns.inbox import Listed
+from bridge.turns.surface import Upload
 from tests.e2e.waiting import eventually
 from tests.frontends.slack.memory import MemoryInbox
 from tests.frontends.slack.test_slack_front_end import serving
@@ -182,3 +185,78 @@ async def test_an_ordinary_question_stays_one(
     await world.deliveries.settled()
     assert len(inbox.taken) == 4
     assert inbox.orders == []
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+def brought(world: SlackWorld) -> list[tuple[str, bytes]]:
+    """The files in Ada's direct message with the app."""
+    messages = world.direct("ada").messages.values()
+    return [(file.name, file.content) for message in messages for file in message.files]
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Upload:
+    path = tmp_path / "1"
+    path.write_bytes(b"month,sum\n" * 10_000)
+    return Upload("sales.csv", path, "text/csv", path.stat().st_size)
+
+
+async def test_files_are_a_list_with_buttons_that_bring_them_to_the_person_alone(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, on_disk: Upload
+) -> None:
+    inbox.listed = [Listed("<!channel> `a`.txt", None), Listed("sales.csv", 100_000)]
+    inbox.file = on_disk
+    await world.command("ada", "general", "/robot", "files")
+    (listed,) = world.ephemerals.values()
+    assert "98 KB" in str(listed.blocks)
+    await world.press("ada", listed.ts, "threadbridge-file:1")
+    await eventually(lambda: brought(world))
+    assert brought(world) == [("sales.csv", on_disk.path.read_bytes())]
+    _, order = inbox.orders
+    assert (order.name, order.argument) == ("download", "sales.csv")
+    assert order.address == Address("slack", world.team_id, world.channel("general").id, inbox.latest)
+    assert not [one for one in world.channel("general").messages.values() if one.files]
+    assert (world.pings, world.unfurls) == ([], [])
+
+
+async def test_a_file_by_its_name_by_slash_and_by_mention(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, on_disk: Upload
+) -> None:
+    inbox.file = on_disk
+    await world.command("ada", "general", "/robot", "download my sales.csv")
+    await eventually(lambda: len(brought(world)) == 1)
+    root = await world.say("ada", "general", f"{world.mention} how are you?")
+    await world.say("ada", "general", f"{world.mention} download sales.csv", root)
+    await eventually(lambda: len(brought(world)) == 2)
+    assert [(one.argument, one.address.thread) for one in inbox.orders] == [
+        ("my sales.csv", ""),
+        ("sales.csv", root),
+    ]
+    assert told(world) == [commands.BRINGING] * 2
+
+
+async def test_a_file_that_cannot_be_had_is_a_word(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, on_disk: Upload
+) -> None:
+    await world.command("ada", "general", "/robot", "download")
+    await world.command("ada", "general", "/robot", "files")
+    await world.command("ada", "general", "/robot", "download x.txt")
+    assert told(world) == [commands.NO_NAME, "No files yet.", commands.BRINGING]
+    said = world.direct("ada").messages
+    await eventually(lambda: [one.shown for one in said.values()] == [inbox.file])
+    inbox.file = on_disk
+    world.faults.refuse("files.completeUploadExternal", "internal_error", times=9)
+    await world.command("ada", "general", "/robot", "download sales.csv")
+    await eventually(lambda: [one.shown for one in said.values()][-1:] == [commands.NOT_DONE])
+
+
+async def test_more_files_than_a_message_has_room_for(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox
+) -> None:
+    inbox.listed = [Listed(f"{number}.txt", 1) for number in range(99)]
+    await world.command("ada", "general", "/robot", "files")
+    (listed,) = world.ephemerals.values()
+    assert len(listed.blocks) == commands.MAX_LISTED + 1
+    assert f"{99 - commands.MAX_LISTED} older ones" in str(listed.blocks[-1])
