@@ -90,7 +90,7 @@ async def bridge(
             intake = Intake(
                 Arrivals(engine),
                 Orders(desk, agents, choices=settings.choices_at, doing=runner.doing),
-                Shelf(desk, agents, folder),
+                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
                 agent_for=settings.agent_for,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,

@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-CommandName = Literal["ask", "files", "download", "new", "agent", "history", "stop", "retry", "status", "help"]
+CommandName = Literal[
+    "ask", "upload", "files", "download", "new", "agent", "history", "stop", "retry", "status", "help"
+]
+
+
+MAX_FILES = 10  # of one upload: Slack's limit of an input, and room among the 25 options of a Discord command
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Command:
     option: Option | None = None
     anywhere: bool = False  # in a channel as well; the others concern one thread
     spoken: bool = True  # by mention in a thread, too
+    files: bool = False  # takes up to `MAX_FILES` files
 
     @property
     def usage(self) -> str:
@@ -50,6 +56,13 @@ COMMANDS = (
         Option("text", "The question", required=True),
         anywhere=True,
         spoken=False,  # a mention with words behind it asks anyway
+    ),
+    Command(
+        "upload",
+        "Send files to the agent. In a channel this opens a thread",
+        Option("text", "What to do with them"),
+        anywhere=True,
+        files=True,
     ),
     Command("files", "List the files of this conversation"),
     Command(

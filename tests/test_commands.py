@@ -16,6 +16,7 @@ from bridge.commands import COMMANDS, spoken, typed
         ("agent", "agent", ""),
         ("agent research", "agent", "research"),
         ("files", "files", ""),
+        ("upload", "upload", ""),
         ("download sales.csv", "download", "sales.csv"),
     ],
 )
@@ -28,7 +29,7 @@ def test_a_mention_that_says_nothing_else_is_a_command(words: str, name: str, ar
 @pytest.mark.parametrize(
     "words",
     ["", "stop the server", "please stop", "stop?", "new ideas for lunch", "help me", "history of Rome",
-     "download", "download everything", "download it.",
+     "download", "upload my brain", "download everything", "download it.",
      "download a.csv and b.csv", "ask", "ask Bob", "agent Smith called", "retrying", "status of the build"],
 )  # fmt: skip
 def test_an_ordinary_question_stays_one(words: str) -> None:

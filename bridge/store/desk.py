@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from adapters.base import Exchange
-from bridge.inbound import Address, Person
+from bridge.inbound import Address, Person, Platform
 from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
 from bridge.store.arrivals import Arrivals
@@ -15,7 +15,7 @@ from bridge.store.queue import artifact_of
 from bridge.store.tables import now
 from bridge.store.values import ArtifactRecord, StoredTurn, turn_of
 
-RECENT = 200  # turns of a person that are looked through for one of a channel
+RECENT = 200  # turns of a person that are looked through for threads
 QUEUED = 100  # waiting turns of a thread that are counted
 EVERY_POSITION = 2**62  # above any message's
 
@@ -44,9 +44,20 @@ class Desk:
 
     async def latest(self, address: Address, person: Person) -> Address | None:
         """The thread of a channel that a person asked in last; None if that was over `RECENT` turns ago."""
+        asked_in = await self._asked_in(person)
+        return next((one for one, _ in asked_in if replace(one, thread="") == address), None)
+
+    async def recent(self, platform: Platform, workspace: str, person: Person, most: int) -> Mapping[Address, str]:
+        """The threads that a person asked in, each with their last question there, newest first."""
+        threads: dict[Address, str] = {}
+        for address, text in await self._asked_in(person):
+            if (address.platform, address.workspace) == (platform, workspace) and len(threads) < most:
+                threads.setdefault(address, text)
+        return threads
+
+    async def _asked_in(self, person: Person) -> Sequence[tuple[Address, str]]:
         [rows] = await self._engine.run(Op(sql.RECENT, {"person": person.id, "most": RECENT}))
-        asked_in = (Address(*row) for row in rows)
-        return next((one for one in asked_in if replace(one, thread="") == address), None)
+        return [(Address(*place), text) for *place, text in rows]
 
     async def overview(self, address: Address) -> Overview | None:
         """None of a thread that the agent was never called into."""

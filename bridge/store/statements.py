@@ -466,7 +466,7 @@ OVERVIEW = Statement(sa.select(*_raw(_thread, OVERVIEW_COLUMNS)).where(_address)
 # By who asked alone: a person's turns are in one index, newest first. A condition on their threads would have the
 # planner read those.
 RECENT = Statement(
-    sa.select(_thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread)
+    sa.select(_thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread, _turn.c.text)
     .join(_turn, _thread.c.id == _turn.c.thread_id)
     .where(_turn.c.person == _id("person"))
     .order_by(_turn.c.received_at.desc())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.commands import CommandName
-from bridge.inbound import Address, Inbound, Person, Platform, Seen
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.turns.surface import Action, Upload
+
+RECENT = 20  # threads of a person that are offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,15 @@ class Inbox(Protocol):
 
     async def ordered(self, order: Order) -> str:
         """Carry a command out; what came of it, as Markdown for this person alone. Given wrongly it changes nothing,
-        and the answer says what to do instead. "ask", "files", "download" and "help" come in other ways."""
+        and the answer says what to do instead. "ask", "upload", "files", "download" and "help" come in other ways."""
+        ...
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        """The threads that a person asked in last, with their last question there, newest first; at most `RECENT`."""
+        ...
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        """Why so many or so large files would not reach the agent, as plain text for a person; "" if they would."""
         ...
 
     async def files(self, order: Order) -> Listing:

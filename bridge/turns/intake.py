@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
 import structlog
 
-from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
@@ -88,6 +88,12 @@ class Intake:
         log.info("command", command=order.name, person=order.person.id)
         self._wake()
         return answer
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return await self._stored(lambda: self._shelf.recent(platform, workspace, person))
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return self._shelf.refusal(files)
 
     async def files(self, order: Order) -> Listing:
         return await self._stored(lambda: self._shelf.listing(order))

@@ -85,7 +85,7 @@ class Orders:
                 return await self._retry(thread, address)
             case "status":
                 return self._status(thread, order.person.id)
-            case "ask" | "files" | "download" | "help":
+            case "ask" | "upload" | "files" | "download" | "help":
                 raise ValueError(f"{order.name} is the front ends' own")
 
     # --- agent ----------------------------------------------------------------------------------------------

@@ -20,12 +20,13 @@ from cachetools import TTLCache
 
 from adapters.base import Agent, AgentError, File, Files
 from adapters.text import safe_name
-from bridge.inbound import Address
+from bridge.inbound import Address, Person, Platform, RemoteFile
 from bridge.render.tables import to_csv
 from bridge.store.desk import Desk, Overview
 from bridge.store.values import ArtifactRecord
-from bridge.turns.inbox import Listed, Listing, Order
+from bridge.turns.inbox import RECENT, Listed, Listing, Order
 from bridge.turns.orders import NOWHERE, UNKNOWN
+from bridge.turns.prepare import MAX_ATTACHMENTS
 from bridge.turns.surface import Upload
 
 log = structlog.get_logger()
@@ -55,7 +56,8 @@ class _Entry:
 
 
 class Shelf:
-    """Needs a folder for what is on its way. Everything raises `StoreUnavailable`."""
+    """Needs a folder for what is on its way; people's files may have `attachment_bytes` each.
+    Everything raises `StoreUnavailable`."""
 
     def __init__(
         self,
@@ -63,27 +65,38 @@ class Shelf:
         agents: Mapping[str, Agent],
         folder: Path,
         *,
+        attachment_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._desk = desk
         self._agents = agents
         self._folder = folder
+        self._most = attachment_bytes
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._listings: MutableMapping[tuple[str, Address], Listing] = TTLCache(REMEMBERED, REMEMBERED_FOR, clock)
+        self._listings: MutableMapping[tuple[Address, str | None], Listing] = TTLCache(REMEMBERED, REMEMBERED_FOR, clock)
 
     async def listing(self, order: Order) -> Listing:
         """May be as old as `REMEMBERED_FOR`."""
-        key = (order.person.id, order.address)
-        if (known := self._listings.get(key)) is not None:
-            return known
         thread = await self._thread(order)
         if isinstance(thread, str):
             return Listing(order.address, (), thread)
         address, there = thread
+        key = (address, there.conversation)
+        if (known := self._listings.get(key)) is not None:
+            return known
         files = tuple(Listed(one.name, one.size) for one in await self._entries(there))
         listing = Listing(address, files, "" if files else NO_FILES)
         self._listings[key] = listing
         return listing
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return await self._desk.recent(platform, workspace, person, RECENT)
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        if len(files) > MAX_ATTACHMENTS:
+            return f"The agent takes at most {MAX_ATTACHMENTS} files at once."
+        large = [safe_name(file.name) for file in files if file.size > self._most]
+        return f"Larger than the {self._most // 2**20} MB that I take: {', '.join(large)}." if large else ""
 
     @asynccontextmanager
     async def fetched(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,12 @@ class NoInbox:
         return Decision()
 
     async def ordered(self, order: Order) -> str:
+        return ""
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return {}
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
         return ""
 
     async def files(self, order: Order) -> Listing:

@@ -140,3 +140,24 @@ async def test_what_the_agent_made_and_was_given_is_listed_and_brought(
         [attachment] = world.ephemeral[used.original_id or 0].attachments
         content = world.bytes_of(attachment)
     assert content.startswith(b"# Report\n\nSix months")
+
+
+async def test_the_agent_answers_about_an_uploaded_file(
+    town: Town, people: People, database: Path, served: None
+) -> None:
+    notes = ("notes.txt", "text/plain", b"buy milk\n")
+    if isinstance(people, SlackPeople):
+        await people.world.command("ada", "sema4ai", "/agent", "upload what is on my list?")
+        await people.world.view_submit("ada", {"files": [notes]})
+        place = people.world.channel("sema4ai")
+        first = next(one.ts for one in place.messages.values() if one.user == people.world.bot.id)
+        thread = Thread(place.id, first, first)
+    else:
+        assert isinstance(people, DiscordPeople)
+        world = people.world
+        await world.command("ada", "sema4ai", "upload", {"text": "what is on my list?"}, {"file1": notes})
+        await eventually(lambda: world.threads("sema4ai"))
+        opened = str(world.threads("sema4ai")[0].id)
+        thread = Thread(str(world.place("sema4ai").id), opened, opened)
+    assert await at_rest(database, 1) == ["done"]
+    assert "buy milk" in text_of(people.shown(thread))

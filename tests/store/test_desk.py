@@ -37,6 +37,10 @@ async def test_the_latest_thread_of_a_person_in_a_channel(desk: Desk, arrivals: 
     await arrivals.put(inbound(4, address=Address("slack", "T1", "C2", "9.0")), "a")
     await arrivals.put(inbound(5, address=Address("slack", "T2", "C1", "8.0")), "a")
     assert await desk.latest(channel, ANN) == thread(2)
+    await arrivals.put(inbound(6, address=thread(1)), "a")
+    recent = await desk.recent("slack", "T1", ANN, 2)
+    elsewhere = Address("slack", "T1", "C2", "9.0")
+    assert list(recent.items()) == [(thread(1), "question 6"), (elsewhere, "question 4")]
 
 
 async def test_a_thread_as_it_stands(desk: Desk, arrivals: Arrivals, queue: Queue) -> None:

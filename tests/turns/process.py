@@ -86,7 +86,7 @@ class Bridge:
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
                     ),
-                    Shelf(Desk(engine), self._agents, Path(folder)),
+                    Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     agent_for=lambda _: "support",
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.base import Done, File, Table, Unavailable
 from bridge.commands import CommandName
-from bridge.inbound import Person
+from bridge.inbound import Person, RemoteFile
 from bridge.store.database import Database
 from bridge.turns import shelf
 from bridge.turns.inbox import Listing, Order
@@ -130,3 +130,13 @@ async def test_an_agent_without_files(quick: Database) -> None:
     async with answered(quick, ScriptedAgent(Backend())) as bridge:
         listing = await bridge.intake.files(order("files"))
         assert (listing.files, listing.sentence) == ((), shelf.NO_FILES)
+
+
+async def test_files_that_would_not_arrive_are_refused_before(quick: Database) -> None:
+    def files(*sizes: int) -> list[RemoteFile]:
+        return [RemoteFile(str(number), f"../{number}.bin", "", size, "") for number, size in enumerate(sizes)]
+
+    async with running(Bridge(quick, MemoryPlatform(), None, max_attachment_bytes=2**20)) as bridge:
+        assert bridge.intake.refusal(files(*[2**20] * 20)) == ""
+        assert "at most 20 files" in bridge.intake.refusal(files(*[1] * 21))
+        assert bridge.intake.refusal(files(1, 2**20 + 1)) == "Larger than the 1 MB that I take: 1.bin."

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import discord
 import structlog
 
-from bridge.commands import COMMANDS, Command, CommandName, named
+from adapters.text import safe_name
+from bridge.commands import COMMANDS, MAX_FILES, Command, CommandName, named
 from bridge.frontends.common.sizes import in_words
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.errors import SDK_ERRORS, UNREADABLE, told_apart
-from bridge.frontends.discord.messages import spot
+from bridge.frontends.discord.files import shown_name
+from bridge.frontends.discord.messages import UNKNOWN_MEDIA_TYPE, spot
 from bridge.frontends.discord.reading import Spot, thread_name
 from bridge.frontends.discord.rest import Json, Rest
 from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS
-from bridge.inbound import Inbound, Person
+from bridge.inbound import Inbound, Person, RemoteFile
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.incoming import from_discord
@@ -30,11 +33,12 @@ from bridge.turns.surface import SurfaceError
 log = structlog.get_logger()
 
 ANSWER_WITHIN = 2.0  # seconds: Discord gives up on an interaction after 3
-SLASH, TEXT = 1, 3  # kinds of commands and of options
+SLASH, TEXT, ATTACHMENT = 1, 3, 11  # kinds of commands and of options
 IN_SERVER, IN_DIRECT_MESSAGE = 0, 1  # contexts
 TO_SERVER = 0  # where an app is installed
 MAX_ASKED = 6_000  # characters of an option, Discord's limit
 MAX_QUOTED = 1_500  # UTF-16 units of a question that is shown; the agent gets all of it
+MAX_NAMES = 300  # UTF-16 units of the names of files
 MAX_LISTED = 25  # files in one answer
 MAX_CHOICES = 25  # of a completion, and characters of one, Discord's limits
 MAX_CHOICE = 100
@@ -107,8 +111,10 @@ class Commands:
             match command.name:
                 case "help":
                     return _help()
-                case "ask":
-                    return await self._ask(client, interaction, here, argument)
+                case "ask" if not argument:
+                    return NO_QUESTION
+                case "ask" | "upload":
+                    return await self._ask(client, interaction, here, argument, _files(data))
                 case "files":
                     return await self._files(_order("files", interaction, here))
                 case "download":
@@ -158,14 +164,19 @@ class Commands:
         return ""
 
     async def _ask(
-        self, client: discord.Client, interaction: discord.Interaction, here: Spot, question: str
+        self,
+        client: discord.Client,
+        interaction: discord.Interaction,
+        here: Spot,
+        question: str,
+        files: Sequence[RemoteFile],
     ) -> str:
         """The question is shown for all: in a channel the thread of its answer hangs on it."""
-        if not question:
-            return NO_QUESTION
+        if refusal := self._inbox.refusal(files):
+            return DISCORD.escape(discord.utils.escape_markdown(refusal))
         person = _person(interaction)
         payload: Json = {
-            "content": _quoted(person.name, question),
+            "content": _quoted(person.name, question, files),
             "flags": SUPPRESS_EMBEDS | SILENT,
             "nonce": str(interaction.id),
             "enforce_nonce": True,
@@ -179,7 +190,7 @@ class Commands:
         address = here.address(message if here.kind == "channel" else here.channel)
         text = from_discord(question, _nobody)
         if here.kind == "channel":
-            self._names[message] = thread_name(text, person.name)
+            self._names[message] = thread_name(text or _names(files), person.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
         await self._inbox.take(
             Inbound(
@@ -189,6 +200,7 @@ class Commands:
                 position=message,
                 person=person,
                 text=text,
+                files=tuple(files),
                 direct=here.kind == "direct",
                 mid_thread=not known,
             )
@@ -238,15 +250,19 @@ async def answer(interaction: discord.Interaction, carrying_out: asyncio.Task[st
 
 
 def _options(command: Command) -> list[Json]:
+    files = [
+        {"name": f"file{number}", "description": f"File {number}", "type": ATTACHMENT, "required": number == 1}
+        for number in range(1, MAX_FILES + 1 if command.files else 1)
+    ]
     option = command.option
     if option is None:
-        return []
+        return files
     taken: Json = {"name": option.name, "description": option.help, "type": TEXT, "max_length": MAX_ASKED}
     if option.required:
         taken["required"] = True
     if option.file_name:
         taken["autocomplete"] = True
-    return [taken]
+    return [*files[:1], taken, *files[1:]]
 
 
 def _known(command: Mapping[str, Any]) -> Json:
@@ -268,10 +284,45 @@ def _person(interaction: discord.Interaction) -> Person:
     return Person(str(interaction.user.id), interaction.user.display_name)
 
 
-def _quoted(name: str, question: str) -> str:
-    shown = _cut(repair(question), MAX_QUOTED)
-    author = DISCORD.escape(discord.utils.escape_markdown(" ".join(repair(name).split())))
-    return "\n".join([f"**{author} asks:**", *(f"> {line}" for line in shown.splitlines())])
+def _files(data: Mapping[str, Any]) -> Sequence[RemoteFile]:
+    """The files of a command, in the order of its options. Their addresses hold for a day, and can't be had anew."""
+    resolved: Mapping[str, Mapping[str, Any]] = (data.get("resolved") or {}).get("attachments") or {}
+    named = (str(one.get("value")) for one in data.get("options") or () if one.get("type") == ATTACHMENT)
+    return [_file(resolved[number]) for number in named if number in resolved]
+
+
+def _file(attachment: Mapping[str, Any]) -> RemoteFile:
+    media_type = attachment.get("content_type")
+    name = shown_name(_Attachment(str(attachment["filename"]), attachment.get("title"), media_type))
+    return RemoteFile(
+        id=str(attachment["id"]),
+        name=name,
+        media_type=media_type or UNKNOWN_MEDIA_TYPE,
+        size=int(attachment["size"]),
+        url=str(attachment["url"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attachment:
+    filename: str
+    title: str | None
+    content_type: str | None
+
+
+def _names(files: Sequence[RemoteFile]) -> str:
+    return ", ".join(safe_name(file.name) for file in files)
+
+
+def _quoted(name: str, question: str, files: Sequence[RemoteFile]) -> str:
+    author = _harmless(name)
+    does = f"sends {_cut(_harmless(_names(files)), MAX_NAMES)}" if files else "asks"
+    lines = (f"> {line}" for line in _cut(repair(question), MAX_QUOTED).splitlines())
+    return "\n".join([f"**{author} {does}{':' if question else ''}**", *lines])
+
+
+def _harmless(text: str) -> str:
+    return DISCORD.escape(discord.utils.escape_markdown(" ".join(repair(text).split())))
 
 
 def _shown(markdown: str) -> str:

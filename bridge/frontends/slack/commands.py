@@ -7,24 +7,28 @@ asked in last.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+import time
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from cachetools import LRUCache
 from slack_bolt.async_app import AsyncAck
 
+from adapters.text import safe_name
 from bridge.commands import COMMANDS, Given, typed
 from bridge.frontends.common.sizes import in_words
-from bridge.frontends.slack.blocks import fallback, part_blocks
+from bridge.frontends.slack import uploading
+from bridge.frontends.slack.blocks import fallback, metadata, part_blocks
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
 from bridge.frontends.slack.files import Uploads, is_slacks_own
 from bridge.frontends.slack.reading import Heard, mentioned
 from bridge.frontends.slack.surface import MAX_FILE_BYTES
 from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Address, Inbound, Person, position
+from bridge.inbound import Address, Inbound, Person, RemoteFile, position
 from bridge.render.incoming import from_slack
 from bridge.render.markdown import Renderer
 from bridge.render.slack import SLACK
@@ -42,11 +46,23 @@ MAX_LISTED = 40  # files with a button each, of the 50 blocks that a message has
 FILE_ACTION = "threadbridge-file:"  # of the buttons' action ids; the value is thread and name
 
 BRINGING = "On its way: you get it in a direct message from me."
+NO_FILE = "Choose a file."
 NO_NAME = "Write the file's name behind it. `files` lists those there are."
 NOT_DONE = "That didn't work. Please try again."
 NOT_HERE = "I can't write here. Invite me into this channel first, or write to me in a direct message."
 NO_QUESTION = "Write your question behind it: `{command} ask How are sales?`"
 ASKED = "Asked. The answer comes in the thread below your question."
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a command asks. `address.thread` is "" where a thread of its own is opened."""
+
+    address: Address
+    person: Person
+    text: str  # as Slack writes it
+    files: tuple[RemoteFile, ...] = ()
+    event_id: str = ""  # where Slack has one that comes again with a repetition
 
 
 class Commands:
@@ -75,6 +91,8 @@ class Commands:
             return
         if given.command.name == "help":
             answer = self._help()
+        elif given.command.name == "upload":
+            answer = uploading.button(heard.address.thread)
         else:
             order = Order(given.command.name, heard.person, heard.address, given.argument)
             answer = await self._answer(order)
@@ -98,6 +116,8 @@ class Commands:
                     return self._help()
                 case "ask":
                     return _private(await self._ask(body, given.argument))
+                case "upload":
+                    return await self._open_modal(body, given.argument)
                 case name:
                     return await self._answer(Order(name, _person(body), self._place(body), given.argument))
         except Exception as error:
@@ -156,18 +176,26 @@ class Commands:
                 await self._workspace.client.chat_postMessage(channel=person, **_private(NOT_DONE))
 
     async def _ask(self, body: Payload, text: str) -> str:
-        """The question is shown for all, and the thread of its answer hangs on it."""
         if not text:
             return NO_QUESTION.format(command=self._workspace.settings.command)
-        person, place = _person(body), self._place(body)
+        question = _Question(self._place(body), _person(body), text)
+        return await self._take(question) or ASKED
+
+    async def _take(self, question: _Question) -> str:
+        """The question is shown for all; where it has no thread yet, that of its answer hangs on it. What to tell the
+        person where it can't be; "" if it is asked."""
+        person, place = question.person, question.address
         client = self._workspace.client
-        names = await self._workspace.people.names(client, {person.id, *mentioned(text)})
-        question = _quoted(names[person.id], from_slack(text, names.get))
+        names = await self._workspace.people.names(client, {person.id, *mentioned(question.text)})
+        shown = _quoted(names[person.id], from_slack(question.text, names.get), question.files)
+        event = question.event_id or f"{person.id}:{time.time_ns()}"
         try:
             sent = await client.chat_postMessage(
                 channel=place.channel,
-                text=fallback(question),
-                blocks=part_blocks(question, ()),
+                thread_ts=place.thread or None,
+                text=fallback(shown),
+                blocks=part_blocks(shown, ()),
+                metadata=metadata(PartKey(event, PartKind.NOTICE)),  # so that it isn't taken for a part of a reply
                 unfurl_links=False,
                 unfurl_media=False,
             )
@@ -178,16 +206,55 @@ class Commands:
         ts = str(sent["ts"])
         await self._inbox.take(
             Inbound(
-                address=Address("slack", place.workspace, place.channel, ts),
-                event_id=f"{place.channel}:{ts}",
+                address=replace(place, thread=place.thread or ts),
+                event_id=event,
                 message_id=ts,
                 position=position(ts),
                 person=person,
-                text=text,
+                text=question.text,
+                files=question.files,
                 direct=place.channel.startswith("D"),
             )
         )
-        return ASKED
+        return ""
+
+    # --- files in ---------------------------------------------------------------------------------------------
+
+    async def _open_modal(self, body: Payload, text: str) -> dict[str, Any]:
+        """By slash: nothing is answered where the modal opens."""
+        place, person = self._place(body), _person(body)
+        recent = await self._inbox.recent("slack", place.workspace, person)
+        view = uploading.modal(place.channel, uploading.NEW, text, recent)
+        try:
+            await self._workspace.client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
+        except SDK_ERRORS as error:
+            log.info("slack.modal_not_opened", reason=Failure.of(error).reason)
+            return _private(NOT_DONE)
+        return {}
+
+    async def open_pressed(self, body: Payload) -> bool:
+        """A press of the button that opens the modal for one thread. False if it is another's button."""
+        action: Payload = (body.get("actions") or [{}])[0]
+        if action.get("action_id") != uploading.UPLOAD:
+            return False
+        channel, thread = str((body.get("channel") or {}).get("id") or ""), str(action.get("value") or "")
+        view = uploading.modal(channel, thread, "", {})
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await self._workspace.client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
+        except SDK_ERRORS as error:
+            log.info("slack.modal_not_opened", reason=Failure.of(error).reason)
+        return True
+
+    async def submitted(self, body: Payload) -> dict[str, Any]:
+        """What a submitted modal is acknowledged with: nothing, or why it stays open."""
+        given, user = uploading.submitted(body.get("view") or {}), body.get("user") or {}
+        refusal = self._inbox.refusal(given.files) if given.files else NO_FILE
+        if not refusal:
+            place = Address("slack", self._workspace.me.team, given.channel, given.thread)
+            person = Person(str(user["id"]), workspace=str(user.get("team_id") or ""))
+            refusal = await self._take(_Question(place, person, _escaped(given.text), given.files, given.view))
+        return {"response_action": "errors", "errors": {uploading.FILES: refusal}} if refusal else {}
 
     def _place(self, body: Payload) -> Address:
         return Address("slack", self._workspace.me.team, str(body["channel_id"]), "")
@@ -264,10 +331,17 @@ def _private(markdown: str) -> dict[str, Any]:
     return {"text": fallback(shown), "blocks": part_blocks(shown, ())}
 
 
-def _quoted(name: str, question: str) -> str:
+def _escaped(text: str) -> str:
+    """What a person typed into an input, as it would be in a message."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _quoted(name: str, question: str, files: Sequence[RemoteFile]) -> str:
     shown = question if len(question) <= MAX_QUOTED else f"{question[:MAX_QUOTED].rstrip()}…"
     lines = "\n".join(f"> {line}" for line in shown.splitlines())
-    return _rendered(f"**{SLACK.escape(name)} asks:**\n\n{lines}")
+    names = ", ".join(f"`{_plain(safe_name(file.name))}`" for file in files)
+    does = f"**{SLACK.escape(name)} {'sends' if files else 'asks'}:** {names}".rstrip()
+    return _rendered(f"{does}\n\n{lines}" if lines else does)
 
 
 def _rendered(markdown: str) -> str:

@@ -20,6 +20,7 @@ from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.history import History, timestamp
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
+from bridge.frontends.slack.uploading import UPLOAD
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound
 from bridge.turns.inbox import Inbox, Overloaded
@@ -62,6 +63,7 @@ class Listeners:
         """Register for all that people press and type."""
         app.action(ANYTHING)(self.on_press)
         app.command(self._workspace.settings.command)(self.on_command)
+        app.view(UPLOAD)(self.on_upload)
         app.error(self.on_error)
 
     async def on_event(self, body: Payload) -> None:
@@ -90,8 +92,9 @@ class Listeners:
                 await self._store(heard, known=known)
 
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
-        ours = self._is_for_this_app(body) and not self._commands.pressed(body)
-        if ours and (pressed := read_press(body, self._workspace.me)):
+        ours = self._is_for_this_app(body)
+        by_command = ours and (self._commands.pressed(body) or await self._commands.open_pressed(body))
+        if ours and not by_command and (pressed := read_press(body, self._workspace.me)):
             await self._presses.decide(pressed)
         await ack()
 
@@ -100,6 +103,9 @@ class Listeners:
             await self._commands.typed(ack, body)
         else:
             await ack()
+
+    async def on_upload(self, ack: AsyncAck, body: Payload) -> None:
+        await ack(**(await self._commands.submitted(body) if self._is_for_this_app(body) else {}))
 
     async def on_error(self, error: Exception, body: Payload) -> BoltResponse:
         """Not stored, so not acknowledged. The error's own text may hold what people wrote: it isn't logged."""

@@ -151,7 +151,7 @@ def mentioned(text: str) -> list[str]:
     return _MENTION.findall(text)
 
 
-def _remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
+def remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
     return tuple(
         RemoteFile(
             id=file["id"],
@@ -170,7 +170,7 @@ def attached(message: Payload) -> tuple[RemoteFile, ...]:
     files = list(message.get("files") or ())
     for forwarded in forwarded_in(message):
         files += forwarded.get("files") or ()
-    return _remote_files(files)
+    return remote_files(files)
 
 
 def _heard(event: Payload, event_id: str, me: Me) -> Heard | None:

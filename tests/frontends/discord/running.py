@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,7 @@ from adapters.testing.serving import serve
 from bridge.frontends.discord import calls
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
-from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.playground.discord import DiscordWorld, create_app
 from bridge.turns.inbox import Decision, Listed, Listing, Order, Overloaded, Press
 from bridge.turns.surface import Action, Upload
@@ -43,6 +43,7 @@ class MemoryInbox:
     presses: list[tuple[Action, str, Address]] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    recently: dict[Address, str] = field(default_factory=dict)
     listed: list[Listed] = field(default_factory=list)
     latest: str = "1.0"  # thread of an order that names none
     file: Upload | str = "There is no such file."
@@ -85,6 +86,12 @@ class MemoryInbox:
         self.presses.append((press.action, press.turn, press.address))
         self.values.append(press.value)
         return Decision(self.answer, self.settled)
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return self.recently
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return "Too large." if any(file.size > 1_000 for file in files) else ""
 
     async def files(self, order: Order) -> Listing:
         await self.gate.wait()

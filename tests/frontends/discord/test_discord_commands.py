@@ -270,3 +270,56 @@ class TestFiles:
         assert await answered(world, used) == inbox.file
         used = await world.command("ada", "general", "download", {"name": "x"})
         assert await answered(world, used) == commands.WRONG_PLACE
+
+
+class TestUpload:
+    @pytest.mark.parametrize("place", ["channel", "thread", "direct"])
+    async def test_ten_files_and_a_word_become_a_turn(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd, tmp_path: Path, place: str
+    ) -> None:
+        channel = {
+            "channel": str(world.place("general").id),
+            "thread": str(await world.open_thread("ada", "general", "Here")),
+            "direct": str(world.direct("ada").id),
+        }[place]
+        files = {f"file{number}": (f"{number} a.txt", "text/plain", b"%d" % number) for number in range(1, 11)}
+        used = await world.command("ada", channel, "upload", {"text": "sum @everyone up"}, files)
+        told = await answered(world, used)
+        (turn,) = inbox.turns
+        shown = world.messages(channel)[-1]
+        assert str(shown.id) in told
+        assert shown.content.startswith("**Ada Lovelace sends 1")
+        assert shown.content.endswith(":**\n> sum @everyone up")
+        assert (turn.message_id, turn.text) == (str(shown.id), "sum @everyone up")
+        assert turn.address.thread == (str(shown.id) if place == "channel" else channel)
+        assert turn.direct is (place == "direct")
+        assert [(file.name, file.size) for file in turn.files] == [
+            (name, len(content)) for name, _, content in files.values()
+        ]
+        by = registered.surface(turn.address, person=turn.person, guard=unguarded)
+        await by.fetch(turn.files[9], tmp_path / "10", 100)
+        assert (tmp_path / "10").read_bytes() == b"10"
+        assert not world.pings
+
+    async def test_without_a_word_the_thread_has_the_files_name(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        file = ("sales.csv", "text/csv", b"1,2")
+        await answered(world, await world.command("ada", "general", "upload", {}, {"file1": file}))
+        (turn,) = inbox.turns
+        assert turn.text == ""
+        assert world.messages("general")[-1].content == "**Ada Lovelace sends sales.csv**"
+        assert registered.names[int(turn.message_id)] == "sales.csv"
+
+    async def test_what_the_agent_cannot_get_is_refused_before_anything_is_shown(
+        self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
+    ) -> None:
+        file = ("big.bin", "x/y", bytes(2_000))
+        used = await world.command("ada", "general", "upload", {}, {"file1": file})
+        assert await answered(world, used) == "Too large."
+        assert inbox.turns == []
+        assert not world.messages("general")
+
+    async def test_a_file_is_required(self, world: DiscordWorld, registered: DiscordFrontEnd) -> None:
+        with pytest.raises(ValueError, match="required: file1"):
+            await world.command("ada", "general", "upload", {"text": "nothing"})

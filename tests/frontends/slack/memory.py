@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.turns.inbox import Decision, Listed, Listing, Order, Press
 from bridge.turns.surface import Upload
 
@@ -22,6 +22,7 @@ class MemoryInbox:
     presses: list[Press] = field(default_factory=list)
     stops: list[Address] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    recently: dict[Address, str] = field(default_factory=dict)
     listed: list[Listed] = field(default_factory=list)
     latest: str = "1.0"  # thread of an order that names none
     file: Upload | str = "There is no such file."
@@ -61,6 +62,12 @@ class MemoryInbox:
     async def pressed(self, press: Press) -> Decision:
         self.presses.append(press)
         return self.decision
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return self.recently
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return "Too large." if any(file.size > 1_000 for file in files) else ""
 
     async def files(self, order: Order) -> Listing:
         self.orders.append(order)

@@ -16,13 +16,16 @@ from bridge.frontends.slack import commands
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.manifest import slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
+from bridge.frontends.slack.surface import SlackSurface
+from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Person
 from bridge.playground.slack import SlackWorld
 from bridge.turns.inbox import Listed
-from bridge.turns.surface import Upload
+from bridge.turns.surface import PartKey, PartKind, Upload
 from tests.e2e.waiting import eventually
 from tests.frontends.slack.memory import MemoryInbox
 from tests.frontends.slack.test_slack_front_end import serving
+from tests.turns.world import unguarded
 
 Settled = Callable[[], Awaitable[None]]
 
@@ -260,3 +263,84 @@ async def test_more_files_than_a_message_has_room_for(
     (listed,) = world.ephemerals.values()
     assert len(listed.blocks) == commands.MAX_LISTED + 1
     assert f"{99 - commands.MAX_LISTED} older ones" in str(listed.blocks[-1])
+
+
+# --- files in --------------------------------------------------------------------------------------------------
+
+NOTES = [("notes.txt", "text/plain", b"buy milk"), ("<!here> `b`.txt", "text/plain", b"b")]
+
+
+async def test_upload_by_slash_opens_a_modal_with_the_recent_threads(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, workspace: Workspace, tmp_path: Path
+) -> None:
+    channel = world.channel("general").id
+    root = await world.say("ada", "general", f"{world.mention} how are you?")
+    await world.deliveries.settled()
+    here = Address("slack", world.team_id, channel, root)
+    inbox.recently = {here: "how <!channel> are you? " * 20}
+    assert await world.command("ada", "random", "/robot", "upload sum 1 < 2 up") == {}
+    await world.view_submit("ada", {"files": NOTES, "thread": f"{channel}:{root}"})
+    assert world.view_of("ada") is None
+    turn = inbox.taken[-1]
+    assert turn.address == here
+    assert turn.text == "sum 1 &lt; 2 up"
+    assert [(file.name, file.size) for file in turn.files] == [(name, len(content)) for name, _, content in NOTES]
+    shown = world.message(channel, turn.message_id)
+    assert shown.thread_ts == root
+    assert shown.shown.startswith("**ada sends:** `notes.txt`")
+    assert not world.pings
+    assert not world.unfurls
+    surface = SlackSurface(workspace, here, person=turn.person, guard=unguarded)
+    await surface.fetch(turn.files[0], tmp_path / "1", 100)
+    assert (tmp_path / "1").read_bytes() == b"buy milk"
+    part = PartKey("turn000000000001", PartKind.TEXT)
+    assert await surface.find(part, after=root, known=()) is None, "it is no part of a reply"
+
+
+@pytest.mark.parametrize("place", ["general", "direct"])
+async def test_upload_into_a_new_thread(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox, place: str
+) -> None:
+    channel = world.direct("ada").id if place == "direct" else world.channel("general").id
+    await world.command("ada", channel, "/robot", "upload")
+    await world.view_submit("ada", {"files": NOTES[:1], "text": "what is it?"})
+    (turn,) = inbox.taken
+    assert turn.address == Address("slack", world.team_id, channel, turn.message_id)
+    assert (turn.text, turn.direct) == ("what is it?", place == "direct")
+
+
+async def test_upload_by_mention_is_a_button_that_opens_it_for_that_thread(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox
+) -> None:
+    root = await world.say("ada", "general", f"{world.mention} how are you?")
+    await world.say("ada", "general", f"{world.mention} upload", root)
+    await world.deliveries.settled()
+    (offered,) = world.ephemerals.values()
+    await world.press("ada", offered.ts, "threadbridge-upload")
+    view = world.view_of("ada")
+    assert view is not None
+    assert [block["block_id"] for block in view.body["blocks"]] == ["files", "text"]
+    await world.view_submit("ada", {"files": NOTES[:1]})
+    assert inbox.taken[-1].address.thread == root
+    assert inbox.taken[-1].text == ""
+
+
+async def test_what_the_agent_cannot_get_keeps_the_modal_open(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox
+) -> None:
+    await world.command("ada", "general", "/robot", "upload")
+    answer = await world.view_submit("ada", {"files": [("big.bin", "x/y", bytes(2_000))]})
+    assert answer["errors"] == {"files": "Too large."}
+    assert world.view_of("ada") is not None
+    world.channel("general").members.discard(world.bot.id)
+    answer = await world.view_submit("ada", {"files": NOTES[:1]})
+    assert answer["errors"] == {"files": commands.NOT_HERE}
+    assert inbox.taken == []
+
+
+async def test_a_modal_that_cannot_be_opened_is_a_word(
+    world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox
+) -> None:
+    world.faults.refuse("views.open", "expired_trigger_id")
+    await world.command("ada", "general", "/robot", "upload")
+    assert told(world) == [commands.NOT_DONE]
