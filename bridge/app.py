@@ -20,11 +20,14 @@ from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
+from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
 from bridge.turns.folder import work_folder
 from bridge.turns.intake import Intake
+from bridge.turns.orders import Orders
 from bridge.turns.runner import Bounds, Runner, current_guard
+from bridge.turns.shelf import Shelf
 from bridge.turns.surface import FrontEnd
 from bridge.web import http_server
 
@@ -84,8 +87,11 @@ async def bridge(
                 telling=lambda name: settings.agents[name].telling(name),
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
+            desk = Desk(engine)
             intake = Intake(
                 Arrivals(engine),
+                Orders(desk, agents, choices=settings.choices_at, doing=runner.doing),
+                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
                 agent_for=settings.agent_for,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,

@@ -107,6 +107,7 @@ class Route(BaseModel):
     platform: Literal["slack", "discord"] | None = None
     workspace: str | None = None
     channel: str | None = None
+    choices: list[str] = Field(default_factory=list)  # agents that people may choose there instead, by `agent`
 
     def matches(self, address: Address) -> bool:
         return all(
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///threadbridge.db")
     default_agent: str | None = None
+    choices: list[str] = Field(default_factory=list)  # agents that people may choose where no route matches
     http: HttpSettings = HttpSettings()
     slack: SlackSettings | None = None
     discord: DiscordSettings | None = None
@@ -162,6 +164,11 @@ class Settings(BaseSettings):
             if route.matches(address):
                 return route.agent
         return self.default_agent or next(iter(self.agents))
+
+    def choices_at(self, address: Address) -> Sequence[str]:
+        """The agents that a person may choose there, the one that answers by itself among them."""
+        route = next((route for route in self.routes if route.matches(address)), None)
+        return list(dict.fromkeys([self.agent_for(address), *(self.choices if route is None else route.choices)]))
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -229,6 +236,9 @@ def _check_agents(settings: Settings, file: str) -> None:
     names = sorted(settings.agents)
     wanted = [("default_agent", settings.default_agent)] if settings.default_agent else []
     wanted += [(f"routes[{index}].agent", route.agent) for index, route in enumerate(settings.routes)]
+    wanted += [(f"choices[{index}]", name) for index, name in enumerate(settings.choices)]
+    for index, route in enumerate(settings.routes):
+        wanted += [(f"routes[{index}].choices[{at}]", name) for at, name in enumerate(route.choices)]
     for place, name in wanted:
         if name not in settings.agents:
             raise SettingsError(

@@ -70,6 +70,14 @@ def test_the_first_route_that_matches_names_the_agent(tmp_path: Path, address: A
     assert load(write(tmp_path, GOOD)).agent_for(address) == agent
 
 
+def test_the_agents_that_people_may_choose(tmp_path: Path) -> None:
+    routed = GOOD.replace('agent = "sales"', 'agent = "sales"\nchoices = ["support"]')
+    settings = load(write(tmp_path, f'choices = ["sales", "support"]\n{routed}'))
+    assert settings.choices_at(Address("slack", "T", "C0123", "1.0")) == ["sales", "support"]
+    assert settings.choices_at(Address("slack", "T", "C9", "1.0")) == ["support", "sales"]
+    assert load(write(tmp_path, GOOD)).choices_at(Address("slack", "T", "C9", "1.0")) == ["support"]
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREADBRIDGE_SLACK__BOT_TOKEN", "xoxb-env")
     monkeypatch.setenv("THREADBRIDGE_HTTP__PORT", "9999")
@@ -103,6 +111,11 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
         (GOOD.replace('kind = "echo"', ""), "agents.support.kind is missing"),
         (GOOD.replace('default_agent = "support"', 'default_agent = "suport"'), "did you mean 'support'?"),
         (GOOD.replace('agent = "sales"', 'agent = "nobody"'), "routes\\[0\\].agent names the agent 'nobody'"),
+        (
+            GOOD.replace('agent = "sales"', 'agent = "sales"\nchoices = ["nobody"]'),
+            "routes\\[0\\].choices\\[0\\] names",
+        ),
+        (f'choices = ["suport"]\n{GOOD}', "choices\\[0\\] names the agent 'suport'"),
         (GOOD + "\n[http]\nport = 99999\n", "http.port must be 65535 or less"),
         (GOOD + '\n[http]\nport = "many"\n', "http.port must be a whole number"),
         (GOOD + "\n[http]\nport = -1\n", "http.port must be 0 or more"),

@@ -142,6 +142,22 @@ class Arrivals:
             case _:
                 return await self._send_again(turn, person, resumes=means is Retry.RESUME)
 
+    async def ask_again(self, address: Address, turn_id: str) -> Decided:
+        """A person wants the question of an ended turn asked once more. Both answers are kept."""
+        found = await self._find(address, turn_id)
+        if found is None or found[0].state not in (TurnState.DONE, TurnState.CANCELLED):
+            return Decided.TOO_LATE
+        turn = found[0]
+        again = _again(turn, key=f"again:{turn.id}") | {"retry_of": turn.id}
+        thread = {"thread_id": turn.thread}
+        _, stored, *_ = await self._engine.run(
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.PUT_TURN_INTO, thread | again),
+            Op(sql.READY_THREAD, thread | {"at": now()}),
+            *self._announcement(WORK),
+        )
+        return Decided.SENT if stored else Decided.TOO_LATE
+
     async def abandon(self, address: Address, turn_id: str) -> Decided:
         """A person goes on without what a turn waits for."""
         found = await self._find(address, turn_id)

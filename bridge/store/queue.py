@@ -213,7 +213,7 @@ class Queue:
 
     async def artifacts(self, turn: str) -> Sequence[ArtifactRecord]:
         [rows] = await self._engine.run(Op(sql.ARTIFACTS, {"turn_id": turn}))
-        return [_artifact_of(row) for row in rows]
+        return [artifact_of(row) for row in rows]
 
     async def exchanges(self, thread: int, before: int, most: int) -> tuple[Exchange, ...]:
         """The last `most` questions before a position that were answered, oldest first."""
@@ -329,6 +329,6 @@ def _artifact(artifact: ArtifactRecord) -> dict[str, object]:
     return values | texts | {"table": None if artifact.table is None else as_json(artifact.table)}
 
 
-def _artifact_of(row: Row) -> ArtifactRecord:
+def artifact_of(row: Row) -> ArtifactRecord:
     _, index, kind, name, media_type, ref, size, table = row
     return ArtifactRecord(index, kind, name, media_type, ref, size, json.loads(table) if table else None)

@@ -438,12 +438,19 @@ ARTIFACTS = Statement(
     .where(_artifact.c.turn_id == _id("turn_id"))
     .order_by(_artifact.c.index)
 )
+# A new conversation knows nothing of the turns before it.
+_conversation_begins = (
+    sa.select(sa.func.coalesce(_thread.c.begins_after, sa.literal_column("-1")))
+    .where(_thread.c.id == _number("thread_id"))
+    .scalar_subquery()
+)
 EXCHANGES = Statement(
     sa.select(_turn.c.text, _turn.c.answer)
     .where(
         _turn.c.thread_id == _number("thread_id"),
         _is(_turn.c.state, "done"),
         _turn.c.position < _number("before"),
+        _turn.c.position > _conversation_begins,
         _turn.c.answer.is_not(None),
     )
     .order_by(_turn.c.position.desc())
@@ -460,6 +467,65 @@ RECHECK = Statement(
 )
 RECHECKED = Statement(
     sa.update(_thread).where(_ours, _thread.c.recheck_turn == _id("turn_id")).values(recheck_turn=sa.null())
+)
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+OVERVIEW_COLUMNS = (
+    "id", "agent", "conversation", "state", "waiting_turn", "begins_after", "newest_position",
+)  # fmt: skip
+OVERVIEW = Statement(sa.select(*_raw(_thread, OVERVIEW_COLUMNS)).where(_address))
+# By who asked alone: a person's turns are in one index, newest first. A condition on their threads would have the
+# planner read those.
+RECENT = Statement(
+    sa.select(_thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread, _turn.c.text)
+    .join(_turn, _thread.c.id == _turn.c.thread_id)
+    .where(_turn.c.person == _id("person"))
+    .order_by(_turn.c.received_at.desc())
+    .limit(_number("most"))
+)
+QUEUED = Statement(
+    sa.select(_turn.c.person)
+    .where(_turn.c.thread_id == _number("thread_id"), _is(_turn.c.state, "received"))
+    .order_by(_turn.c.position, _turn.c.received_at)
+    .limit(_number("most"))
+)
+
+
+def _last(*states: str) -> Statement:
+    return Statement(
+        sa.select(*_raw(_turn, TURN_COLUMNS))
+        .where(
+            _turn.c.thread_id == _number("thread_id"),
+            _is(_turn.c.state, *states),
+            _turn.c.position > _conversation_begins,
+            sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")) != sa.literal_column("'withdrawn'"),
+        )
+        .order_by(_turn.c.position.desc(), _turn.c.received_at.desc())
+        .limit(sa.literal_column("1"))
+    )
+
+
+ARTIFACTS_OF_THREAD = Statement(
+    sa.select(*_raw(_artifact, columns(Artifact)))
+    .join(_turn, _turn.c.id == _artifact.c.turn_id)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position > _conversation_begins,
+    )
+    .order_by(_turn.c.position.desc(), _turn.c.received_at.desc(), _artifact.c.index.desc())
+    .limit(_number("most"))
+)
+LAST_ANSWERED = _last("done")
+LAST_UNANSWERED = _last("failed", "cancelled")
+# Only while nothing is worked on: what runs would write its conversation down again.
+BEGIN_ANEW = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"), _is(_thread.c.state, "idle"))
+    .values(conversation=sa.null(), agent=_id("chosen_agent"), begins_after=_thread.c.newest_position)
+    .returning(_thread.c.id),
+    fences=True,
 )
 
 # --- replicas ---------------------------------------------------------------------------------------------------

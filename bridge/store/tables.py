@@ -122,6 +122,8 @@ class Thread(SQLModel, table=True):
     holds_until: int | None = _big(default=None)  # the same, while that is an input request: what is older waits
     last_part: str | None = Field(default=None, max_length=64)  # message id of the last finished reply's last part
     recheck_turn: str | None = Field(default=None, max_length=16)  # its parts may have been overwritten
+    # Position of the newest message when a new conversation was begun here: what is older isn't part of it.
+    begins_after: int | None = _big(default=None)
     person: str = Field(max_length=64)  # who asked first
     several: bool = False  # more than one person asked
     newest: str = Field(max_length=64)  # id of the newest message that was stored
@@ -142,6 +144,8 @@ class Turn(SQLModel, table=True):
         _where("uq_turn_active", "thread_id", where="state IN ('asking', 'replying')", unique=True),
         _where("ix_turn_answered", "thread_id", "position", where="state = 'done'"),
         _where("ix_turn_stopped", "thread_id", where="stopped AND state IN ('asking', 'replying')"),
+        _where("ix_turn_unanswered", "thread_id", "position", where="state IN ('failed', 'cancelled')"),
+        sa.Index("ix_turn_person", "person", "received_at"),
         sa.Index("ix_turn_received_at", "received_at"),
         sa.Index("ix_turn_state", "state", "received_at"),
     )

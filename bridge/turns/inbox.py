@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.inbound import Address, Inbound, Person, Platform, Seen
+from bridge.commands import CommandName
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.store.values import Edit as Edit
-from bridge.turns.surface import Action
+from bridge.turns.surface import Action, Upload
+
+RECENT = 20  # threads of a person that are offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,34 @@ class Decision:
 
     sentence: str = ""  # for the person who pressed alone; "" for none
     settled: str = ""  # takes the place of the buttons, for all to read ("Sent again · Ann"); "" leaves them
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command that a person gave. Where the platform's commands can't be given in a thread, `address.thread` is "":
+    then the thread of that channel is meant that this person asked in last."""
+
+    name: CommandName
+    person: Person
+    address: Address
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of a conversation, by a harmless name that no other file of the list has."""
+
+    name: str
+    size: int | None  # bytes; None where nobody says
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a conversation, the newest last."""
+
+    address: Address  # of the thread
+    files: tuple[Listed, ...]
+    sentence: str = ""  # for the person, as Markdown, where there are none
 
 
 class Inbox(Protocol):
@@ -58,6 +90,28 @@ class Inbox(Protocol):
 
     async def stop(self, address: Address) -> None:
         """Stop the turn that runs in this thread, if one does."""
+        ...
+
+    async def ordered(self, order: Order) -> str:
+        """Carry a command out; what came of it, as Markdown for this person alone. Given wrongly it changes nothing,
+        and the answer says what to do instead. "ask", "upload", "files", "download" and "help" come in other ways."""
+        ...
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        """The threads that a person asked in last, with their last question there, newest first; at most `RECENT`."""
+        ...
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        """Why so many or so large files would not reach the agent, as plain text for a person; "" if they would."""
+        ...
+
+    async def files(self, order: Order) -> Listing:
+        """The files of a conversation; seconds old, perhaps."""
+        ...
+
+    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
+        """The file that `argument` names, on this machine's disk while the block lasts; a sentence for the person,
+        as Markdown, where it can't be had or is larger than `max_bytes`."""
         ...
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
 import structlog
 
-from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.turns.inbox import Decision, Edit, Overloaded, Press
+from bridge.turns.inbox import Decision, Edit, Listing, Order, Overloaded, Press
+from bridge.turns.orders import Orders
+from bridge.turns.shelf import Shelf
+from bridge.turns.surface import Upload
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -36,6 +39,8 @@ class Intake:
     def __init__(
         self,
         arrivals: Arrivals,
+        orders: Orders,
+        shelf: Shelf,
         *,
         agent_for: Callable[[Address], str],
         wake: Callable[[], None],
@@ -44,6 +49,8 @@ class Intake:
         catch_up_hours: float,
     ) -> None:
         self._arrivals = arrivals
+        self._orders = orders
+        self._shelf = shelf
         self._agent_for = agent_for
         self._wake = wake
         self._stop_turn = stop_turn
@@ -79,6 +86,24 @@ class Intake:
         turn = await self._stored(lambda: self._arrivals.active_turn(address))
         if turn is not None:
             await self._stop(turn)
+
+    async def ordered(self, order: Order) -> str:
+        answer = await self._stored(lambda: self._orders.carry_out(order, self._stop))
+        log.info("command", command=order.name, person=order.person.id)
+        self._wake()
+        return answer
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return await self._stored(lambda: self._shelf.recent(platform, workspace, person))
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return self._shelf.refusal(files)
+
+    async def files(self, order: Order) -> Listing:
+        return await self._stored(lambda: self._shelf.listing(order))
+
+    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
+        return self._shelf.fetched(order, max_bytes)
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         since = now() - self._catch_up

@@ -88,6 +88,10 @@ class Runner:
         if turn in self._at_work:
             self._at_work[turn].stop()
 
+    def doing(self, turn: str) -> str:
+        """What the agent says of its work on a turn that runs here; "" otherwise."""
+        return self._at_work[turn].doing if turn in self._at_work else ""
+
     @property
     def has_room(self) -> bool:
         """Whether another thread could be worked on at once."""

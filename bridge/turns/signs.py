@@ -27,6 +27,11 @@ class Signs:
         if self._showing is None:
             self._showing = asyncio.create_task(self._show(), name="signs")
 
+    @property
+    def label(self) -> str:
+        """What is shown of the agent's work."""
+        return self._label or ""
+
     async def close(self) -> None:
         if self._showing is not None:
             self._showing.cancel()

@@ -26,7 +26,13 @@ class TurnAtWork:
         self._work = work
         self._asking: Asking | None = None
         self._delivering: Reply | None = None
+        self._reply_shown: Reply | None = None
         self._stopped = work.turn.stopped
+
+    @property
+    def doing(self) -> str:
+        """What the agent said last of its work; "" if nothing."""
+        return "" if self._reply_shown is None else self._reply_shown.signs.label
 
     def stop(self) -> None:
         self._stopped = True
@@ -41,6 +47,7 @@ class TurnAtWork:
         surface = self._work.surface
         try:
             async with await self._reply() as reply:
+                self._reply_shown = reply
                 reply.on_stop(self.stop)
                 delivered = await self._deliver(reply)
                 ending = asyncio.create_task(surface.working(None), name="signs")

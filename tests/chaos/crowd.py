@@ -154,7 +154,7 @@ class Crowd:
         """The messages without a whole reply, by thread."""
         found: dict[str, set[str]] = {}
         for finding in judge(self.observed()):
-            if finding.kind in (Kind.LOST, Kind.TORN, Kind.TOLD):
+            if finding.kind in (Kind.LOST, Kind.TORN, Kind.TOLD, Kind.LEFT):
                 found.setdefault(finding.thread, set()).add(finding.token)
         return found
 

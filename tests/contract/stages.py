@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.turns.inbox import Decision, Edit, Press
-from bridge.turns.surface import FrontEnd, Guard, Surface
+from bridge.turns.inbox import Decision, Edit, Listing, Order, Press
+from bridge.turns.surface import FrontEnd, Guard, Surface, Upload
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
 from tests.e2e.waiting import eventually
@@ -73,6 +73,22 @@ class NoInbox:
 
     async def pressed(self, press: Press) -> Decision:
         return Decision()
+
+    async def ordered(self, order: Order) -> str:
+        return ""
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return {}
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return ""
+
+    async def files(self, order: Order) -> Listing:
+        return Listing(order.address, ())
+
+    @asynccontextmanager
+    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+        yield ""
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         return []

@@ -345,6 +345,8 @@ async def test_a_command_opens_a_modal_that_is_submitted(world: SlackWorld, url:
 
         with pytest.raises(ValueError, match="files is required"):
             await world.view_submit("ada", {"thread": "2"})
+        with pytest.raises(ValueError, match="at most 10485760 bytes"):
+            await world.view_submit("ada", {"files": [("a.bin", "x/y", bytes(10 * 2**20 + 1))], "thread": "2"})
         values: Json = {"files": [("a.csv", "text/csv", b"1,2")], "thread": "2"}
         answer = await world.view_submit("ada", values)
         assert answer["errors"] == {"note": "say something"}

@@ -14,14 +14,17 @@ from adapters.base import Agent
 from bridge.inbound import Address, Person
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
+from bridge.store.desk import Desk
 from bridge.store.engine import Engine, Op, Statement, persist
 from bridge.store.ledger import Ledger
 from bridge.store.presence import Presence
 from bridge.store.queue import Queue
 from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
+from bridge.turns.orders import Orders
 from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
+from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
 from tests.turns.world import HERE, MemoryPlatform
 
@@ -81,6 +84,13 @@ class Bridge:
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
                     Arrivals(engine),
+                    Orders(
+                        Desk(engine),
+                        self._agents,
+                        choices=lambda _: ("support", "research"),
+                        doing=self.runner.doing,
+                    ),
+                    Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     agent_for=lambda _: "support",
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from bridge.backoff import Backoff
 from bridge.frontends.discord.calls import Calls, hand_on_limits, unguarded
 from bridge.frontends.discord.catch_up import CatchUp
+from bridge.frontends.discord.commands import register
 from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
@@ -29,7 +30,7 @@ from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
 from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, never_raises, reply_to
 from bridge.inbound import Address, Person
 from bridge.turns.inbox import Inbox
-from bridge.turns.surface import ASK_AGAIN, EDITED, Button, ConfigurationError, Guard, Unreachable
+from bridge.turns.surface import ASK_AGAIN, EDITED, Button, ConfigurationError, Guard, SurfaceError, Unreachable
 
 log = structlog.get_logger()
 
@@ -67,12 +68,14 @@ class DiscordFrontEnd:
         self._client: discord.Client | None = None
         self._trouble: str | None = "not started"
         self._signs: dict[Address, asyncio.Task[None]] = {}
-        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again)
+        self.calls = Calls(settings.requests_a_second)
+        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again, self.calls)
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
         self._looking: asyncio.Task[None] | None = None
+        self._registering: asyncio.Task[None] | None = None
+        self._registered = False  # Discord knows our commands
         self._asked: list[asyncio.Future[None]] = []  # who waits for the next look to end
-        self.calls = Calls(settings.requests_a_second)
         self.downloads = Downloads(settings.api_url, settings.file_origins)
         self.echoes = Echoes()
         self.notify_after = settings.notify_after
@@ -96,6 +99,8 @@ class DiscordFrontEnd:
         finally:
             self._trouble = "stopped"
             catching_up.cancel()
+            if self._registering is not None:
+                self._registering.cancel()
             for task in self._signs.values():
                 task.cancel()
             await self.downloads.close()
@@ -154,6 +159,8 @@ class DiscordFrontEnd:
     def complete(self) -> None:
         self._known.set()
         self._want_catch_up()
+        if not self._registered and self._registering is None:
+            self._registering = asyncio.create_task(self._register(), name="discord.commands")
 
     def resumed(self) -> None:
         self._alive("discord.resumed")
@@ -232,6 +239,17 @@ class DiscordFrontEnd:
             "flags": SUPPRESS_EMBEDS,
         }
         await never_raises("offer", lambda: rest.send(place.channel, payload))
+
+    async def _register(self) -> None:
+        """Once in a process; where it fails, the next session tries again. Messages are served meanwhile."""
+        try:
+            new = await register(self.client)
+            self._registered = True
+            log.info("discord.commands_registered" if new else "discord.commands_known")
+        except SurfaceError as error:
+            log.warning("discord.commands_not_registered", reason=str(error))
+        finally:
+            self._registering = None
 
     # --- what was missed --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import discord
 import httpx
@@ -49,7 +49,20 @@ class FileId:
         return cls(*map(int, numbers)) if len(numbers) == 3 and all(n.isdecimal() for n in numbers) else None
 
 
-def shown_name(attachment: discord.Attachment) -> str:
+class Named(Protocol):
+    """An attachment, as far as its name goes."""
+
+    @property
+    def filename(self) -> str: ...
+
+    @property
+    def title(self) -> str | None: ...
+
+    @property
+    def content_type(self) -> str | None: ...
+
+
+def shown_name(attachment: Named) -> str:
     """The file's name as the person gave it. Discord keeps plain letters of it, and the whole, without what
     follows the last dot, as the title; of one without a plain letter before that dot, that alone is left."""
     name = attachment.filename

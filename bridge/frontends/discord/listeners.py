@@ -21,7 +21,9 @@ import structlog
 from cachetools import LRUCache
 
 from bridge.frontends.common.order import KeyedLock
-from bridge.frontends.discord import messages, reading
+from bridge.frontends.discord import commands, messages, reading
+from bridge.frontends.discord.calls import Calls
+from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.presses import answer
@@ -59,6 +61,7 @@ class Listeners:
         inbox: Inbox,
         catch_up_wanted: Callable[[], None],
         offer_again: Callable[[Address, int, str], Awaitable[None]],
+        calls: Calls,
     ) -> None:
         self._inbox = inbox
         self._offer_again = offer_again
@@ -76,6 +79,7 @@ class Listeners:
         self.gate.set()
         self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
         """What the thread of a question will be called, by the question's id."""
+        self._commands = Commands(inbox, calls, self.names)
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
@@ -176,6 +180,17 @@ class Listeners:
         await self._deleted(event.guild_id, event.channel_id, sorted(event.message_ids))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
+        if interaction.type is discord.InteractionType.application_command:
+            await commands.acknowledge(interaction)
+            carrying_out = asyncio.create_task(self._commands.carry_out(self._connected, interaction))
+            self._follow(carrying_out)
+            await commands.answer(interaction, carrying_out)
+            return
+        if interaction.type is discord.InteractionType.autocomplete:
+            completing = asyncio.create_task(self._commands.complete(interaction))
+            self._follow(completing)
+            await commands.offer(interaction, completing)
+            return
         if interaction.type is not discord.InteractionType.component or interaction.message is None:
             return
         button = reading.pressed(interaction.custom_id or "")

@@ -21,6 +21,11 @@ def is_from_person(message: discord.Message) -> bool:
     return not message.author.bot and message.webhook_id is None and message.type in ORDINARY
 
 
+def may_be_part(message: discord.Message) -> bool:
+    """Whether a message of ours can be a part of a reply; what a person asked by command stands there in ours, too."""
+    return message.type in ORDINARY and not message.flags.silent
+
+
 def spot(channel: object) -> Spot | None:
     """Where a channel is; None if discord.py knows no more of it than its id."""
     match channel:

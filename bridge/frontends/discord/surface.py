@@ -213,7 +213,7 @@ class DiscordSurface:
         guessable = discord.utils.utcnow() - NONCE_LIVES
         channel = self._places.room(place.channel)
         async for message in self._rest.history(channel, limit=SEARCHED, after=int(after)):
-            ours = message.author.id == me.id and message.type in messages.ORDINARY and _belongs(message, place)
+            ours = message.author.id == me.id and messages.may_be_part(message) and _belongs(message, place)
             ours = ours and not message.content.startswith(EDITED)
             another = str(message.id) in known or echoes.nonce(message.id) is not None
             if ours and not another:

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 WAITING = "⏳"
 UNDELIVERABLE = "⚠️"
 SUPPRESS_EMBEDS = 1 << 2  # flag of a message: no previews of links
+# Flag of a message that stands for a person's question, and of no part of a reply: so neither is taken for the other.
+SILENT = 1 << 12
 DONE = "-# <@{person}> · the answer is complete"
 
 

@@ -15,11 +15,12 @@ from slack_bolt.response import BoltResponse
 
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.slack.client import REPLIES
+from bridge.frontends.slack.commands import Commands
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.history import History, timestamp
-from bridge.frontends.slack.manifest import COMMAND
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
+from bridge.frontends.slack.uploading import UPLOAD
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound
 from bridge.turns.inbox import Inbox, Overloaded
@@ -31,7 +32,6 @@ LOOK_WITHIN = 1.5  # seconds that reading a thread may take: Slack wants events 
 LATE = 2.0  # seconds after which a mention may have been overtaken by what was written below it
 REMEMBERED = 10_000  # threads
 ROOT_WITHIN = 24 * 3600.0  # seconds: what is older in an unknown thread isn't asked any more
-HELP = "In the thread of my answer just go on writing. Files may come along."
 ANYTHING = re.compile("")
 
 
@@ -51,6 +51,7 @@ class Listeners:
         self._clock = clock
         self._history = History(workspace)
         self._presses = Presses(inbox, workspace)
+        self._commands = Commands(inbox, workspace)
         self._threads = KeyedLock()
         self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
         self._overtaking: MutableMapping[Address, bool] = LRUCache(
@@ -61,7 +62,8 @@ class Listeners:
     def listen(self, app: AsyncApp) -> None:
         """Register for all that people press and type."""
         app.action(ANYTHING)(self.on_press)
-        app.command(COMMAND)(self.on_command)
+        app.command(self._workspace.settings.command)(self.on_command)
+        app.view(UPLOAD)(self.on_upload)
         app.error(self.on_error)
 
     async def on_event(self, body: Payload) -> None:
@@ -90,12 +92,20 @@ class Listeners:
                 await self._store(heard, known=known)
 
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
-        if self._is_for_this_app(body) and (pressed := read_press(body, self._workspace.me)):
+        ours = self._is_for_this_app(body)
+        by_command = ours and (self._commands.pressed(body) or await self._commands.open_pressed(body))
+        if ours and not by_command and (pressed := read_press(body, self._workspace.me)):
             await self._presses.decide(pressed)
         await ack()
 
-    async def on_command(self, ack: AsyncAck) -> None:
-        await ack(f"Write to me in a direct message, or mention <@{self._workspace.me.user}> in a channel. {HELP}")
+    async def on_command(self, ack: AsyncAck, body: Payload) -> None:
+        if self._is_for_this_app(body):
+            await self._commands.typed(ack, body)
+        else:
+            await ack()
+
+    async def on_upload(self, ack: AsyncAck, body: Payload) -> None:
+        await ack(**(await self._commands.submitted(body) if self._is_for_this_app(body) else {}))
 
     async def on_error(self, error: Exception, body: Payload) -> BoltResponse:
         """Not stored, so not acknowledged. The error's own text may hold what people wrote: it isn't logged."""
@@ -119,6 +129,9 @@ class Listeners:
         return False
 
     async def _hear(self, heard: Heard) -> None:
+        if heard.command is not None:
+            await self._commands.spoken(heard, heard.command)
+            return
         known = await self._inbox.knows(heard.address)
         if not known and heard.in_thread:
             await self._look_at_root(heard)

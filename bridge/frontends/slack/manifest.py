@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.commands import COMMANDS
 from bridge.frontends.slack.settings import SlackSettings
 
 EVENTS_PATH = "/slack/events"
-COMMAND = "/agent"
 
 SCOPES = (
     "app_mentions:read",
@@ -65,7 +65,15 @@ def slack_manifest(
                 "messages_tab_read_only_enabled": False,
             },
             "bot_user": {"display_name": name, "always_online": True},
-            "slash_commands": [{"command": COMMAND, "description": "How to talk to the agent", **command}],
+            "slash_commands": [
+                {
+                    "command": "/agent" if settings is None else settings.command,
+                    "description": "Ask the agent, stop it, begin anew, and more",
+                    "usage_hint": " | ".join(one.usage for one in COMMANDS),
+                    "should_escape": True,  # mentions come as ids, as in messages
+                    **command,
+                }
+            ],
         },
         "oauth_config": {"scopes": {"bot": scopes(settings)}},
         "settings": {

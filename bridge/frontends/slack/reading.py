@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast, get_args
 
+from bridge.commands import Given, spoken
 from bridge.frontends.slack.content import Payload, forwarded_in, words
 from bridge.inbound import Address, Person, RemoteFile, position
 from bridge.turns.surface import Action
@@ -58,6 +59,7 @@ class Heard:
     called: bool  # mentions this app
     to_others: bool  # begins by mentioning someone else, and doesn't mention this app
     in_thread: bool  # a reply, so there were messages before it
+    command: Given | None = None  # it is a command, by `bridge.commands.spoken`, and no question
 
     @property
     def position(self) -> int:
@@ -70,7 +72,7 @@ class Heard:
 
     def is_for_us(self, *, known: bool) -> bool:
         """`known`: this app was called into the thread before."""
-        return self.direct or self.called or (known and not self.to_others)
+        return self.command is None and (self.direct or self.called or (known and not self.to_others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def mentioned(text: str) -> list[str]:
     return _MENTION.findall(text)
 
 
-def _remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
+def remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
     return tuple(
         RemoteFile(
             id=file["id"],
@@ -170,7 +172,7 @@ def attached(message: Payload) -> tuple[RemoteFile, ...]:
     files = list(message.get("files") or ())
     for forwarded in forwarded_in(message):
         files += forwarded.get("files") or ()
-    return _remote_files(files)
+    return remote_files(files)
 
 
 def _heard(event: Payload, event_id: str, me: Me) -> Heard | None:
@@ -180,17 +182,21 @@ def _heard(event: Payload, event_id: str, me: Me) -> Heard | None:
     ts, thread = event["ts"], event.get("thread_ts")
     called = event["type"] == "app_mention" or me.user in mentioned(text)
     opening = _OPENING_MENTION.match(text)
+    in_thread = thread is not None and thread != ts
+    to_us = opening is not None and opening[1] == me.user
+    files = attached(event)
     return Heard(
         address=_address(event["channel"], thread or ts, me),
         event_id=event_id,
         message_id=ts,
         person=Person(event["user"], workspace=str(event.get("user_team") or event.get("team") or "")),
         text=words(event),
-        files=attached(event),
+        files=files,
         direct=event.get("channel_type") == "im" or event["channel"].startswith("D"),
         called=called,
         to_others=opening is not None and not called,
-        in_thread=thread is not None and thread != ts,
+        in_thread=in_thread,
+        command=spoken(text[opening.end() :]) if opening and to_us and in_thread and not files else None,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -19,6 +19,7 @@ class SlackSettings(BaseModel):
     signing_secret: SecretStr | None = None  # for mode "http"
     api_url: str = "https://slack.com/api/"
     emails: bool = False  # an agent that is told all of who asks is told the address, too: another scope
+    command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/agent"  # Slack takes 32 characters
 
     @field_validator("bot_token")
     @classmethod

@@ -19,6 +19,7 @@ from bridge.playground.slack.values import Change, Channel, Json, Message, Perso
 from bridge.playground.slack.workspace import Workspace
 
 TRIGGER_SECONDS = 3.0  # a trigger_id's life
+MAX_INPUT_FILE = 10 * 1024 * 1024  # bytes of a file in a modal's file input
 KEPT_TRIGGERS = 60.0  # seconds until a used-up trigger_id is forgotten
 KEPT_ANSWERS = 1_000  # response URLs, and ephemeral messages
 
@@ -285,6 +286,8 @@ class SlackWorld(Workspace):
             if element["type"] == "file_input":
                 if len(given or ()) > int(element.get("max_files", 10)):
                     raise ValueError(f"{block['block_id']} takes at most {element.get('max_files', 10)} files")
+                if any(len(content) > MAX_INPUT_FILE for _, _, content in given or ()):
+                    raise ValueError(f"{block['block_id']} takes files of at most {MAX_INPUT_FILE} bytes")
                 stored = [self.store(name, kind, content, author.id) for name, kind, content in given or ()]
                 filled: Json = {"files": [shapes.file_json(self, file) for file in stored]}
             else:

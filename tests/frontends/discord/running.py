@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,10 +13,10 @@ from adapters.testing.serving import serve
 from bridge.frontends.discord import calls
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
-from bridge.inbound import Address, Inbound, Platform, Seen
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.playground.discord import DiscordWorld, create_app
-from bridge.turns.inbox import Decision, Edit, Overloaded, Press
-from bridge.turns.surface import Action
+from bridge.turns.inbox import Decision, Edit, Listed, Listing, Order, Overloaded, Press
+from bridge.turns.surface import Action, Upload
 from tests.e2e.waiting import PATIENCE, eventually
 
 __all__ = [
@@ -43,6 +43,13 @@ class MemoryInbox:
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[tuple[Action, str, Address]] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    recently: dict[Address, str] = field(default_factory=dict)
+    listed: list[Listed] = field(default_factory=list)
+    latest: str = "1.0"  # thread of an order that names none
+    file: Upload | str = "There is no such file."
+    max_bytes: int = 0  # that the last download was given
+    said: str = "Done as told."
     answer: str = ""
     settled: str = ""
     refusals: int = 0
@@ -81,6 +88,30 @@ class MemoryInbox:
         self.presses.append((press.action, press.turn, press.address))
         self.values.append(press.value)
         return Decision(self.answer, self.settled)
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return self.recently
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return "Too large." if any(file.size > 1_000 for file in files) else ""
+
+    async def files(self, order: Order) -> Listing:
+        await self.gate.wait()
+        self.orders.append(order)
+        address = replace(order.address, thread=order.address.thread or self.latest)
+        return Listing(address, tuple(self.listed), "" if self.listed else "No files yet.")
+
+    @asynccontextmanager
+    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+        self.orders.append(order)
+        self.max_bytes = max_bytes
+        yield self.file
+
+    async def ordered(self, order: Order) -> str:
+        await self.gate.wait()
+        self._refuse()
+        self.orders.append(order)
+        return self.said
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         self._refuse()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 
-from bridge.inbound import Address, Inbound, Platform, Seen
-from bridge.turns.inbox import Decision, Edit, Press
+from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.turns.inbox import Decision, Edit, Listed, Listing, Order, Press
+from bridge.turns.surface import Upload
 
 
 @dataclass
@@ -20,6 +22,13 @@ class MemoryInbox:
     deletions: list[tuple[Address, str]] = field(default_factory=list)
     presses: list[Press] = field(default_factory=list)
     stops: list[Address] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    recently: dict[Address, str] = field(default_factory=dict)
+    listed: list[Listed] = field(default_factory=list)
+    latest: str = "1.0"  # thread of an order that names none
+    file: Upload | str = "There is no such file."
+    max_bytes: int = 0  # that the last download was given
+    said: str = "Done as told."
     offered: int = 0
     failures: int = 0
     decision: Decision = field(default_factory=lambda: Decision("Stopping."))
@@ -55,6 +64,32 @@ class MemoryInbox:
     async def pressed(self, press: Press) -> Decision:
         self.presses.append(press)
         return self.decision
+
+    async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
+        return self.recently
+
+    def refusal(self, files: Sequence[RemoteFile]) -> str:
+        return "Too large." if any(file.size > 1_000 for file in files) else ""
+
+    async def files(self, order: Order) -> Listing:
+        self.orders.append(order)
+        address = replace(order.address, thread=order.address.thread or self.latest)
+        return Listing(address, tuple(self.listed), "" if self.listed else "No files yet.")
+
+    @asynccontextmanager
+    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+        self.orders.append(order)
+        self.max_bytes = max_bytes
+        yield self.file
+
+    async def ordered(self, order: Order) -> str:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the store is down")
+        self.orders.append(order)
+        return self.said
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         return self.threads

@@ -23,6 +23,8 @@ HTTP = {"mode": "http", "bot_token": "xoxb-1", "signing_secret": "s"}
         ({**SOCKET, "mode": "carrier-pigeon"}, "socket"),
         ({**SOCKET, "api_url": "slack.com"}, "url"),
         ({**SOCKET, "bot_tokn": "x"}, "bot_tokn"),
+        ({**SOCKET, "command": "agent"}, "command"),
+        ({**SOCKET, "command": "/two words"}, "command"),
     ],
 )
 def test_a_mistake_says_what_to_do_and_no_secret(values: dict[str, str], hint: str) -> None:

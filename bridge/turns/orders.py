@@ -1,0 +1,200 @@
+"""Carries out the commands of people: a few words to each, for whoever gave it alone.
+
+Given wrongly a command changes nothing, and its answer says what to do instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from adapters.base import Agent, AgentError, History, Row
+from bridge.inbound import Address
+from bridge.lifecycle import ENDINGS, Outcome, Retry
+from bridge.render.characters import boundary
+from bridge.store.arrivals import Decided
+from bridge.store.desk import QUEUED, Desk, Overview
+from bridge.store.tables import SECOND, now
+from bridge.store.values import StoredTurn
+from bridge.turns.inbox import Order
+
+log = structlog.get_logger()
+
+HISTORY_WITHIN = 8.0  # seconds that the agent's service gets to say what was said; then our own record serves
+HISTORY_ROWS = 20  # looked at, from the end
+HISTORY_SHOWN = 1_500  # characters in all: one message, on both platforms
+ROW_SHOWN = 300  # characters of one row
+
+NOWHERE = "I don't know a thread of yours here. Ask me something first, then I can do that in its thread."
+UNKNOWN = "I'm not in this thread yet. Mention me with a question first."
+NOTHING_RUNS = "Nothing is under way here, so there is nothing to stop."
+STOPPING = "Stopping."
+BUSY = "I'm still working on something here. Stop it first with `stop`, or wait until it is done."
+ANEW = "A new conversation: your next message here begins it."
+NOTHING_SAID = "Nothing was said in this conversation yet."
+NOTHING_TO_RETRY = "There is nothing in this conversation yet that could be asked again."
+AT_WORK = "I'm still working on it. Stop it first with `stop`, then it can be asked again."
+ASKED_BACK = "The agent waits for your answer to its question: write it here, or begin anew with `new`."
+AGAIN = "It is being asked again."
+REDELIVERED = "I'm posting the answer again."
+RESTING = "Nothing is under way here."
+
+
+class Orders:
+    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        agents: Mapping[str, Agent],
+        *,
+        choices: Callable[[Address], Sequence[str]],
+        doing: Callable[[str], str],
+    ) -> None:
+        self._desk = desk
+        self._agents = agents
+        self._choices = choices
+        self._doing = doing
+
+    async def carry_out(self, order: Order, stop: Callable[[str], Awaitable[None]]) -> str:
+        """`stop` stops a turn wherever it runs. Raises `StoreUnavailable`; may be repeated then."""
+        address: Address | None = order.address
+        if not order.address.thread:
+            address = await self._desk.latest(order.address, order.person)
+        if address is None:
+            return NOWHERE
+        thread = await self._desk.overview(address)
+        if thread is None:
+            return UNKNOWN
+        match order.name:
+            case "stop":
+                turn = await self._desk.arrivals.active_turn(address)
+                if turn is None:
+                    return NOTHING_RUNS
+                await stop(turn)
+                return STOPPING
+            case "new":
+                return ANEW if await self._desk.begin_anew(thread, thread.agent) else BUSY
+            case "agent":
+                return await self._choose(thread, address, order.argument)
+            case "history":
+                return await self._history(thread)
+            case "retry":
+                return await self._retry(thread, address)
+            case "status":
+                return self._status(thread, order.person.id)
+            case "ask" | "upload" | "files" | "download" | "help":
+                raise ValueError(f"{order.name} is the front ends' own")
+
+    # --- agent ----------------------------------------------------------------------------------------------
+
+    async def _choose(self, thread: Overview, address: Address, name: str) -> str:
+        allowed = self._choices(address)
+        others = ", ".join(f"`{one}`" for one in allowed if one != thread.agent)
+        may = f"You may choose {others}." if others else "The settings allow no other agent here."
+        if not name:
+            return f"`{thread.agent}` answers here. {may}"
+        if name == thread.agent:
+            return f"`{name}` answers here already. {may}"
+        if name not in allowed:
+            return f"There is no agent of that name to choose here. {may}"
+        if not await self._desk.begin_anew(thread, name):
+            return BUSY
+        return f"`{name}` answers here from now on. {ANEW}"
+
+    # --- history --------------------------------------------------------------------------------------------
+
+    async def _history(self, thread: Overview) -> str:
+        rows = await self._backend_rows(thread)
+        if not rows:
+            said = await self._desk.exchanges(thread.id, HISTORY_ROWS // 2)
+            rows = [row for one in said for row in (Row("person", one.question), Row("agent", one.answer))]
+        return _told(rows) if rows else NOTHING_SAID
+
+    async def _backend_rows(self, thread: Overview) -> Sequence[Row]:
+        """What the agent's service keeps of it; nothing if it can't say."""
+        agent: object = self._agents.get(thread.agent)
+        if thread.conversation is None or not isinstance(agent, History):
+            return ()
+        try:
+            async with asyncio.timeout(HISTORY_WITHIN):
+                return await agent.history(thread.conversation)
+        except (AgentError, TimeoutError) as error:
+            log.info("no history", agent=thread.agent, error=type(error).__name__)
+        except Exception:  # an adapter's bug; our own record serves
+            log.exception("no history", agent=thread.agent)
+        return ()
+
+    # --- retry ----------------------------------------------------------------------------------------------
+
+    async def _retry(self, thread: Overview, address: Address) -> str:
+        if thread.active is not None or thread.queued:
+            return AT_WORK
+        turn = thread.waiting or thread.last
+        if turn is None:
+            return NOTHING_TO_RETRY
+        if turn.outcome is Outcome.INPUT_REQUEST and thread.waiting is not None:
+            return ASKED_BACK
+        arrivals = self._desk.arrivals
+        means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
+        again = arrivals.ask_again if means is Retry.NONE else arrivals.retry
+        decided = await again(address, turn.id)
+        if decided is Decided.TOO_LATE:  # somebody else was quicker
+            return AT_WORK
+        return REDELIVERED if decided is Decided.DELIVERING else AGAIN
+
+    # --- status ---------------------------------------------------------------------------------------------
+
+    def _status(self, thread: Overview, person: str) -> str:
+        return " ".join([f"`{thread.agent}` answers here.", self._work(thread), *_queue(thread, person)])
+
+    def _work(self, thread: Overview) -> str:
+        turn = thread.active
+        if turn is None:
+            if thread.waiting is not None:
+                return "It waits for you: for an answer, or for your decision whether to send it again."
+            return "A question is about to be asked." if thread.queued else RESTING
+        label = " ".join(self._doing(turn.id).split())
+        doing = f"It is at work ({label})" if label else "It is at work"
+        return f"{doing}, for {_ago(turn)} so far."
+
+
+def _queue(thread: Overview, person: str) -> Sequence[str]:
+    if not thread.queued:
+        return ()
+    count = f"{QUEUED} or more" if len(thread.queued) >= QUEUED else str(len(thread.queued))
+    waits = "1 message waits." if len(thread.queued) == 1 else f"{count} messages wait."
+    if person not in thread.queued:
+        return (waits,)
+    return (waits, f"Yours is number {thread.queued.index(person) + 1}.")
+
+
+def _ago(turn: StoredTurn) -> str:
+    seconds = max(0, now() - (turn.begun_at or turn.received_at)) // SECOND
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _told(rows: Sequence[Row]) -> str:
+    """The last rows that fit, oldest first."""
+    lines: list[str] = []
+    left = HISTORY_SHOWN
+    for row in reversed(rows[-HISTORY_ROWS:]):
+        line = f"**{'Asked' if row.role == 'person' else 'Answered'}:** {_cut(row.text)}"
+        if len(line) > left:
+            break
+        left -= len(line)
+        lines.insert(0, line)
+    if len(lines) < len(rows):
+        lines.insert(0, f"The last {len(lines)} of {len(rows)}:")
+    return "\n\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    """On one line, so that no heading, list or open fence spreads over what follows."""
+    line = " ".join(text.replace("```", " ").split())
+    return line if len(line) <= ROW_SHOWN else line[: boundary(line, ROW_SHOWN - 1)].rstrip() + "…"
