@@ -63,8 +63,7 @@ class Intake:
         announce = not self._has_room()
         stored = await self._stored(lambda: self._arrivals.put(inbound, agent, announce=announce))
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
-        if stored:
-            self._wake()
+        self._wake()  # also for what was known: a claim passes over a thread that is locked, as this one just was
         return stored
 
     async def knows(self, address: Address) -> bool:
@@ -128,10 +127,10 @@ class Intake:
                     lambda: self._arrivals.choose(press.address, press.turn, index, press.person)
                 )
                 settled = "Answered"
+        self._wake()  # whatever was decided, as in `take`
         if decided is Decided.TOO_LATE:
             return Decision(SENTENCES[decided])
         log.info("decided", decision=decided.name.lower(), turn=press.turn, person=press.person.id)
-        self._wake()
         return Decision(SENTENCES[decided], f"{settled} · {press.person.name or press.person.id}")
 
     async def _pressed_stop(self, press: Press) -> Decision:

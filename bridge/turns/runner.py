@@ -117,17 +117,19 @@ class Runner:
         while True:
             await self._presence.lease.until_sure()
             self._wake.clear()
-            claimed = 0
+            more = False
             with suppress(StoreUnavailable):  # logged where it is waited out; here is another try soon
                 async with self._claiming:
-                    claimed = await self._claim_some(suspects=not woken)
-            if claimed < CLAIM_AT_ONCE:
+                    more = await self._claim_some(suspects=not woken)
+            if not more:
                 woken = await self._woken()
 
-    async def _claim_some(self, *, suspects: bool) -> int:
+    async def _claim_some(self, *, suspects: bool) -> bool:
+        """Whether there may be more: all that there was room for were found. A thread that ended meanwhile made more
+        room, and nobody wakes for it."""
         free = min(self._bounds.running - len(self._held), CLAIM_AT_ONCE)
         if not free:
-            return 0
+            return False
         platforms = list(self._platforms)
         claims = list(await self._queue.claim(free, platforms))
         if suspects and not claims and self._suspect is None:
@@ -136,7 +138,7 @@ class Runner:
         for claim in claims:
             task = asyncio.create_task(self._serve(claim), name=f"thread {claim.thread}")
             self._held[claim.thread] = claim, task
-        return len(claims)
+        return len(claims) == free
 
     async def _woken(self) -> bool:
         """False if nobody announced anything in time."""

@@ -1,4 +1,4 @@
-"""A platform in memory, and a database for what doesn't depend on its kind."""
+"""A platform in memory, a database for what doesn't depend on its kind, and a runner that is always told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from bridge.store.database import Database, database_url
+from bridge.turns import runner
 from tests.turns.world import MemoryPlatform
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found by chance: a turn that nobody announced would wait for ever."""
+    monkeypatch.setattr(runner, "LOOK_AGAIN", 10_000.0)
 
 
 @pytest.fixture

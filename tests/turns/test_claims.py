@@ -118,8 +118,9 @@ async def test_a_thread_that_was_lost_and_claimed_anew_by_the_same_process_is_se
 
 
 async def test_a_thread_that_may_end_processes_runs_beside_no_other_such(
-    quick: Database, platform: MemoryPlatform
+    quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bridge.turns.runner.LOOK_AGAIN", 0.01)  # one at each look
     at_once: list[int] = []
 
     async def look() -> None:

@@ -149,6 +149,8 @@ async def test_a_process_that_lost_its_thread_asks_no_agent(quick: Database, pla
         await asyncio.sleep(A_WHILE)
         assert not answered.is_set()
         presence.beat()
+        await eventually(lambda: not bridge.runner._held)
+        bridge.runner.wake()
         await bridge.until_state("done")
     assert platform.texts() == ["hello"]
     assert backend.asked == ["question 1"]

@@ -121,6 +121,7 @@ async def test_a_reply_that_can_not_be_delivered_frees_its_thread_in_the_end(
     quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.01)
+    monkeypatch.setattr("bridge.turns.runner.LOOK_AGAIN", 0.01)
     monkeypatch.setattr("bridge.turns.turn.MAX_ATTEMPTS", 3)
 
     broken = True
