@@ -78,6 +78,7 @@ def test_both_platforms_and_an_agent_are_asked_for_written_and_loaded() -> None:
         "signing_secret": None,
         "api_url": "https://slack.com/api/",
         "command": "/agent",
+        "emails": False,
     }
     assert settings.discord is not None
     assert settings.discord.token.get_secret_value() == DISCORD_TOKEN
