@@ -22,7 +22,7 @@ from bridge.store.engine import Engine
 from bridge.store.presence import Alone, Presence
 from bridge.store.sqlite import BUSY_SECONDS, SqliteEngine, prepare
 
-START_PATIENCE = 30.0  # seconds that a server may take to answer when a replica starts: it may be starting, too
+START_PATIENCE = 10.0  # seconds that a server may take to answer when a replica starts: it may be starting, too
 POSTGRES_CONNECTIONS = 2  # of what reads at leisure; the prepared statements have a pool of their own
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two tries of that
 OWNER_ONLY = 0o600  # mode of a SQLite file: it holds what people wrote

@@ -19,7 +19,7 @@ from tests.store.steps import HERE, begin_next, claim_one, end, inbound, next_tu
 
 ANN = Person("U1", "Ann", "T1", ("7", "8"))
 BOB = Person("U2", "Bob\0", "T2", ("9",))
-BEFORE = "0002stops"
+BEFORE, AFTER = "0002stops", "0003who"
 
 
 async def test_a_turn_has_its_persons_roles(arrivals: Arrivals, queue: Queue) -> None:
@@ -95,13 +95,15 @@ async def test_what_was_stored_before_and_by_older_processes_is_read(database: D
         )
         config = migrate._config()
         config.attributes["connection"] = connection
+        command.downgrade(config, AFTER)
         indexes = _indexes(connection)
         command.downgrade(config, BEFORE)
         assert _indexes(connection) == indexes
         connection.execute(sa.text(thread))
         connection.execute(sa.text(turn.format("before", "done")))
-        command.upgrade(config, "head")
+        command.upgrade(config, AFTER)
         assert _indexes(connection) == indexes
+        command.upgrade(config, "head")
         connection.execute(sa.text(turn.format("beside", "done")))
 
     async with database.engine.begin() as connection:

@@ -91,9 +91,9 @@ async def test_a_pressed_choice_answers_once(database: Database, platform: Memor
         assert sorted(pressed) == ["", "That was decided already.", "That was decided already."]
         await bridge.until_state("done")
         assert await bridge.press(blue) == "That was decided already."
-    assert painter.answers == ["red"]
+    [color] = painter.answers  # whichever press the database took first
     assert painter.asked == ["paint it"]
-    assert platform.texts()[-1] == "Painted red."
+    assert platform.texts()[-1] == f"Painted {color}."
 
 
 async def test_more_choices_than_a_platform_has_buttons_are_a_list(
