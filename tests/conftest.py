@@ -12,11 +12,16 @@ from secrets import token_hex
 
 import psycopg
 import pytest
+import structlog
 
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine
 from bridge.store.queue import Queue
+
+# In colours and with every local variable, as structlog shows it otherwise, a traceback takes a second.
+plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
 @pytest.fixture(scope="session")

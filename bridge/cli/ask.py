@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from adapters.base import (
@@ -38,7 +39,6 @@ from adapters.text import safe_name
 from bridge.cli.output import aside, write
 from bridge.printable import printable_json
 from bridge.render.tables import to_csv
-from bridge.store.values import new_turn_id
 from bridge.turns.person import Telling
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
@@ -80,7 +80,7 @@ class Terminal:
             self._end_line()
 
     def _message(self, text: str, files: tuple[Attachment, ...] = ()) -> Message:
-        return Message(new_turn_id(), text, files, person=self._telling.person(self._who))
+        return Message(token_hex(8), text, files, person=self._telling.person(self._who))
 
     async def _listen(self, message: Message, deadline: float) -> InputRequest | None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,8 +20,9 @@ from bridge.extras import require
 from bridge.lifecycle import TurnState
 from bridge.printable import printable_json, printable_line
 from bridge.settings import DEFAULT_FILE, Settings, SettingsError, load
-from bridge.store.database import open_database
-from bridge.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from bridge.store.ledger import Ledger
 
 DISTRIBUTION = "threadbridge"  # its version stands in pyproject.toml
 PORTS = range(65_536)
@@ -67,10 +68,10 @@ def threadbridge(
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Serve every platform that is configured."""
+    settings = load(config)  # first: a mistake in them is said at once
     from bridge.app import serve
     from bridge.ops.logs import set_up_logs
 
-    settings = load(config)
     set_up_logs()
     run_to_end(serve(settings))
 
@@ -229,6 +230,9 @@ async def _retry_turn(settings: Settings, turn: str) -> None:
 
 @asynccontextmanager
 async def _ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    from bridge.store.database import open_database
+    from bridge.store.ledger import Ledger
+
     async with open_database(settings.database_url.get_secret_value()) as database:
         current, newest = await database.revision()
         if current != newest:
@@ -243,6 +247,8 @@ def db_upgrade(config: ConfigOption = None) -> None:
 
 
 async def _upgrade(settings: Settings) -> None:
+    from bridge.store.database import open_database
+
     async with open_database(settings.database_url.get_secret_value(), create=True) as database:
         await database.upgrade()
         current, _ = await database.revision()

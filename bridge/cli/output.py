@@ -13,8 +13,6 @@ from adapters.base import AgentError
 from bridge.extras import extra_of, how_to_install
 from bridge.printable import printable
 from bridge.settings import SettingsError
-from bridge.store.database import DatabaseError
-from bridge.turns.surface import ConfigurationError
 
 NOT_WRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED = 130  # as shells have it for SIGINT
@@ -65,7 +63,7 @@ def in_sentences(command: Callable[[], object]) -> None:
         finally:
             if sys.stdout is not None:  # what is still held, while there is somebody to tell
                 sys.stdout.flush()
-    except (SettingsError, DatabaseError, ConfigurationError) as error:
+    except SettingsError as error:
         fail(str(error))
     except ImportError as error:
         if extra := extra_of(error):
@@ -80,6 +78,14 @@ def in_sentences(command: Callable[[], object]) -> None:
         if error.errno in NOT_WRITTEN:
             _forget_output()
             fail(f"the output can't be written: {error.strerror}")
+        raise
+    except Exception as error:
+        # Whoever raises one of these has imported them; a command without a database starts in half the time.
+        from bridge.store.database import DatabaseError
+        from bridge.turns.surface import ConfigurationError
+
+        if isinstance(error, DatabaseError | ConfigurationError):
+            fail(str(error))
         raise
 
 

@@ -133,7 +133,7 @@ def test_the_readme_gets_the_table_between_its_marks() -> None:
 async def test_every_contender_answers_on_each_platform_with_each_backend(
     name: str, contender: str, tmp_path: Path
 ) -> None:
-    [work] = workloads(read_arguments(["--only", name, "--threads", "3", "--at-once", "3"]))
+    [work] = workloads(read_arguments(["--only", name, "--threads", "3", "--at-once", "3", "--words", "40"]))
     seen = await measure(work, contender, None)
     assert (seen["replies"], seen["lost"], seen["asked_twice"]) == (3, 0, 0)
     assert seen["cpu_per_reply"] > 0

@@ -31,6 +31,8 @@ from tests.contract.stages import (
     slack_stage,
 )
 
+pytestmark = pytest.mark.contract
+
 TURN = "turn000000000001"
 KEY = PartKey(TURN, PartKind.TEXT, 0)
 AGAIN = Button("retry", "Send it again", TURN)

@@ -20,6 +20,8 @@ from bridge.turns.surface import (
 )
 from tests.contract.stages import Stage, discord_stage, memory_stage, slack_stage
 
+pytestmark = pytest.mark.contract
+
 TURN = "turn000000000001"
 STOP = Button("stop", "Stop", TURN)
 STAGES = {"memory": memory_stage, "slack": slack_stage, "discord": discord_stage}

@@ -22,6 +22,7 @@ from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings
 BACKENDS = ("toqan", "sema4ai", "enthusiast", "agentok", "fifthelement", "openai", "a2a")
 AGENTS = ("general", *BACKENDS)  # each has the channel of its name on both platforms
 PACE = 0.0005  # seconds from word to word
+UNLIMITED = 10_000  # requests a second
 RETRY_DELAYS = (0.0, 3.0, 10.0)  # seconds before Slack delivers an event again
 
 
@@ -58,6 +59,7 @@ class Town:
                 token=SecretStr(self.discord.token),
                 api_url=f"{self.url}/discord/api/v10",
                 gateway_url=f"{self.url.replace('http', 'ws', 1)}/discord/gateway",
+                requests_a_second=UNLIMITED,
             ),
             agents={"general": AgentTable(kind="echo"), **{kind: self.agent(kind) for kind in BACKENDS}},
             routes=[route for kind in BACKENDS for route in self._routes(kind)],

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 60.0  # seconds that anything may take on a very busy machine; no measure of anything
-LOOK = 0.01  # seconds between two looks
+LOOK = 0.003  # seconds between two looks
 
 
 async def eventually(condition: Callable[[], T | None], within: float = PATIENCE) -> T:

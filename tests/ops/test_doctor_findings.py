@@ -337,7 +337,10 @@ async def test_servers_that_cant_be_read_leave_what_is_known(everything: Everyth
 
 
 @pytest.mark.slow
-async def test_a_port_that_another_program_has_fails(everything: Everything) -> None:
+async def test_a_port_that_another_program_has_fails(
+    everything: Everything, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "PROBED_WITHIN", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         everything.tables["http"] = {"port": port}

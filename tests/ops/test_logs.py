@@ -15,12 +15,13 @@ WORDS = "what a person wrote"
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
+    configured = structlog.get_config()
     root = logging.getLogger()
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
     logging.disable(logging.NOTSET)  # a command that was run in this process switches its log off
     yield
     logging.disable(disabled)
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     root.handlers[:] = handlers
     root.setLevel(level)
 

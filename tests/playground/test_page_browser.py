@@ -62,9 +62,14 @@ async def served(tmp_path: Path) -> AsyncIterator[Playground]:
     """A playground of its own for each test, with the platforms' real limits of rate."""
     database = tmp_path / "demo.db"
     async with playground() as simulated, bridge(simulated.settings(database), opened=simulated.in_process.update):
-        for kind in ("toqan", "enthusiast", "fifthelement", "openai"):
-            simulated.backends[kind].backend.pace = 0.005
+        hurry(simulated, except_for="a2a")
         yield simulated
+
+
+def hurry(simulated: Playground, except_for: str = "") -> None:
+    for kind, one in simulated.backends.items():
+        if kind != except_for:
+            one.backend.pace = 0.005
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -246,7 +251,7 @@ async def test_the_counters_are_green_only_when_every_reply_is_complete(
 ) -> None:
     window = await go_to(page, platform, "general")
     await page.evaluate(WATCH_TALLY)
-    await write(window, "@threadbridge write something long 5000, slow 4")
+    await write(window, "@threadbridge write something long 5000, slow 2")
     await expect(window.locator(".pane.thread .growing")).to_have_count(1)
     await expect(page.locator(".tally.at-work")).to_be_visible()
     await expect(window.locator(".pane.thread .growing")).to_have_count(0)
@@ -388,6 +393,7 @@ async def test_it_opens_with_a_scene(browser: Browser, tmp_path: Path) -> None:
         bridge(simulated.settings(tmp_path / "demo.db"), opened=simulated.in_process.update),
         fresh_page(simulated, browser) as page,
     ):
+        hurry(simulated)
         for platform in ("slack", "discord"):
             window = page.locator(f"#{platform}")
             await expect(window.locator(".pane.thread .file", has_text="orders.csv")).to_be_visible()

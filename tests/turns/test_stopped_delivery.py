@@ -123,6 +123,7 @@ async def test_stopped_at_any_step_it_ends_with_what_stands_there(quick: Databas
     assert step >= 2 * len(whole)
 
 
+@pytest.mark.slow  # together; each alone is quick
 @pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "not recorded"])
 @pytest.mark.parametrize("late", [True, False], ids=["stopped after the kill", "stopped before the kill"])
 async def test_whoever_takes_a_stopped_reply_over_posts_no_more_of_it(

@@ -30,6 +30,8 @@ __all__ = [
     "waits_for_windows",
 ]
 
+UNLIMITED = 10_000  # requests a second
+
 
 @dataclass
 class MemoryInbox:
@@ -133,7 +135,9 @@ async def serving(
 ) -> AsyncIterator[DiscordFrontEnd]:
     """A front end that is connecting to the world; `serve` ran until the block ends."""
     async with serve(create_app(world)) as url:
-        front = DiscordFrontEnd(settings_for(url, token or world.token), inbox)
+        front = DiscordFrontEnd(
+            settings_for(url, token or world.token, limited=world.limits.rate is not None), inbox
+        )
         task = asyncio.create_task(front.serve())
         try:
             yield front
@@ -143,9 +147,11 @@ async def serving(
                 await task
 
 
-def settings_for(url: str, token: str) -> DiscordSettings:
+def settings_for(url: str, token: str, *, limited: bool = False) -> DiscordSettings:
+    """`limited`: with as many requests a second as Discord takes, for a world that counts them."""
     gateway = url.replace("http://", "ws://") + "/gateway"
-    return DiscordSettings.model_validate({"token": token, "api_url": f"{url}/api/v10", "gateway_url": gateway})
+    values = {"token": token, "api_url": f"{url}/api/v10", "gateway_url": gateway}
+    return DiscordSettings.model_validate(values if limited else values | {"requests_a_second": UNLIMITED})
 
 
 @asynccontextmanager

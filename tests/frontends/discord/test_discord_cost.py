@@ -187,6 +187,7 @@ def members(world: DiscordWorld) -> dict[int, float]:
     return thread.thread.members
 
 
+@pytest.mark.slow
 async def test_mentions_in_one_channel_wait_for_no_limit(waits: list[float]) -> None:
     """With Discord's limits as they are, those of the whole bot among them."""
     world, inbox = DiscordWorld(), MemoryInbox()

@@ -298,6 +298,7 @@ class TestSlots:
         await asyncio.gather(growing, return_exceptions=True)
         assert [call.status for call in turn.world.calls(EDIT)] == [200] * 5
 
+    @pytest.mark.slow
     async def test_the_whole_bot_keeps_below_discords_limit(self, world: DiscordWorld, turn: Turn) -> None:
         """More reads at once than a second takes; Discord's own limit is the simulator's."""
         count = REQUESTS_A_SECOND + 15
@@ -306,6 +307,7 @@ class TestSlots:
         assert len(turn.calls) >= count
         assert {call.status for call in turn.calls} == {200}
 
+    @pytest.mark.slow
     async def test_a_limit_of_the_whole_bot_holds_every_call_back(self, world: DiscordWorld, turn: Turn) -> None:
         world.faults.throttle("*", retry_after=0.3, everywhere=True)
         with pytest.raises(Throttled):

@@ -146,6 +146,7 @@ class TestTheThread:
         with pytest.raises(Gone):
             await asked.surface.edit(KEY, part, "one two", shown="one", last=True)
 
+    @pytest.mark.slow
     async def test_a_server_that_put_the_bot_out_is_gone(self, front: DiscordFrontEnd) -> None:
         surface = front.surface(Address("discord", "1", "2", "3"), person=Person("1"), guard=unguarded)
         await eventually(front.client.is_ready)

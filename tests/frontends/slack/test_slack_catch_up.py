@@ -230,6 +230,7 @@ async def commercial(world: SlackWorld, settings: SlackSettings) -> AsyncIterato
         yield workspace
 
 
+@pytest.mark.slow
 async def test_an_app_that_gets_15_messages_a_minute_catches_up_slowly(
     world: SlackWorld, inbox: MemoryInbox, commercial: Workspace
 ) -> None:
