@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,6 +69,14 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What people made of an `Approval`."""
+
+    approved: bool
+    reason: str = ""  # in words: of whoever decided, or that nobody did in time
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What is asked. `id` is the turn's: the same when the turn is taken up after a crash or a person tries again,
     and another when they have it sent anew. An adapter that looks a question up by its id keeps the id in its
@@ -77,7 +86,8 @@ class Message:
     text: str
     attachments: tuple[Attachment, ...] = ()
     history: tuple[Exchange, ...] = ()  # oldest first; filled in for `Stateless` agents only
-    person: Person | None = None  # None where nobody is told of
+    person: Person | None = None  # None where nobody is told of; of a decision, who decided
+    decision: Decision | None = None  # where it answers an `Approval`; `text` says the same in words
 
 
 # --- what comes out -----------------------------------------------------------------------------------------
@@ -110,6 +120,36 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A page that the agent read or quotes. `url` is hostile input."""
+
+    url: str
+    title: str = ""
+
+
+class StepState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of the agent's work that people may follow: a tool's call, a search, a thought in summary.
+
+    `id` names it within the turn: a later event of the same id takes its place, so each event is the whole step.
+    Whoever takes a turn up again may yield steps again, under the same ids. `Status` names the phase they are part of.
+    """
+
+    id: str
+    title: str  # a few words fit for people, no tool's internal name where a better one is known
+    state: StepState = StepState.RUNNING
+    detail: str = ""  # a line: what it works on, or what came of it; never a tool's raw output
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file the agent made. Its bytes come from `Files.download(conversation, ref)`.
 
@@ -133,6 +173,31 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """A line of a `Chart`: a value for each of its labels, None where there is none."""
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+class ChartKind(StrEnum):
+    LINE = "line"
+    BAR = "bar"
+    AREA = "area"
+    PIE = "pie"  # of the first series
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Numbers to be drawn, at most `MAX_TABLE_ROWS` labels. Shown as a table where a platform draws none."""
+
+    name: str
+    kind: ChartKind
+    labels: tuple[str, ...]
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InputRequest:
     """The agent asks back and `ask` ends without `Done`.
 
@@ -144,6 +209,20 @@ class InputRequest:
 
     text: str
     choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The agent wants leave for something before it does it, and `ask` ends without `Done`.
+
+    The way on is as after an `InputRequest`, with a message that holds a `Decision`. It comes in any case: where
+    nobody decides in time, as one that declines.
+    """
+
+    title: str  # what is to be done, in one line
+    detail: str = ""  # Markdown: with what, why
+    approvers: tuple[str, ...] = ()  # who may decide, as "slack:U…", "discord:…"; empty: whom the settings name
+    seconds: float | None = None  # how long it can wait; None: as long as the settings say
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +246,10 @@ class Done:
     text: str | None = None
     usage: Usage | None = None
     note: str = ""
+    sources: tuple[Source, ...] = ()  # what the answer quotes, as footnotes in the order of their numbers, from 1
 
 
-Event = Checkpoint | Text | Status | File | Table | InputRequest | Done
+Event = Checkpoint | Text | Status | Step | File | Table | Chart | InputRequest | Approval | Done
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------
@@ -270,7 +350,7 @@ class Agent(Protocol):
     ) -> AsyncIterator[Event]:
         """Work on one turn.
 
-        `conversation` None begins one. Ends after `Done` or `InputRequest`, or raises an `AgentError`. With
+        `conversation` None begins one. Ends after `Done`, `InputRequest` or `Approval`, or raises an `AgentError`. With
         `resume` it takes the turn up where that checkpoint left it. Closing the iterator stops reading; it
         doesn't stop the backend (see `Cancels`). One call at a time per conversation.
         """
@@ -334,6 +414,15 @@ class Lists(Protocol):
     """The backend lists the conversations of this agent, newest first where it says."""
 
     async def conversations(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
+class Rates(Protocol):
+    """The backend takes what people think of an answer."""
+
+    async def rate(self, conversation: str, checkpoint: Checkpoint, good: bool, words: str) -> None:
+        """`checkpoint` is the answered turn's last one. Comes to the same when it is repeated; the last one counts."""
+        ...
 
 
 @runtime_checkable
