@@ -23,6 +23,7 @@ from bridge.store.database import open_database
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
 from bridge.turns.folder import work_folder
+from bridge.turns.gate import Gate
 from bridge.turns.intake import Intake
 from bridge.turns.runner import Bounds, Runner, current_guard
 from bridge.turns.surface import FrontEnd
@@ -68,7 +69,8 @@ async def bridge(
     ):
         if opened is not None:
             opened(agents)
-        queue = Queue(engine, replica)
+        at_once = settings.limits.turns_at_once
+        queue = Queue(engine, replica, at_once=at_once)
         if database.exclusive:
             await queue.free_all()
         presence = database.presence(replica)
@@ -84,8 +86,9 @@ async def bridge(
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             intake = Intake(
-                Arrivals(engine),
+                Arrivals(engine, at_once=at_once),
                 agent_for=settings.agent_for,
+                gate=Gate(settings.rules, settings.turns_per_hour),
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
                 has_room=lambda: runner.has_room,
@@ -98,7 +101,10 @@ async def bridge(
                 routes += slack.routes
             if settings.discord is not None:
                 platforms["discord"] = DiscordFrontEnd(
-                    settings.discord, intake, catch_up_hours=settings.limits.catch_up_hours
+                    settings.discord,
+                    intake,
+                    catch_up_hours=settings.limits.catch_up_hours,
+                    serves=settings.rules.serves,
                 )
             routes += health_routes(engine, platforms)
             catching_up = CatchingUp(platforms.values())

@@ -7,13 +7,16 @@ so that a turn which arrives while its thread is released can't be stranded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from enum import Enum, auto
 
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
 from bridge.store import statements as sql
-from bridge.store.engine import Engine, Fenced, Op, Row
+from bridge.store.budgets import OverBudget, Quota, spend, used_up
+from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
+from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.tables import now
 from bridge.store.values import MAX_NAME, StoredTurn, checkpoint_json, files_json, new_turn_id, storable, turn_of
 
@@ -32,12 +35,19 @@ class Decided(Enum):
 
 
 class Arrivals:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT) -> None:
+        """`at_once`: turns of one person, in all replicas together."""
         self._engine = engine
+        self._at_once = at_once
 
-    async def put(self, inbound: Inbound, agent: str, *, announce: bool = False) -> bool:
+    async def put(
+        self, inbound: Inbound, agent: str, *, announce: bool = False, quotas: Sequence[Quota] = ()
+    ) -> bool:
         """Store a turn, and its thread with `agent` if it is new. False if the turn is known already. `announce`:
-        tell other replicas, as this one has its hands full."""
+        tell other replicas, as this one has its hands full.
+
+        :raises OverBudget: a quota is used up.
+        """
         at = now()
         address = asdict(inbound.address)
         turn = new_turn_id()
@@ -51,13 +61,33 @@ class Arrivals:
             "touched_at": at,
             "created_at": at,
         }
-        _, stored, *_ = await self._engine.run(
-            Op(sql.TOUCH_THREAD, thread),
-            Op(sql.PUT_TURN, address | _turn(turn, inbound, at)),
-            Op(sql.READY, address | {"at": at}),
-            *self._announcement(WORK if announce else None),
-        )
+        values = _turn(turn, inbound, at)
+        try:
+            _, stored, *_ = await self._engine.run(
+                Op(sql.TOUCH_THREAD, thread),
+                Op(sql.PUT_TURN, address | values),
+                *spend(quotas, turn),
+                Op(sql.READY, address | {"at": at}),
+                *give_seat(self._engine, inbound.person.id, self._at_once),
+                *self._announcement(WORK if announce else None),
+            )
+        except Fenced:
+            keys = {name: values[name] for name in ("event_key", "message_key")}
+            [known] = await self._engine.run(Op(sql.KNOWN_TURN, keys))
+            if known:
+                return False
+            raise await self._over_budget(quotas) from None
         return bool(stored)
+
+    async def agent(self, address: Address) -> str | None:
+        """The agent of a thread; None if the thread isn't known."""
+        [found] = await self._engine.run(Op(sql.AGENT, asdict(address)))
+        return str(found[0][0]) if found else None
+
+    async def asker(self, address: Address, turn_id: str) -> str | None:
+        """The id of the person whose turn it is; None if it isn't this thread's."""
+        [found] = await self._engine.run(Op(sql.ASKER, asdict(address) | {"turn_id": turn_id}))
+        return str(found[0][0]) if found else None
 
     async def knows(self, address: Address) -> bool:
         [found] = await self._engine.run(Op(sql.KNOWS, asdict(address)))
@@ -94,8 +124,11 @@ class Arrivals:
 
     # --- decisions ------------------------------------------------------------------------------------------
 
-    async def retry(self, address: Address, turn_id: str) -> Decided:
-        """A person's word on a turn that waits or failed: once more, as `lifecycle.Retry` says."""
+    async def retry(self, address: Address, turn_id: str, *, quotas: Sequence[Quota] = ()) -> Decided:
+        """A person's word on a turn that waits or failed: once more, as `lifecycle.Retry` says.
+
+        :raises OverBudget: it would be sent again, and a quota is used up.
+        """
         found = await self._find(address, turn_id)
         if found is None:
             return Decided.TOO_LATE
@@ -109,7 +142,7 @@ class Arrivals:
             case Retry.NONE:
                 return Decided.TOO_LATE
             case _:
-                return await self._send_again(turn, resumes=means is Retry.RESUME)
+                return await self._send_again(turn, quotas, resumes=means is Retry.RESUME)
 
     async def abandon(self, address: Address, turn_id: str) -> Decided:
         """A person goes on without what a turn waits for."""
@@ -121,8 +154,13 @@ class Arrivals:
         decision = {"was": turn.state, "becomes": becomes, "result": Outcome.ABANDONED}
         return await self._decide(turn, [Op(sql.DECIDE, decision | {"turn_id": turn.id})], Decided.LEFT)
 
-    async def choose(self, address: Address, turn_id: str, index: int, person: Person) -> Decided:
-        """A person answers what the agent asked back with one of its choices: a turn of its own."""
+    async def choose(
+        self, address: Address, turn_id: str, index: int, person: Person, *, quotas: Sequence[Quota] = ()
+    ) -> Decided:
+        """A person answers what the agent asked back with one of its choices: a turn of its own.
+
+        :raises OverBudget: a quota is used up.
+        """
         found = await self._find(address, turn_id)
         if found is None:
             return Decided.TOO_LATE
@@ -145,17 +183,18 @@ class Arrivals:
             }
         )
         thread = {"thread_id": turn.thread}
+        before = [
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.STILL_WAITS, {"turn_id": turn.id}),
+            Op(sql.PUT_TURN_INTO, thread | answer),
+            *spend(quotas, str(answer["id"])),
+        ]
         try:
-            _, _, stored, *_ = await self._engine.run(
-                Op(sql.LOCK_THREAD, thread),
-                Op(sql.STILL_WAITS, {"turn_id": turn.id}),
-                Op(sql.PUT_TURN_INTO, thread | answer),
-                Op(sql.READY_THREAD, thread | {"at": now()}),
-                *self._announcement(WORK),
-            )
-        except Fenced:  # it was answered in words meanwhile
+            results = await self._make_ready(turn, before)
+        except Fenced:  # it was answered in words meanwhile, or pressed before
+            await self._check_budget(quotas)
             return Decided.TOO_LATE
-        return Decided.CHOSEN if stored else Decided.TOO_LATE
+        return Decided.CHOSEN if results[2] else Decided.TOO_LATE
 
     async def _find(self, address: Address, turn_id: str) -> tuple[StoredTurn, str | None, int | None] | None:
         """The turn, if it is of this thread; its thread's last part, and where an open input request is shown."""
@@ -170,7 +209,7 @@ class Arrivals:
         decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id}
         return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
 
-    async def _send_again(self, turn: StoredTurn, *, resumes: bool) -> Decided:
+    async def _send_again(self, turn: StoredTurn, quotas: Sequence[Quota], *, resumes: bool) -> Decided:
         again = _again(turn, key=f"again:{turn.id}") | {
             "retry_of": turn.id,
             "asked_as": (turn.asked_as or turn.id) if resumes else None,
@@ -181,22 +220,40 @@ class Arrivals:
         ops = [
             Op(sql.SUPERSEDE, superseded),
             Op(sql.PUT_TURN_INTO, again | {"thread_id": turn.thread}),
+            *spend(quotas, str(again["id"])),
         ]
-        return await self._decide(turn, ops, Decided.SENT)
+        return await self._decide(turn, ops, Decided.SENT, quotas)
 
-    async def _decide(self, turn: StoredTurn, ops: Sequence[Op], decided: Decided) -> Decided:
+    async def _decide(
+        self, turn: StoredTurn, ops: Sequence[Op], decided: Decided, quotas: Sequence[Quota] = ()
+    ) -> Decided:
         thread = {"thread_id": turn.thread}
+        no_more = Op(sql.WAITS_NO_MORE, thread | {"turn_id": turn.id})
         try:
-            await self._engine.run(
-                Op(sql.LOCK_THREAD, thread),
-                *ops,
-                Op(sql.WAITS_NO_MORE, thread | {"turn_id": turn.id}),
-                Op(sql.READY_THREAD, thread | {"at": now()}),
-                *self._announcement(WORK),
-            )
+            await self._make_ready(turn, [Op(sql.LOCK_THREAD, thread), *ops, no_more])
         except Fenced:  # somebody else was quicker
+            await self._check_budget(quotas)
             return Decided.TOO_LATE
         return decided
+
+    async def _make_ready(self, turn: StoredTurn, ops: Sequence[Op]) -> Sequence[Rows]:
+        """A unit of work after which the turn's thread may have work. Whose, only the database knows."""
+        ready = Op(sql.READY_THREAD, {"thread_id": turn.thread, "at": now()})
+        results = await self._engine.run(*ops, ready)
+        with suppress(StoreUnavailable):  # it is decided; the sweep finds what is left to do
+            for (person,) in results[-1]:
+                await fill_seats(self._engine, person, self._at_once)
+            if announcement := self._announcement(WORK):
+                await self._engine.run(*announcement)
+        return results
+
+    async def _check_budget(self, quotas: Sequence[Quota]) -> None:
+        if (over := await used_up(self._engine, quotas)) is not None:
+            raise over
+
+    async def _over_budget(self, quotas: Sequence[Quota]) -> OverBudget:
+        """Which quota fenced. It may be free again by now."""
+        return await used_up(self._engine, quotas) or OverBudget(quotas[0], 0.0)
 
     def _announcement(self, payload: str | None) -> Sequence[Op]:
         if payload is None or self._engine.dialect == "sqlite":

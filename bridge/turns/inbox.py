@@ -35,7 +35,11 @@ class Inbox(Protocol):
     they raise `Overloaded`."""
 
     async def take(self, inbound: Inbound) -> bool:
-        """Store a turn. False if it is known already, by its event id or by its message."""
+        """Store a turn. False if it is known already, by its event id or by its message.
+
+        :raises NotAllowed: the person may not ask there, or has asked too often.
+        :raises Unidentified: the person has to be looked up first.
+        """
         ...
 
     async def knows(self, address: Address) -> bool:
@@ -51,7 +55,10 @@ class Inbox(Protocol):
         ...
 
     async def pressed(self, press: Press) -> Decision:
-        """A button was pressed. A turn that isn't of this thread is refused."""
+        """A button was pressed. A turn that isn't of this thread is refused, and who may not press it.
+
+        :raises Unidentified: the person has to be looked up first.
+        """
         ...
 
     async def stop(self, address: Address) -> None:
@@ -66,3 +73,16 @@ class Inbox(Protocol):
 
 class Overloaded(Exception):
     """Too many messages wait for the database: this one isn't stored, and must not be acknowledged."""
+
+
+class NotAllowed(Exception):
+    """Nothing was stored, and it is to be acknowledged. `sentence` is for the person alone, and "" where the person was
+    told lately, or nothing is answered there at all."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("not allowed")
+        self.sentence = sentence
+
+
+class Unidentified(Exception):
+    """It depends on the person's standing or roles. Look them up (`Person.standing`), and tell again."""

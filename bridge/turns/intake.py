@@ -10,9 +10,11 @@ import structlog
 
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.budgets import OverBudget
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.turns.inbox import Decision, Overloaded, Press
+from bridge.turns.gate import Gate
+from bridge.turns.inbox import Decision, NotAllowed, Overloaded, Press
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -38,6 +40,7 @@ class Intake:
         arrivals: Arrivals,
         *,
         agent_for: Callable[[Address], str],
+        gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
         has_room: Callable[[], bool],
@@ -45,6 +48,7 @@ class Intake:
     ) -> None:
         self._arrivals = arrivals
         self._agent_for = agent_for
+        self._gate = gate
         self._wake = wake
         self._stop_turn = stop_turn
         self._has_room = has_room
@@ -52,9 +56,18 @@ class Intake:
         self._waiting = 0
 
     async def take(self, inbound: Inbound) -> bool:
-        agent = self._agent_for(inbound.address)
+        address, person = inbound.address, inbound.person
+        agent = self._agent_for(address)
+        asked = await self._agent(address, agent)
+        self._gate.admit(asked, address, person)
+        quotas = self._gate.quotas(asked, address, person)
         announce = not self._has_room()
-        stored = await self._stored(lambda: self._arrivals.put(inbound, agent, announce=announce))
+        try:
+            stored = await self._stored(
+                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas)
+            )
+        except OverBudget as over:
+            raise self._gate.over_budget(over, address, person) from None
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         if stored:
             self._wake()
@@ -81,26 +94,46 @@ class Intake:
         return await self._stored(lambda: self._arrivals.seen(platform, since, CATCH_UP_THREADS))
 
     async def pressed(self, press: Press) -> Decision:
-        match press.action:
-            case "stop":
-                return await self._pressed_stop(press)
-            case "retry":
-                decided = await self._stored(lambda: self._arrivals.retry(press.address, press.turn))
-                settled = "Sent again"
-            case "abandon":
-                decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn))
-                settled = "Left"
-            case "choose":
-                index = int(press.value) if press.value.isdecimal() else -1
-                decided = await self._stored(
-                    lambda: self._arrivals.choose(press.address, press.turn, index, press.person)
-                )
-                settled = "Answered"
+        try:
+            return await self._pressed(press)
+        except NotAllowed as refusal:
+            return Decision(refusal.sentence)
+
+    async def _pressed(self, press: Press) -> Decision:
+        address, person = press.address, press.person
+        agent = await self._agent(address, self._agent_for(address))
+        asker = await self._stored(lambda: self._arrivals.asker(address, press.turn))
+        self._gate.may_press(press, agent, asker)
+        quotas = self._gate.quotas(agent, address, person)
+        try:
+            match press.action:
+                case "stop":
+                    return await self._pressed_stop(press)
+                case "retry":
+                    decided = await self._stored(lambda: self._arrivals.retry(address, press.turn, quotas=quotas))
+                    settled = "Sent again"
+                case "abandon":
+                    decided = await self._stored(lambda: self._arrivals.abandon(address, press.turn))
+                    settled = "Left"
+                case "choose":
+                    index = int(press.value) if press.value.isdecimal() else -1
+                    decided = await self._stored(
+                        lambda: self._arrivals.choose(address, press.turn, index, person, quotas=quotas)
+                    )
+                    settled = "Answered"
+        except OverBudget as over:
+            return Decision(self._gate.sentence(over))
         if decided is Decided.TOO_LATE:
             return Decision(SENTENCES[decided])
-        log.info("decided", decision=decided.name.lower(), turn=press.turn, person=press.person.id)
+        log.info("decided", decision=decided.name.lower(), turn=press.turn, person=person.id)
         self._wake()
-        return Decision(SENTENCES[decided], f"{settled} · {press.person.name or press.person.id}")
+        return Decision(SENTENCES[decided], f"{settled} · {person.name or person.id}")
+
+    async def _agent(self, address: Address, routed: str) -> str:
+        """Who answers in a thread: the agent that it was begun with, unless its place answers nothing now."""
+        if not routed or not self._gate.by_agent:
+            return routed
+        return await self._stored(lambda: self._arrivals.agent(address)) or routed
 
     async def _pressed_stop(self, press: Press) -> Decision:
         if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:

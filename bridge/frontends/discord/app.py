@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from datetime import timedelta
 
 import discord
@@ -20,6 +20,7 @@ from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
 from bridge.frontends.discord.invite import intents
 from bridge.frontends.discord.listeners import Listeners
+from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
 from bridge.inbound import Address, Person
@@ -55,14 +56,22 @@ class DiscordFrontEnd:
     platform = "discord"
     routes: Sequence[BaseRoute] = ()
 
-    def __init__(self, settings: DiscordSettings, inbox: Inbox, *, catch_up_hours: float = 24.0) -> None:
+    def __init__(
+        self,
+        settings: DiscordSettings,
+        inbox: Inbox,
+        *,
+        catch_up_hours: float = 24.0,
+        serves: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`serves` says of a server's id whether its members may write directly."""
         self._settings = settings
         self._catch_up_hours = catch_up_hours
         self._inbox = inbox
         self._client: discord.Client | None = None
         self._trouble: str | None = "not started"
         self._signs: dict[Address, asyncio.Task[None]] = {}
-        self._listeners = Listeners(inbox, self._want_catch_up)
+        self._listeners = Listeners(inbox, self._want_catch_up, Members(serves))
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
         self._looking: asyncio.Task[None] | None = None

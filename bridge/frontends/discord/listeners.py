@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from cachetools import LRUCache
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.discord import messages, reading
 from bridge.frontends.discord.errors import told_apart
+from bridge.frontends.discord.members import Members, identified
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Person
-from bridge.turns.inbox import Decision, Inbox, Press
+from bridge.frontends.discord.telling import refuse
+from bridge.inbound import Inbound
+from bridge.turns.inbox import Decision, Inbox, NotAllowed, Press, Unidentified
 from bridge.turns.surface import Gone, SurfaceError
 
 log = structlog.get_logger()
@@ -53,8 +55,9 @@ class _Place:
 class Listeners:
     """The handlers of one front end, for each of its clients in turn."""
 
-    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None]) -> None:
+    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None], members: Members | None = None) -> None:
         self._inbox = inbox
+        self._members = members
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
         self._waiting = 0
@@ -104,7 +107,7 @@ class Listeners:
             if place.left:
                 return
             try:
-                await self.consider(message)
+                await self.consider(message, tells=True)
             except Exception as error:  # it can't be stored, or nobody knows where it is: not lost, only late
                 log.warning("discord.message_left", channel=channel, error=type(error).__name__)
                 self._leave(channel, message.id)
@@ -115,8 +118,9 @@ class Listeners:
             self.heard[channel] = max(message, self.heard.get(channel, 0))
             self.newest_heard = max(message, self.newest_heard)
 
-    async def consider(self, message: discord.Message, spot: Spot | None = None) -> bool:
-        """Decide whether a message is for the agent, and take it. True if it is a new turn."""
+    async def consider(self, message: discord.Message, spot: Spot | None = None, *, tells: bool = False) -> bool:
+        """Decide whether a message is for the agent, and take it. True if it is a new turn. `tells`: whoever may not
+        ask is told so, as it was written just now."""
         if not messages.is_from_person(message):
             return False
         heard = await self._heard(message, spot)
@@ -134,9 +138,21 @@ class Listeners:
                 self.names[message.id] = reading.thread_name(turn.text, turn.person.name)
         else:
             return False
-        new = await self._inbox.take(turn)
+        try:
+            new = await self._take(turn)
+        except NotAllowed as refusal:
+            if tells and refusal.sentence:
+                self._follow(asyncio.create_task(refuse(message, refusal.sentence)))
+            return False
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
         return new
+
+    async def _take(self, turn: Inbound) -> bool:
+        try:
+            return await self._inbox.take(turn)
+        except Unidentified:
+            person = await self._members.identify(self._connected, turn.person, turn.address)
+            return await self._inbox.take(replace(turn, person=person))
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         message = event.message
@@ -169,8 +185,8 @@ class Listeners:
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
-        person = Person(str(interaction.user.id), interaction.user.display_name)
-        pressing = asyncio.create_task(self._pressed(Press(action, turn, person, address, value)))
+        press = Press(action, turn, identified(interaction.user), address, value)
+        pressing = asyncio.create_task(self._pressed(press))
         self._follow(pressing)
         await answer(interaction, interaction.message, pressing)
 
@@ -194,7 +210,11 @@ class Listeners:
 
     async def _pressed(self, press: Press) -> Decision:
         try:
-            return await self._inbox.pressed(press)
+            try:
+                return await self._inbox.pressed(press)
+            except Unidentified:
+                person = await self._members.identify(self._connected, press.person, press.address)
+                return await self._inbox.pressed(replace(press, person=person))
         except Exception as error:
             log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
             return Decision(NOT_STORED)

@@ -8,8 +8,9 @@ import discord
 
 from bridge.frontends.discord.cards import embed_text, poll_text, post_text
 from bridge.frontends.discord.files import FileId, shown_name
+from bridge.frontends.discord.members import identified
 from bridge.frontends.discord.reading import Heard, Spot, pressed
-from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile
+from bridge.inbound import Address, ContextMessage, Inbound, RemoteFile
 from bridge.render.incoming import from_discord
 
 ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
@@ -56,7 +57,7 @@ def inbound(message: discord.Message, me: discord.ClientUser, address: Address, 
         event_id=str(message.id),
         message_id=str(message.id),
         position=message.id,
-        person=Person(str(message.author.id), message.author.display_name),
+        person=identified(message.author),
         text=text(message, me),
         files=files(message),
         direct=not address.workspace,

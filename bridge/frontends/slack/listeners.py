@@ -7,6 +7,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 
 import structlog
 from cachetools import LRUCache
@@ -14,6 +15,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.response import BoltResponse
 
 from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.slack import asking
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.history import History, timestamp
@@ -22,7 +24,7 @@ from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound
-from bridge.turns.inbox import Inbox, Overloaded
+from bridge.turns.inbox import Inbox, NotAllowed, Overloaded
 from bridge.turns.surface import SurfaceError
 
 log = structlog.get_logger()
@@ -87,7 +89,8 @@ class Listeners:
         async with self._threads.of(heard.address):
             known = await self._inbox.knows(heard.address)
             if heard.is_for_us(known=known):
-                await self._store(heard, known=known)
+                with suppress(NotAllowed):  # it was told when it was written
+                    await self._store(heard, known=known)
 
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
         if self._is_for_this_app(body) and (pressed := read_press(body, self._workspace.me)):
@@ -125,23 +128,33 @@ class Listeners:
             return
         if not heard.is_for_us(known=known):
             return
-        if await self._store(heard, known=known) and not known and heard.called and self._may_be_overtaken(heard):
+        try:
+            new = await self._store(heard, known=known, tells=True)
+        except NotAllowed:
+            return
+        if new and not known and heard.called and self._may_be_overtaken(heard):
             await self._read_on(heard)
 
-    async def _store(self, heard: Heard, *, known: bool) -> bool:
-        return await self._inbox.take(
-            Inbound(
-                address=heard.address,
-                event_id=heard.event_id,
-                message_id=heard.message_id,
-                position=heard.position,
-                person=heard.person,
-                text=heard.text,
-                files=heard.files,
-                direct=heard.direct,
-                mid_thread=heard.in_thread and not known and not heard.direct,
-            )
+    async def _store(self, heard: Heard, *, known: bool, tells: bool = False) -> bool:
+        """`tells`: whoever may not ask is told so, as it was written just now. Raises `NotAllowed` in any case."""
+        inbound = Inbound(
+            address=heard.address,
+            event_id=heard.event_id,
+            message_id=heard.message_id,
+            position=heard.position,
+            person=heard.person,
+            text=heard.text,
+            files=heard.files,
+            direct=heard.direct,
+            mid_thread=heard.in_thread and not known and not heard.direct,
         )
+        try:
+            return await asking.take(self._inbox, self._workspace, inbound)
+        except NotAllowed as refusal:
+            if tells and refusal.sentence:
+                place = heard.address, heard.person
+                await asking.tell(self._workspace, *place, refusal.sentence, in_thread=heard.in_thread)
+            raise
 
     # --- events come in any order, and some never -------------------------------------------------------------
 
@@ -157,8 +170,9 @@ class Listeners:
         known = False
         for one in [*(one for one in messages or () if since <= one.position < heard.position), heard]:
             if one.is_for_us(known=known):
-                await self._store(one, known=known)
-                known = True
+                with suppress(NotAllowed):
+                    await self._store(one, known=known, tells=one is heard)
+                    known = True
         if not known and messages is not None:
             self._looked_at[heard.address] = True
 
@@ -169,7 +183,8 @@ class Listeners:
         """Take what was written below a mention that came late."""
         for one in await self._read(heard.address, after=heard.message_id) or ():
             if one.position > heard.position and one.is_for_us(known=True):
-                await self._store(one, known=True)
+                with suppress(NotAllowed):
+                    await self._store(one, known=True)
 
     async def _read(self, address: Address, *, after: str) -> list[Heard] | None:
         """A page of a thread; None if it can't be had now. What is missed so, a catch-up finds."""

@@ -1,17 +1,20 @@
-"""Names of people, from their ids: asked once, remembered for a while."""
+"""Names of people and what they are to the workspace, from their ids: asked once, remembered for a while."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import dataclass, replace
 
 import structlog
 from cachetools import LRUCache
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bridge.frontends.slack.client import required
+from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
+from bridge.inbound import Person, Standing
 
 log = structlog.get_logger()
 
@@ -21,28 +24,29 @@ AT_ONCE = 50  # people asked for at the same time; whoever mentions more gets id
 PATIENCE = 1.5  # seconds: a question waits for it
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    name: str
+    team: str
+    standing: Standing  # in `team`
+    until: float  # when it is to be asked for again
+
+
 class People:
     """Resolves user ids to the names that people show. A name that can't be had is the id itself."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._names: MutableMapping[str, tuple[str, float]] = LRUCache(REMEMBERED)  # until when it is fresh
+        self._known: MutableMapping[str, _About] = LRUCache(REMEMBERED)
 
     async def name(self, client: AsyncWebClient, user: str) -> str:
         """Asked by `client` where it isn't known. Raises nothing of Slack's."""
-        known = self._names.get(user)
-        if known and self._clock() < known[1]:
-            return known[0]
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = required(await client.users_info(user=user), "user")
+            return (await self._about(client, user)).name
         except SDK_ERRORS as error:
             log.info("slack.name_unknown", user=user, reason=Failure.of(error).code)
-            return known[0] if known else user  # an old name is better than none
-        profile = found.get("profile") or {}
-        name = str(profile.get("display_name") or profile.get("real_name") or found.get("real_name") or user)
-        self._names[user] = name, self._clock() + REMEMBERED_FOR
-        return name
+            known = self._known.get(user)
+            return known.name if known else user  # an old name is better than none
 
     async def names(self, client: AsyncWebClient, users: Iterable[str]) -> dict[str, str]:
         """The names of several people, asked at the same time."""
@@ -51,3 +55,37 @@ class People:
         found = await asyncio.gather(*(self.name(client, user) for user in asked))
         names = dict(zip(asked, found, strict=True))
         return {user: names.get(user, user) for user in wanted}
+
+    async def identify(self, client: AsyncWebClient, person: Person, team: str) -> Person:
+        """The person with a standing in the workspace `team`. Whoever Slack won't speak of is `UNKNOWN`. Raises a
+        `SurfaceError` where Slack can't be asked now."""
+        if person.workspace not in ("", team):  # Slack Connect's events name the person's own team
+            return replace(person, standing=Standing.STRANGER)
+        try:
+            about = await self._about(client, person.id)
+        except SDK_ERRORS as error:
+            failure, known = Failure.of(error), self._known.get(person.id)
+            if known is None and not failure.refused:
+                raise failure.surface_error("users.info") from error
+            log.warning("slack.person_unknown", user=person.id, reason=failure.reason)
+            about = known or _About(person.id, team, Standing.UNKNOWN, 0.0)
+        return replace(person, standing=about.standing if about.team in ("", team) else Standing.STRANGER)
+
+    async def _about(self, client: AsyncWebClient, user: str) -> _About:
+        known = self._known.get(user)
+        if known and self._clock() < known.until:
+            return known
+        async with asyncio.timeout(PATIENCE):
+            found = required(await client.users_info(user=user), "user")
+        profile = found.get("profile") or {}
+        name = str(profile.get("display_name") or profile.get("real_name") or found.get("real_name") or user)
+        until = self._clock() + REMEMBERED_FOR
+        about = self._known[user] = _About(name, str(found.get("team_id") or ""), _standing(found), until)
+        return about
+
+
+def _standing(user: Payload) -> Standing:
+    if user.get("is_stranger"):
+        return Standing.STRANGER
+    guest = user.get("is_restricted") or user.get("is_ultra_restricted")
+    return Standing.GUEST if guest else Standing.MEMBER

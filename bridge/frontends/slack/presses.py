@@ -6,18 +6,20 @@ import asyncio
 
 import structlog
 
+from bridge.frontends.slack import asking
 from bridge.frontends.slack.blocks import fallback, settled_blocks
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Pressed
 from bridge.frontends.slack.workspace import Workspace
-from bridge.turns.inbox import Inbox, Press
+from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import SurfaceError
 
 log = structlog.get_logger()
 
 PATIENCE = 1.0  # seconds that an answer to a click may take, so that the click is acknowledged within Slack's 3
+NOT_TAKEN = "That didn't work. Please try again."
 
 
 class Presses:
@@ -29,14 +31,18 @@ class Presses:
 
     async def decide(self, pressed: Pressed) -> None:
         press = Press(pressed.action, pressed.turn, pressed.person, pressed.address, pressed.value)
-        decision = await self._inbox.pressed(press)
+        try:
+            decision = await asking.press(self._inbox, self._workspace, press)
+        except SurfaceError as error:
+            log.warning("slack.press_not_taken", reason=str(error))
+            decision = Decision(NOT_TAKEN)
         if pressed.message is None:  # only this person sees the button, and nobody can take it away later
             await self._replace(pressed, decision.settled or decision.sentence)
             return
         if decision.settled:
             await self._settle(pressed, pressed.message, decision.settled)
         if decision.sentence:
-            await self._tell(pressed, decision.sentence)
+            await asking.tell(self._workspace, pressed.address, pressed.person, decision.sentence, in_thread=True)
 
     async def _settle(self, pressed: Pressed, message: Payload, line: str) -> None:
         text, blocks = fallback(str(message.get("text") or line)), settled_blocks(message, line)
@@ -62,15 +68,3 @@ class Presses:
                     log.info("slack.buttons_stay", reason=f"HTTP {answer.status}")
         except (SurfaceError, TimeoutError) as error:
             log.info("slack.buttons_stay", reason=str(error))
-
-    async def _tell(self, pressed: Pressed, sentence: str) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._workspace.client.chat_postEphemeral(
-                    channel=pressed.address.channel,
-                    thread_ts=pressed.address.thread,
-                    user=pressed.person.id,
-                    text=fallback(sentence),
-                )
-        except SDK_ERRORS as error:
-            log.info("slack.answer_lost", reason=Failure.of(error).reason)

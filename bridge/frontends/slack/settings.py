@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from bridge.access import AccessTable
+
 
 class SlackSettings(BaseModel):
     """How to reach Slack: over a socket that this process opens, or by requests that Slack sends to it."""
@@ -18,6 +20,7 @@ class SlackSettings(BaseModel):
     app_token: SecretStr | None = None  # for mode "socket"
     signing_secret: SecretStr | None = None  # for mode "http"
     api_url: str = "https://slack.com/api/"
+    access: AccessTable = AccessTable()
 
     @field_validator("bot_token")
     @classmethod

@@ -89,6 +89,8 @@ class Guild:
     members: dict[int, float]  # user id: when they joined, Unix seconds
     bot_permissions: Permission = ORDINARY
     boost_tier: int = 0
+    roles: dict[int, str] = field(default_factory=dict)  # names, besides @everyone's and the bot's
+    given: dict[int, set[int]] = field(default_factory=dict)  # user id: the roles that they have
 
     @property
     def bot_role_id(self) -> int:

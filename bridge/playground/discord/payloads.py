@@ -45,10 +45,11 @@ def user_json(user: User) -> Json:
 
 
 def member_json(state: State, guild: Guild, user: User, *, with_user: bool = True) -> Json:
+    roles = [guild.bot_role_id] if user.id == state.bot.id else sorted(guild.given.get(user.id, ()))
     member: Json = {
         "nick": None,
         "avatar": None,
-        "roles": [str(guild.bot_role_id)] if user.id == state.bot.id else [],
+        "roles": [str(role) for role in roles],
         "joined_at": iso(guild.members[user.id]),
         "premium_since": None,
         "deaf": False,
@@ -122,6 +123,7 @@ def guild_json(state: State, guild: Guild) -> Json:
         "roles": [
             role_json(guild.id, "@everyone", ORDINARY & guild.bot_permissions, 0),
             role_json(guild.bot_role_id, state.bot.name, guild.bot_permissions, 1, bot_id=state.bot.id),
+            *(role_json(role, name, 0, place) for place, (role, name) in enumerate(guild.roles.items(), 2)),
         ],
         "emojis": [],
         "stickers": [],

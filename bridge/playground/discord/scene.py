@@ -89,6 +89,30 @@ class Scene(State):
         forum.require_tag = require_tag
         return forum
 
+    def add_role(self, guild: Guild, name: str) -> int:
+        """A new role; its id."""
+        role = self.take_id()
+        guild.roles[role] = name
+        created = payloads.guild_json(self, guild)["roles"][-1]
+        data = {"guild_id": str(guild.id), "role": created}
+        self.dispatch("GUILD_ROLE_CREATE", data, intent=Intent.GUILDS, guild_id=guild.id)
+        return role
+
+    def give_role(self, guild: Guild, person: Ref, role: int) -> None:
+        """A bot hears of it only with the intent for members."""
+        user = self.person(person)
+        guild.given.setdefault(user.id, set()).add(role)
+        changed = payloads.member_json(self, guild, user) | {"guild_id": str(guild.id)}
+        self.dispatch("GUILD_MEMBER_UPDATE", changed, intent=Intent.GUILD_MEMBERS, guild_id=guild.id)
+
+    def leave_guild(self, guild: Guild, person: Ref) -> None:
+        """A person leaves; the channel of direct messages with the bot stays."""
+        user = self.person(person)
+        del guild.members[user.id]
+        guild.given.pop(user.id, None)
+        left = {"guild_id": str(guild.id), "user": payloads.user_json(user)}
+        self.dispatch("GUILD_MEMBER_REMOVE", left, intent=Intent.GUILD_MEMBERS, guild_id=guild.id)
+
     def kick_bot(self, guild: Guild) -> None:
         """Put the bot out of a guild."""
         guild.members.pop(self.bot.id, None)

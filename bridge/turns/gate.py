@@ -1,0 +1,136 @@
+"""Who may ask, press and how often: the settings' word on each message and press, with the sentences for people.
+
+What is refused is refused privately, and told once in `TELL_AGAIN` seconds: who goes on writing isn't answered each
+time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from cachetools import LRUCache
+
+from bridge.access import Access, Allowed, Reason, Refused, Unsure
+from bridge.inbound import Address, Person
+from bridge.store.budgets import OverBudget, Quota
+from bridge.turns.inbox import NotAllowed, Press, Unidentified
+
+TELL_AGAIN = 600.0  # seconds until a person is told again, by each replica, why nothing is answered
+TOLD = 10_000  # people remembered for that
+
+SENTENCES = {
+    Reason.PLACE: "I don't answer in this place. Ask me in a channel that I serve.",
+    Reason.PERSON: "You aren't among the people whom I answer here. Whoever runs this bot can let you in.",
+    Reason.DIRECT: "I don't answer direct messages of yours. Ask me in a channel that I serve.",
+    Reason.EXTERNAL: "I answer full members only, no guests and nobody of another organisation."
+    " Ask a member to ask for you, or whoever runs this bot to let you in.",
+}
+USED_UP = {
+    "person": "You have asked {allowed} times within the hour, which is all there is for one person.",
+    "channel": "In this channel I was asked {allowed} times within the hour, which is all there is for it.",
+    "agent": "This agent was asked {allowed} times within the hour, which is all that it may be.",
+}
+AGAIN = " Please ask again in {wait}."
+NOT_YOURS = "Only whoever asked can do that, or an admin of this bot."
+
+# What only the asker may press, and admins for others. A choice is an answer, which anyone may also write.
+ASKERS = ("stop", "retry", "abandon")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsPerHour:
+    """0: no limit."""
+
+    person: int = 0
+    channel: int = 0
+    agents: Mapping[str, int] = field(default_factory=dict)
+
+
+class Gate:
+    """The `[access]` and `[limits]` of one process, and whom it has told lately."""
+
+    def __init__(
+        self, access: Access, turns: TurnsPerHour | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._access = access
+        self._turns = turns or TurnsPerHour()
+        self._clock = clock
+        self._told: MutableMapping[tuple[str, str, str], float] = LRUCache(TOLD)
+
+    @property
+    def by_agent(self) -> bool:
+        """Whether it matters which agent is asked."""
+        return bool(self._access.agents) or any(self._turns.agents.values())
+
+    def admit(self, agent: str, address: Address, person: Person) -> None:
+        """:raises NotAllowed:
+        :raises Unidentified:
+        """
+        if not agent:
+            raise NotAllowed("")
+        refused = self._refused(agent, address, person)
+        if refused is not None:
+            raise self._refusal(refused.reason, SENTENCES[refused.reason], address, person)
+
+    def may_press(self, press: Press, agent: str, asker: str | None) -> None:
+        """`asker` is None for a turn that isn't the thread's: there is nothing to press for. Tells each time.
+
+        :raises NotAllowed:
+        :raises Unidentified:
+        """
+        person, address = press.person, press.address
+        if self._access.is_admin(agent, address, person):
+            return
+        refused = self._refused(agent, address, person) if agent else Refused(Reason.PLACE)
+        if refused is not None:
+            raise NotAllowed(SENTENCES[refused.reason])
+        if press.action in ASKERS and asker not in (None, person.id):
+            raise NotAllowed(NOT_YOURS)
+
+    def quotas(self, agent: str, address: Address, person: Person) -> Sequence[Quota]:
+        """What a turn is counted for."""
+        place = f"{address.platform}:{address.channel}"
+        found = (
+            Quota("person", f"{address.platform}:{person.id}", self._turns.person),
+            Quota("channel", place, self._turns.channel),
+            Quota("agent", agent, self._turns.agents.get(agent, 0)),
+        )
+        return [one for one in found if one.allowed]
+
+    def over_budget(self, over: OverBudget, address: Address, person: Person) -> NotAllowed:
+        return self._refusal(f"budget of {over.quota.of}", self.sentence(over), address, person)
+
+    def sentence(self, over: OverBudget) -> str:
+        """What a person is told of a quota that is used up."""
+        return USED_UP[over.quota.of].format(allowed=over.quota.allowed) + AGAIN.format(wait=_wait(over.seconds))
+
+    def _refused(self, agent: str, address: Address, person: Person) -> Refused | None:
+        match self._access.decide(agent, address, person):
+            case Allowed():
+                return None
+            case Unsure():
+                raise Unidentified
+            case Refused() as refused:
+                return refused
+
+    def _refusal(self, reason: str, sentence: str, address: Address, person: Person) -> NotAllowed:
+        key = address.platform, person.id, reason
+        log.info(
+            "not allowed", reason=reason, platform=address.platform, channel=address.channel, person=person.id
+        )
+        now = self._clock()
+        if now < self._told.get(key, -math.inf):
+            return NotAllowed("")
+        self._told[key] = now + TELL_AGAIN
+        return NotAllowed(sentence)
+
+
+def _wait(seconds: float) -> str:
+    minutes = max(1, math.ceil(seconds / 60))
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
