@@ -1,26 +1,20 @@
 """Who may ask, press and how often: the settings' word on each message and press, with the sentences for people.
 
-What is refused is refused privately, and told once in `TELL_AGAIN` seconds: who goes on writing isn't answered each
-time.
+What is refused is refused privately: the front ends see to it, and to it that nobody is told again and again.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from cachetools import LRUCache
 
 from bridge.access import Access, Allowed, Reason, Refused, Unsure
 from bridge.inbound import Address, Person
 from bridge.store.budgets import OverBudget, Quota
 from bridge.turns.inbox import NotAllowed, Press, Unidentified
-
-TELL_AGAIN = 600.0  # seconds until a person is told again, by each replica, why nothing is answered
-TOLD = 10_000  # people remembered for that
 
 SENTENCES = {
     Reason.PLACE: "I don't answer in this place. Ask me in a channel that I serve.",
@@ -30,9 +24,9 @@ SENTENCES = {
     " Ask a member to ask for you, or whoever runs this bot to let you in.",
 }
 USED_UP = {
-    "person": "You have asked {allowed} times within the hour, which is all there is for one person.",
-    "channel": "In this channel I was asked {allowed} times within the hour, which is all there is for it.",
-    "agent": "This agent was asked {allowed} times within the hour, which is all that it may be.",
+    "person": "Questions of one person are limited to {allowed} an hour, and yours are used up.",
+    "channel": "Questions in one channel are limited to {allowed} an hour, and this one's are used up.",
+    "agent": "Questions to this agent are limited to {allowed} an hour, and they are used up.",
 }
 AGAIN = " Please ask again in {wait}."
 NOT_YOURS = "Only whoever asked can do that, or an admin of this bot."
@@ -53,15 +47,11 @@ class TurnsPerHour:
 
 
 class Gate:
-    """The `[access]` and `[limits]` of one process, and whom it has told lately."""
+    """The `[access]` and the budgets of the settings."""
 
-    def __init__(
-        self, access: Access, turns: TurnsPerHour | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, access: Access, turns: TurnsPerHour | None = None) -> None:
         self._access = access
         self._turns = turns or TurnsPerHour()
-        self._clock = clock
-        self._told: MutableMapping[tuple[str, str, str], float] = LRUCache(TOLD)
 
     @property
     def by_agent(self) -> bool:
@@ -73,13 +63,13 @@ class Gate:
         :raises Unidentified:
         """
         if not agent:
-            raise NotAllowed("")
+            raise NotAllowed("no agent", "")
         refused = self._refused(agent, address, person)
         if refused is not None:
             raise self._refusal(refused.reason, SENTENCES[refused.reason], address, person)
 
     def may_press(self, press: Press, agent: str, asker: str | None) -> None:
-        """`asker` is None for a turn that isn't the thread's: there is nothing to press for. Tells each time.
+        """`asker` is None for a turn that isn't the thread's: there is nothing to press for.
 
         :raises NotAllowed:
         :raises Unidentified:
@@ -89,9 +79,9 @@ class Gate:
             return
         refused = self._refused(agent, address, person) if agent else Refused(Reason.PLACE)
         if refused is not None:
-            raise NotAllowed(SENTENCES[refused.reason])
+            raise NotAllowed(refused.reason, SENTENCES[refused.reason])
         if press.action in ASKERS and asker not in (None, person.id):
-            raise NotAllowed(NOT_YOURS)
+            raise NotAllowed("not yours", NOT_YOURS)
 
     def quotas(self, agent: str, address: Address, person: Person) -> Sequence[Quota]:
         """What a turn is counted for."""
@@ -120,15 +110,10 @@ class Gate:
                 return refused
 
     def _refusal(self, reason: str, sentence: str, address: Address, person: Person) -> NotAllowed:
-        key = address.platform, person.id, reason
         log.info(
             "not allowed", reason=reason, platform=address.platform, channel=address.channel, person=person.id
         )
-        now = self._clock()
-        if now < self._told.get(key, -math.inf):
-            return NotAllowed("")
-        self._told[key] = now + TELL_AGAIN
-        return NotAllowed(sentence)
+        return NotAllowed(reason, sentence)
 
 
 def _wait(seconds: float) -> str:

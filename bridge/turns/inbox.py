@@ -76,11 +76,12 @@ class Overloaded(Exception):
 
 
 class NotAllowed(Exception):
-    """Nothing was stored, and it is to be acknowledged. `sentence` is for the person alone, and "" where the person was
-    told lately, or nothing is answered there at all."""
+    """Nothing was stored, and it is to be acknowledged. `sentence` is for the person alone, and not again and again for
+    the same `reason`; it is "" where nothing is answered at all."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__("not allowed")
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.sentence = sentence
 
 

@@ -21,6 +21,7 @@ import structlog
 from cachetools import LRUCache
 
 from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.common.told import Told
 from bridge.frontends.discord import messages, reading
 from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.members import Members, identified
@@ -60,6 +61,7 @@ class Listeners:
         self._members = members
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
+        self._told = Told()
         self._waiting = 0
         self._under_way: set[asyncio.Task[Any]] = set()
         self._spots: MutableMapping[int, Spot] = LRUCache(MAX_SPOTS)
@@ -141,7 +143,7 @@ class Listeners:
         try:
             new = await self._take(turn)
         except NotAllowed as refusal:
-            if tells and refusal.sentence:
+            if tells and self._told.is_due(turn.person, refusal):
                 self._follow(asyncio.create_task(refuse(message, refusal.sentence)))
             return False
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)

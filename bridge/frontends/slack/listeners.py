@@ -15,6 +15,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.response import BoltResponse
 
 from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.common.told import Told
 from bridge.frontends.slack import asking
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.content import Payload
@@ -53,6 +54,7 @@ class Listeners:
         self._clock = clock
         self._history = History(workspace)
         self._presses = Presses(inbox, workspace)
+        self._told = Told()
         self._threads = KeyedLock()
         self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
         self._overtaking: MutableMapping[Address, bool] = LRUCache(
@@ -151,7 +153,7 @@ class Listeners:
         try:
             return await asking.take(self._inbox, self._workspace, inbound)
         except NotAllowed as refusal:
-            if tells and refusal.sentence:
+            if tells and self._told.is_due(heard.person, refusal):
                 place = heard.address, heard.person
                 await asking.tell(self._workspace, *place, refusal.sentence, in_thread=heard.in_thread)
             raise
