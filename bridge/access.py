@@ -136,6 +136,12 @@ class Access:
             _lets(table.servers, (server,)) and not _has(table.servers, (server,), denied=True) for table in tables
         )
 
+    @property
+    def lists_servers(self) -> bool:
+        """Whether the Discord servers that are served are named."""
+        tables = [table for table in (self.general, self.platforms.get("discord")) if table is not None]
+        return any(not entry.startswith(DENY) for table in tables for entry in table.servers)
+
     def _tables(self, agent: str, address: Address) -> Sequence[AccessTable]:
         found = (self.general, self.platforms.get(address.platform), self.agents.get(agent))
         return [table for table in found if table is not None]

@@ -18,6 +18,7 @@ from bridge.store.engine import Engine, Op
 from bridge.store.queue import Queue
 from bridge.store.seats import fill_seats, give_seat
 from bridge.store.statements import RECHECK
+from bridge.store.tables import now
 from bridge.store.values import InputRequestShown
 from tests.store.steps import ALL, HERE, begin_next, end, inbound, next_turn, thread, work_off
 
@@ -232,7 +233,7 @@ class TestBudgets:
     ) -> None:
         for number in range(3):
             await arrivals.put(inbound(number), "a", quotas=[PERSON])
-        later = budgets.now() + budgets.HOUR
+        later = now() + budgets.HOUR
         monkeypatch.setattr(budgets, "now", lambda: later)
         for number in range(3, 6):
             assert await arrivals.put(inbound(number), "a", quotas=[PERSON])

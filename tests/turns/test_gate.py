@@ -27,9 +27,9 @@ STRANGER = Person("U4", "Stranger", standing=Standing.STRANGER)
 RULES = Access(AccessTable(admins=("slack:U3",)))
 
 
-async def refused(bridge: Bridge, number: int, person: Person, **more: object) -> str:
+async def refused(bridge: Bridge, number: int, person: Person, thread: str = "100.0") -> str:
     with pytest.raises(NotAllowed) as refusal:
-        await bridge.intake.take(inbound(number, person=person, **more))
+        await bridge.intake.take(inbound(number, person=person, thread=thread))
     return refusal.value.sentence
 
 

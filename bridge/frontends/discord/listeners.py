@@ -56,7 +56,7 @@ class _Place:
 class Listeners:
     """The handlers of one front end, for each of its clients in turn."""
 
-    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None], members: Members | None = None) -> None:
+    def __init__(self, inbox: Inbox, catch_up_wanted: Callable[[], None], members: Members) -> None:
         self._inbox = inbox
         self._members = members
         self._catch_up_wanted = catch_up_wanted

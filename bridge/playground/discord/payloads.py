@@ -72,7 +72,7 @@ def application_json(state: State) -> Json:
         "name": state.bot.display_name,
         "icon": None,
         "description": "",
-        "bot_public": False,
+        "bot_public": state.bot_public,
         "bot_require_code_grant": False,
         "owner": user_json(state.owner),
         "team": None,
