@@ -649,7 +649,7 @@ async def test_no_check_holds_up_another(everything: Everything, monkeypatch: py
         await discord_looked.wait()
         yield ok("slack", "after Discord, which is looked at later")
 
-    async def is_waited_for(*_: object) -> AsyncGenerator[Finding]:
+    async def is_waited_for(*_: object, **_more: object) -> AsyncGenerator[Finding]:
         discord_looked.set()
         yield ok("discord", "looked at")
 
