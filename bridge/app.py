@@ -24,6 +24,7 @@ from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
 from bridge.turns.folder import work_folder
+from bridge.turns.gate import Gate
 from bridge.turns.intake import Intake
 from bridge.turns.orders import Orders
 from bridge.turns.runner import Bounds, Runner, current_guard
@@ -71,7 +72,8 @@ async def bridge(
     ):
         if opened is not None:
             opened(agents)
-        queue = Queue(engine, replica)
+        at_once = settings.limits.turns_at_once
+        queue = Queue(engine, replica, at_once=at_once)
         if database.exclusive:
             await queue.free_all()
         presence = database.presence(replica)
@@ -87,12 +89,14 @@ async def bridge(
                 telling=lambda name: settings.agents[name].telling(name),
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
-            desk = Desk(engine)
+            desk = Desk(engine, at_once=at_once)
+            gate = Gate(settings.rules, settings.turns_per_hour)
             intake = Intake(
-                Arrivals(engine),
-                Orders(desk, agents, choices=settings.choices_at, doing=runner.doing),
+                Arrivals(engine, at_once=at_once),
+                Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
                 agent_for=settings.agent_for,
+                gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
                 has_room=lambda: runner.has_room,
@@ -105,7 +109,10 @@ async def bridge(
                 routes += slack.routes
             if settings.discord is not None:
                 platforms["discord"] = DiscordFrontEnd(
-                    settings.discord, intake, catch_up_hours=settings.limits.catch_up_hours
+                    settings.discord,
+                    intake,
+                    catch_up_hours=settings.limits.catch_up_hours,
+                    serves=settings.rules.serves,
                 )
             routes += health_routes(engine, platforms)
             catching_up = CatchingUp(platforms.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 Platform = Literal["slack", "discord"]
@@ -19,6 +20,15 @@ class Address:
     thread: str
 
 
+class Standing(StrEnum):
+    """What a person is to the workspace or to the servers that are served."""
+
+    MEMBER = "member"
+    GUEST = "guest"  # Slack: a member of some channels only
+    STRANGER = "stranger"  # of another organisation, or of no server that is served
+    UNKNOWN = "unknown"  # the platform was asked, and doesn't say: counts as a stranger
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who wrote. `name` may be "" where the platform gave only the id: `Surface.resolve` looks it up later, so
@@ -28,6 +38,7 @@ class Person:
     name: str = ""
     workspace: str = ""  # Slack: the person's own team, which a guest or Slack Connect person brings along
     roles: tuple[str, ...] = ()  # Discord: ids of the person's roles in the server
+    standing: Standing | None = None  # None as long as nobody looked: `roles` may be missing as well
 
 
 @dataclass(frozen=True, slots=True)

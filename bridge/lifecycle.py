@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 class ThreadState(StrEnum):
     IDLE = "idle"  # nothing to do
+    QUEUED = "queued"  # a turn waits until its person has fewer at work
     READY = "ready"  # a turn waits to be claimed
     RUNNING = "running"  # a replica owns it
 

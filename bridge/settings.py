@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bridge.access import Access, AccessTable
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
+from bridge.turns.gate import TurnsPerHour
 from bridge.turns.person import MIN_KEY, Level, Telling
 
 DEFAULT_FILE = "threadbridge.toml"
@@ -73,6 +75,8 @@ class AgentTable(BaseModel):
 
     kind: str
     deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
+    access: AccessTable = AccessTable()
+    turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
 
@@ -99,7 +103,7 @@ class AgentTable(BaseModel):
 
 
 class Route(BaseModel):
-    """Which agent answers where. A key that isn't given matches everything."""
+    """Which agent answers where. A key that isn't given matches everything, and the agent "" answers nothing."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -121,7 +125,7 @@ class Route(BaseModel):
 
 
 class Limits(BaseModel):
-    """Bounds of one process."""
+    """Bounds of one process, and what people may ask of all processes together."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -132,6 +136,9 @@ class Limits(BaseModel):
     )
     catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24  # how far back what was missed is fetched
     grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
+    turns_per_hour: Annotated[int, Field(ge=0)] = 0  # of one person; 0: no limit
+    channel_turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
+    turns_at_once: Annotated[int, Field(ge=1, le=20_000)] = 4  # of one person; the rest waits in the queue
 
 
 class Settings(BaseSettings):
@@ -146,6 +153,7 @@ class Settings(BaseSettings):
     agents: dict[Annotated[str, Field(max_length=64)], AgentTable] = Field(default_factory=dict)
     routes: list[Route] = Field(default_factory=list)
     limits: Limits = Limits()
+    access: AccessTable = AccessTable()
 
     @classmethod
     def settings_customise_sources(
@@ -164,6 +172,21 @@ class Settings(BaseSettings):
             if route.matches(address):
                 return route.agent
         return self.default_agent or next(iter(self.agents))
+
+    @property
+    def rules(self) -> Access:
+        """Who may ask whom."""
+        platforms = {"slack": self.slack, "discord": self.discord}
+        return Access(
+            general=self.access,
+            platforms={name: table.access for name, table in platforms.items() if table is not None},
+            agents={name: table.access for name, table in self.agents.items() if table.access != AccessTable()},
+        )
+
+    @property
+    def turns_per_hour(self) -> TurnsPerHour:
+        agents = {name: table.turns_per_hour for name, table in self.agents.items() if table.turns_per_hour}
+        return TurnsPerHour(self.limits.turns_per_hour, self.limits.channel_turns_per_hour, agents)
 
     def choices_at(self, address: Address) -> Sequence[str]:
         """The agents that a person may choose there, the one that answers by itself among them."""
@@ -235,7 +258,9 @@ def _set(values: dict[str, Any], place: tuple[str, ...], value: str) -> None:
 def _check_agents(settings: Settings, file: str) -> None:
     names = sorted(settings.agents)
     wanted = [("default_agent", settings.default_agent)] if settings.default_agent else []
-    wanted += [(f"routes[{index}].agent", route.agent) for index, route in enumerate(settings.routes)]
+    wanted += [
+        (f"routes[{index}].agent", route.agent) for index, route in enumerate(settings.routes) if route.agent
+    ]
     wanted += [(f"choices[{index}]", name) for index, name in enumerate(settings.choices)]
     for index, route in enumerate(settings.routes):
         wanted += [(f"routes[{index}].choices[{at}]", name) for at, name in enumerate(route.choices)]

@@ -207,9 +207,28 @@ def _ask_discord(*, offline: bool) -> list[Line]:
     typer.echo(DISCORD_FIRST.format(intents=", ".join(PRIVILEGED_INTENTS)))
 
     def check(values: Mapping[str, Value]) -> AsyncGenerator[Finding]:
-        return check_discord(_with_environment("discord", values, DiscordSettings), {})
+        settings = _with_environment("discord", values, DiscordSettings)
+        return check_discord(settings, {}, lists_servers=bool(settings.access.servers))
 
-    return _tried(lambda: [_ask_secret(DiscordSettings, DISCORD_TOKEN)], None if offline else check)
+    return _tried(
+        lambda: [_ask_secret(DiscordSettings, DISCORD_TOKEN), _ask_servers()], None if offline else check
+    )
+
+
+def _ask_servers() -> Line:
+    """A bot that anyone may invite would serve whoever does."""
+    comment = "by their ids; empty: every server that it is in"
+    while True:
+        answer = _ask("discord.access.servers, ids of the servers that it is for (empty: every one that it is in)")
+        servers = answer.replace(",", " ").split()
+        if not servers:
+            return Line("access", {"servers": []}, comment, active=False)
+        if wrong := [one for one in servers if not one.isdecimal()]:
+            typer.echo(
+                f"{wrong[0]!r} isn't an id: Settings > Advanced > Developer Mode, then right-click the server."
+            )
+        else:
+            return Line("access", {"servers": servers}, comment)
 
 
 def _tried(

@@ -44,7 +44,11 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
         if settings.slack is not None:
             checks["slack"] = check_slack(settings.slack, routed_channels(settings, "slack"))
         if settings.discord is not None:
-            checks["discord"] = check_discord(settings.discord, routed_channels(settings, "discord"))
+            checks["discord"] = check_discord(
+                settings.discord,
+                routed_channels(settings, "discord"),
+                lists_servers=settings.rules.lists_servers,
+            )
         for name, table in settings.agents.items():
             checks[f"agents.{name}"] = check_agent(name, table, client)
         found = await asyncio.gather(*(bounded(place, check) for place, check in checks.items()))

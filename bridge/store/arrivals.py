@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from enum import Enum, auto
 
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
 from bridge.store import statements as sql
-from bridge.store.engine import Engine, Fenced, Op, Row
-from bridge.store.tables import now
+from bridge.store.budgets import OverBudget, Quota, left, spend, used_up
+from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
+from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
+from bridge.store.tables import SECOND, now
 from bridge.store.values import (
     MAX_NAME,
     Edit,
@@ -30,6 +33,7 @@ from bridge.store.values import (
 )
 
 WORK = ""  # what is announced to other replicas: there is work
+REFUSED_FOR = 14 * 24 * 3600 * SECOND  # as far back as a catch-up may look
 STOP = "stop:"  # and the turn's id: a person stopped it
 
 
@@ -43,13 +47,28 @@ class Decided(Enum):
     TOO_LATE = auto()  # decided before, or not this thread's
 
 
-class Arrivals:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers in a thread, and whose answer it waits for: the id of the person whom the agent asked back."""
 
-    async def put(self, inbound: Inbound, agent: str, *, announce: bool = False) -> bool:
-        """Store a turn, and its thread with `agent` if it is new. False if the turn is known already. `announce`:
-        tell other replicas, as this one has its hands full."""
+    agent: str
+    asked_back: str | None
+
+
+class Arrivals:
+    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT) -> None:
+        """`at_once`: turns of one person, in all replicas together."""
+        self._engine = engine
+        self._at_once = at_once
+
+    async def put(
+        self, inbound: Inbound, agent: str, *, announce: bool = False, quotas: Sequence[Quota] = ()
+    ) -> bool:
+        """Store a turn, and its thread with `agent` if it is new. False if it is known already, or was refused.
+        `announce`: tell other replicas, as this one has its hands full.
+
+        :raises OverBudget: a quota is used up.
+        """
         at = now()
         address = asdict(inbound.address)
         turn = new_turn_id()
@@ -63,13 +82,56 @@ class Arrivals:
             "touched_at": at,
             "created_at": at,
         }
-        _, stored, *_ = await self._engine.run(
-            Op(sql.TOUCH_THREAD, thread),
-            Op(sql.PUT_TURN, address | _turn(turn, inbound, at)),
-            Op(sql.READY, address | {"at": at}),
-            *self._announcement(WORK if announce else None),
-        )
+        values = _turn(turn, inbound, at)
+        try:
+            _, stored, *_ = await self._engine.run(
+                Op(sql.TOUCH_THREAD, thread | {"message_key": values["message_key"]}),
+                Op(sql.PUT_TURN, address | values),
+                *spend(quotas, turn),
+                Op(sql.READY, address | {"at": at}),
+                *give_seat(self._engine, inbound.person.id, self._at_once),
+                *self._announcement(WORK if announce else None),
+            )
+        except Fenced:
+            keys = _keys(inbound)
+            known, refused = await self._engine.run(
+                Op(sql.KNOWN_TURN, keys), Op(sql.REFUSED, {"key": keys["message_key"]})
+            )
+            if known or refused:
+                return False
+            raise await self._over_budget(quotas) from None
         return bool(stored)
+
+    async def refuse(self, inbound: Inbound) -> bool:
+        """Remember that a message was refused, so that no catch-up asks it later. False if it is known already, as
+        refused or as a turn."""
+        at = now()
+        keys = _keys(inbound)
+        refused = {"key": keys["message_key"], "at": at}
+        *_, known, new = await self._engine.run(
+            Op(sql.FORGET_REFUSED, {"since": at - REFUSED_FOR}),
+            Op(sql.KNOWN_TURN, keys),
+            Op(sql.REFUSE, refused),
+        )
+        return bool(new) and not known
+
+    async def spent(self, quotas: Sequence[Quota]) -> OverBudget | None:
+        """The quota that is free again last, if one is used up."""
+        return await used_up(self._engine, quotas)
+
+    async def left(self, quotas: Sequence[Quota]) -> Sequence[tuple[Quota, int]]:
+        """Turns that may still be asked within each hour."""
+        return await left(self._engine, quotas)
+
+    async def answering(self, address: Address) -> Answering | None:
+        """Who answers in a thread; None if the thread isn't known."""
+        [found] = await self._engine.run(Op(sql.ANSWERING, asdict(address)))
+        return Answering(*found[0]) if found else None
+
+    async def asker(self, address: Address, turn_id: str) -> str | None:
+        """The id of the person whose turn it is; None if it isn't this thread's."""
+        [found] = await self._engine.run(Op(sql.ASKER, asdict(address) | {"turn_id": turn_id}))
+        return str(found[0][0]) if found else None
 
     async def knows(self, address: Address) -> bool:
         [found] = await self._engine.run(Op(sql.KNOWS, asdict(address)))
@@ -81,23 +143,19 @@ class Arrivals:
         changed, noted = await self._engine.run(Op(sql.CHANGE_TEXT, values), Op(sql.NOTE_EDIT, values))
         return Edit(bool(changed), str(noted[0][0]) if noted else None)
 
-    async def ask_edited(self, address: Address, turn_id: str) -> Decided:
-        """A person wants a turn asked again in its author's new words."""
+    async def ask_edited(self, address: Address, turn_id: str, *, quotas: Sequence[Quota] = ()) -> Decided:
+        """A person wants a turn asked again in its author's new words.
+
+        :raises OverBudget: a quota is used up.
+        """
         found = await self._find(address, turn_id)
         words = None if found is None else found[0].edited
         if found is None or words is None:
             return Decided.TOO_LATE
         turn = found[0]
         key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "thread_id": turn.thread}
-        thread = {"thread_id": turn.thread}
-        _, stored, *_ = await self._engine.run(
-            Op(sql.LOCK_THREAD, thread),
-            Op(sql.PUT_TURN_INTO, again),
-            Op(sql.READY_THREAD, thread | {"at": now()}),
-            *self._announcement(WORK),
-        )
-        return Decided.SENT if stored else Decided.TOO_LATE
+        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words}
+        return await self._put_again(turn, again, quotas)
 
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""
@@ -124,9 +182,14 @@ class Arrivals:
 
     # --- decisions ------------------------------------------------------------------------------------------
 
-    async def retry(self, address: Address, turn_id: str, person: Person | None = None) -> Decided:
+    async def retry(
+        self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
+    ) -> Decided:
         """A word on a turn that waits or failed: once more, as `lifecycle.Retry` says. The agent is then asked by
-        `person`; None is the operator, who asks in nobody's place: it stays with whoever asked before."""
+        `person`; None is the operator, who asks in nobody's place: it stays with whoever asked before.
+
+        :raises OverBudget: it would be sent again, and a quota is used up.
+        """
         found = await self._find(address, turn_id)
         if found is None:
             return Decided.TOO_LATE
@@ -140,23 +203,23 @@ class Arrivals:
             case Retry.NONE:
                 return Decided.TOO_LATE
             case _:
-                return await self._send_again(turn, person, resumes=means is Retry.RESUME)
+                return await self._send_again(turn, person, quotas, resumes=means is Retry.RESUME)
 
-    async def ask_again(self, address: Address, turn_id: str) -> Decided:
-        """A person wants the question of an ended turn asked once more. Both answers are kept."""
+    async def ask_again(
+        self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
+    ) -> Decided:
+        """A person wants the question of an ended turn asked once more. Both answers are kept.
+
+        :raises OverBudget: a quota is used up.
+        """
         found = await self._find(address, turn_id)
         if found is None or found[0].state not in (TurnState.DONE, TurnState.CANCELLED):
             return Decided.TOO_LATE
         turn = found[0]
-        again = _again(turn, key=f"again:{turn.id}") | {"retry_of": turn.id}
-        thread = {"thread_id": turn.thread}
-        _, stored, *_ = await self._engine.run(
-            Op(sql.LOCK_THREAD, thread),
-            Op(sql.PUT_TURN_INTO, thread | again),
-            Op(sql.READY_THREAD, thread | {"at": now()}),
-            *self._announcement(WORK),
+        again = _again(turn, key=f"again:{turn.id}")
+        return await self._put_again(
+            turn, again | {"retry_of": turn.id, "asked_by": person_json(person or turn.asked_by)}, quotas
         )
-        return Decided.SENT if stored else Decided.TOO_LATE
 
     async def abandon(self, address: Address, turn_id: str) -> Decided:
         """A person goes on without what a turn waits for."""
@@ -168,8 +231,13 @@ class Arrivals:
         decision = {"was": turn.state, "becomes": becomes, "result": Outcome.ABANDONED}
         return await self._decide(turn, [Op(sql.DECIDE, decision | {"turn_id": turn.id})], Decided.LEFT)
 
-    async def choose(self, address: Address, turn_id: str, index: int, person: Person) -> Decided:
-        """A person answers what the agent asked back with one of its choices: a turn of its own."""
+    async def choose(
+        self, address: Address, turn_id: str, index: int, person: Person, *, quotas: Sequence[Quota] = ()
+    ) -> Decided:
+        """A person answers what the agent asked back with one of its choices: a turn of its own.
+
+        :raises OverBudget: a quota is used up.
+        """
         found = await self._find(address, turn_id)
         if found is None:
             return Decided.TOO_LATE
@@ -194,17 +262,18 @@ class Arrivals:
             }
         )
         thread = {"thread_id": turn.thread}
+        before = [
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.STILL_WAITS, {"turn_id": turn.id}),
+            Op(sql.PUT_TURN_INTO, thread | answer),
+            *spend(quotas, str(answer["id"])),
+        ]
         try:
-            _, _, stored, *_ = await self._engine.run(
-                Op(sql.LOCK_THREAD, thread),
-                Op(sql.STILL_WAITS, {"turn_id": turn.id}),
-                Op(sql.PUT_TURN_INTO, thread | answer),
-                Op(sql.READY_THREAD, thread | {"at": now()}),
-                *self._announcement(WORK),
-            )
-        except Fenced:  # it was answered in words meanwhile
+            results = await self.make_ready(turn.thread, person, before)
+        except Fenced:  # it was answered in words meanwhile, or pressed before
+            await self._check_budget(quotas)
             return Decided.TOO_LATE
-        return Decided.CHOSEN if stored else Decided.TOO_LATE
+        return Decided.CHOSEN if results[2] else Decided.TOO_LATE
 
     async def _find(self, address: Address, turn_id: str) -> tuple[StoredTurn, str | None, int | None] | None:
         """The turn, if it is of this thread; its thread's last part, and where an open input request is shown."""
@@ -219,7 +288,23 @@ class Arrivals:
         decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id}
         return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
 
-    async def _send_again(self, turn: StoredTurn, person: Person | None, *, resumes: bool) -> Decided:
+    async def _put_again(self, turn: StoredTurn, again: dict[str, object], quotas: Sequence[Quota]) -> Decided:
+        thread = {"thread_id": turn.thread}
+        ops = [
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.PUT_TURN_INTO, thread | again),
+            *spend(quotas, str(again["id"])),
+        ]
+        try:
+            results = await self.make_ready(turn.thread, turn.person, ops)
+        except Fenced:  # or put in before
+            await self._check_budget(quotas)
+            return Decided.TOO_LATE
+        return Decided.SENT if results[1] else Decided.TOO_LATE
+
+    async def _send_again(
+        self, turn: StoredTurn, person: Person | None, quotas: Sequence[Quota], *, resumes: bool
+    ) -> Decided:
         again = _again(turn, key=f"again:{turn.id}") | {
             "asked_by": person_json(person or turn.asked_by),
             "retry_of": turn.id,
@@ -231,22 +316,41 @@ class Arrivals:
         ops = [
             Op(sql.SUPERSEDE, superseded),
             Op(sql.PUT_TURN_INTO, again | {"thread_id": turn.thread}),
+            *spend(quotas, str(again["id"])),
         ]
-        return await self._decide(turn, ops, Decided.SENT)
+        return await self._decide(turn, ops, Decided.SENT, quotas)
 
-    async def _decide(self, turn: StoredTurn, ops: Sequence[Op], decided: Decided) -> Decided:
+    async def _decide(
+        self, turn: StoredTurn, ops: Sequence[Op], decided: Decided, quotas: Sequence[Quota] = ()
+    ) -> Decided:
         thread = {"thread_id": turn.thread}
+        no_more = Op(sql.WAITS_NO_MORE, thread | {"turn_id": turn.id})
         try:
-            await self._engine.run(
-                Op(sql.LOCK_THREAD, thread),
-                *ops,
-                Op(sql.WAITS_NO_MORE, thread | {"turn_id": turn.id}),
-                Op(sql.READY_THREAD, thread | {"at": now()}),
-                *self._announcement(WORK),
-            )
+            await self.make_ready(turn.thread, turn.person, [Op(sql.LOCK_THREAD, thread), *ops, no_more])
         except Fenced:  # somebody else was quicker
+            await self._check_budget(quotas)
             return Decided.TOO_LATE
         return decided
+
+    async def make_ready(self, thread: int, person: Person, ops: Sequence[Op]) -> Sequence[Rows]:
+        """A unit of work after which a thread may have work: most likely of this person, but whose it is, only the
+        database knows."""
+        ready = Op(sql.READY_THREAD, {"thread_id": thread, "at": now()})
+        results = await self._engine.run(*ops, ready, *give_seat(self._engine, person.id, self._at_once))
+        with suppress(StoreUnavailable):  # it is decided; the sweep finds what is left to do
+            for (person_id,) in results[len(ops)]:
+                await fill_seats(self._engine, person_id, self._at_once)
+            if announcement := self._announcement(WORK):
+                await self._engine.run(*announcement)
+        return results
+
+    async def _check_budget(self, quotas: Sequence[Quota]) -> None:
+        if (over := await used_up(self._engine, quotas)) is not None:
+            raise over
+
+    async def _over_budget(self, quotas: Sequence[Quota]) -> OverBudget:
+        """Which quota fenced. It may be free again by now."""
+        return await used_up(self._engine, quotas) or OverBudget(quotas[0], 0.0)
 
     def _announcement(self, payload: str | None) -> Sequence[Op]:
         if payload is None or self._engine.dialect == "sqlite":
@@ -258,11 +362,17 @@ def _message_key(address: Address, message_id: str) -> str:
     return f"{address.platform}:{address.workspace}:{address.channel}:{message_id}"
 
 
+def _keys(inbound: Inbound) -> dict[str, str]:
+    return {
+        "event_key": f"{inbound.address.platform}:{inbound.event_id}",
+        "message_key": _message_key(inbound.address, inbound.message_id),
+    }
+
+
 def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
     return {
         "id": turn,
-        "event_key": f"{inbound.address.platform}:{inbound.event_id}",
-        "message_key": _message_key(inbound.address, inbound.message_id),
+        **_keys(inbound),
         "message_id": inbound.message_id,
         "position": inbound.position,
         "person": inbound.person.id,

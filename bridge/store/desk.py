@@ -12,7 +12,7 @@ from bridge.store import statements as sql
 from bridge.store.arrivals import Arrivals
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.queue import artifact_of
-from bridge.store.tables import now
+from bridge.store.seats import NO_LIMIT
 from bridge.store.values import ArtifactRecord, StoredTurn, turn_of
 
 RECENT = 200  # turns of a person that are looked through for threads
@@ -38,9 +38,10 @@ class Overview:
 class Desk:
     """Everything raises `StoreUnavailable`, and comes to the same when it is done twice."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT) -> None:
+        """`at_once`: turns of one person, in all replicas together."""
         self._engine = engine
-        self.arrivals = Arrivals(engine)
+        self.arrivals = Arrivals(engine, at_once=at_once)
 
     async def latest(self, address: Address, person: Person) -> Address | None:
         """The thread of a channel that a person asked in last; None if that was over `RECENT` turns ago."""
@@ -86,9 +87,9 @@ class Desk:
             last=max(last, key=lambda turn: (turn.position, turn.received_at), default=None),
         )
 
-    async def begin_anew(self, thread: Overview, agent: str) -> bool:
-        """The next message of the thread begins a conversation, with this agent. What the thread waits for is
-        abandoned. False while something is worked on."""
+    async def begin_anew(self, thread: Overview, agent: str, person: Person) -> bool:
+        """A person wants it: the next message of the thread begins a conversation, with this agent. What the thread
+        waits for is abandoned. False while something is worked on."""
         place = {"thread_id": thread.id}
         ops = [Op(sql.LOCK_THREAD, place), Op(sql.BEGIN_ANEW, place | {"chosen_agent": agent})]
         if thread.waiting_turn is not None:
@@ -101,7 +102,7 @@ class Desk:
             ops.append(Op(sql.DECIDE, abandoned))
             ops.append(Op(sql.WAITS_NO_MORE, place | {"turn_id": thread.waiting_turn}))
         try:
-            await self._engine.run(*ops, Op(sql.READY_THREAD, place | {"at": now()}))
+            await self.arrivals.make_ready(thread.id, person, ops)
         except Fenced:  # a turn was begun, or what waited was answered, just now
             return False
         return True

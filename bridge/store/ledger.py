@@ -60,4 +60,5 @@ class Ledger:
         place = record.thread
         address = Address(place.platform, place.workspace, place.channel, place.thread)  # type: ignore[arg-type]
         async with self._database.prepared("retry") as engine:
-            return await Arrivals(engine).retry(address, turn) is not Decided.TOO_LATE
+            # Without a seat: the running bridge knows how many the person may have.
+            return await Arrivals(engine, at_once=0).retry(address, turn) is not Decided.TOO_LATE

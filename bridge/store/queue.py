@@ -21,7 +21,8 @@ what isn't recorded before it posts.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +30,8 @@ from adapters.base import Checkpoint, Exchange
 from bridge.inbound import Address
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
-from bridge.store.engine import Engine, Fenced, Op, Row, Rows
+from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
+from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.tables import as_json, now
 from bridge.store.values import (
     ArtifactRecord,
@@ -45,6 +47,8 @@ from bridge.store.values import (
     turn_of,
 )
 
+FILLED_AT_ONCE = 500  # people of one sweep
+
 
 class Changed(Exception):
     """The turn was changed or withdrawn by its author before it was begun: look again."""
@@ -54,9 +58,13 @@ class Queue:
     """The port between the runner and the database. Everything raises `StoreUnavailable`, and what names a claim
     `Fenced`."""
 
-    def __init__(self, engine: Engine, replica: str) -> None:
+    def __init__(self, engine: Engine, replica: str, *, at_once: int = NO_LIMIT) -> None:
+        """`at_once`: turns of one person, in all replicas together."""
         self._engine = engine
         self.replica = replica
+        self._at_once = at_once
+        self.on_seated: Callable[[], None] = lambda: None
+        """Called when a thread that waited for its person's seat became ready."""
 
     # --- claim ----------------------------------------------------------------------------------------------
 
@@ -73,10 +81,14 @@ class Queue:
         return self._outlook(claim, await self._engine.run(*_look(claim)))
 
     async def settle(self, claim: Claim) -> bool:
-        """Give a thread without work back. False if there is work after all."""
-        fence, advance = Op(sql.FENCE, self._fence(claim)), Op(sql.GO_ON, self._fence(claim) | _NOTHING_WAITS)
-        _, [[state]] = await self._engine.run(fence, advance)
-        return bool(state == "idle")
+        """Give a thread back that has no work, or whose next turn is of a person without a seat in it. False if there
+        is work after all."""
+        advance = self._fence(claim) | _NOTHING_WAITS | {"at": now()}
+        _, [[state, seat]], *given = await self._engine.run(
+            Op(sql.FENCE, self._fence(claim)), Op(sql.GO_ON, advance), *self._give_seat(claim)
+        )
+        await self._went_on(state, seat, given)
+        return bool(state != "running")
 
     async def release(self, claims: Collection[Claim]) -> None:
         """Give threads back unfinished, for any replica to go on with. What was lost already is passed over."""
@@ -194,16 +206,36 @@ class Queue:
             "waits_with": turn if waits else None,
             "shown_at": shown_at if waits else None,
             "holds": shown_at if waits and outcome is Outcome.INPUT_REQUEST else None,
+            "at": now(),
         }
+        before = [Op(sql.FENCE, self._fence(claim)), *_parts(turn, parts), Op(sql.END, ended)]
+        seats = self._give_seat(claim)
         results = await self._engine.run(
-            Op(sql.FENCE, self._fence(claim)),
-            *_parts(turn, parts),
-            Op(sql.END, ended),
-            Op(sql.GO_ON, self._fence(claim) | advance),
-            *_look(claim),
+            *before, Op(sql.GO_ON, self._fence(claim) | advance), *seats, *_look(claim)
         )
-        *_, [[state]], thread, active, runnable, waiting = results
-        return None if state == "idle" else self._outlook(claim, [thread, active, runnable, waiting])
+        [[state, seat]], *rest = results[len(before) :]
+        await self._went_on(state, seat, rest[: len(seats)])
+        return self._outlook(claim, rest[len(seats) :]) if state == "running" else None
+
+    def _give_seat(self, claim: Claim) -> Sequence[Op]:
+        return () if claim.seat is None else give_seat(self._engine, claim.seat, self._at_once)
+
+    async def _went_on(self, state: str, seat: str | None, given: Sequence[Rows]) -> None:
+        if state == "queued" and seat is not None:
+            with suppress(StoreUnavailable):  # the sweep finds it
+                await self._fill(seat)
+        if given and given[-1]:
+            self.on_seated()
+
+    async def fill_seats(self) -> None:
+        """Give free seats to all that wait for one: after a crash between two units of work, or with new settings."""
+        [people] = await self._engine.run(Op(sql.WITHOUT_SEAT, {"most": FILLED_AT_ONCE}))
+        for (person,) in people:
+            await self._fill(person)
+
+    async def _fill(self, person: str) -> None:
+        if await fill_seats(self._engine, person, self._at_once):
+            self.on_seated()
 
     # --- read -----------------------------------------------------------------------------------------------
 
@@ -309,7 +341,7 @@ def _look(claim: Claim) -> Sequence[Op]:
 
 def _claim(row: Mapping[str, Any]) -> Claim:
     address = Address(row["platform"], row["workspace"], row["channel"], row["thread"])
-    return Claim(row["id"], row["token"], address, row["agent"], row["attempts"])
+    return Claim(row["id"], row["token"], address, row["agent"], row["attempts"], row["seat"])
 
 
 def _waiting(row: Row) -> WaitingTurn:

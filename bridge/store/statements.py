@@ -14,13 +14,15 @@ from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
 from sqlmodel import SQLModel
 
 from bridge.store.engine import Statement
-from bridge.store.tables import Artifact, Part, Replica, Thread, Turn
+from bridge.store.tables import Artifact, Budget, Part, Refused, Replica, Thread, Turn
 
 _thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
 _turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
 _replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
 _part: sa.Table = Part.__table__  # type: ignore[attr-defined]
 _artifact: sa.Table = Artifact.__table__  # type: ignore[attr-defined]
+_budget: sa.Table = Budget.__table__  # type: ignore[attr-defined]
+_refused: sa.Table = Refused.__table__  # type: ignore[attr-defined]
 
 SUSPECT = 3  # attempts without progress after which a thread runs alone, so that it can't drag others down with it
 RECLAIMED_AT_ONCE = 500  # threads in one statement
@@ -65,16 +67,28 @@ _ours = sa.and_(
 )
 
 
-def _runnable(thread: sa.ColumnElement[Any], holds: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+def _can_run(thread: sa.ColumnElement[Any], holds: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """A turn of the thread that may run: while an input request is open, only what was written after it."""
-    return sa.exists(
-        sa.select(sa.literal_column("1"))
-        .select_from(_turn)
-        .where(
-            _turn.c.thread_id == thread,
-            _is(_turn.c.state, "received"),
-            _turn.c.position > sa.func.coalesce(holds, sa.literal_column("-1")),
-        )
+    return sa.and_(
+        _turn.c.thread_id == thread,
+        _is(_turn.c.state, "received"),
+        _turn.c.position > sa.func.coalesce(holds, sa.literal_column("-1")),
+    )
+
+
+def _runnable(thread: sa.ColumnElement[Any], holds: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return sa.exists(sa.select(sa.literal_column("1")).select_from(_turn).where(_can_run(thread, holds)))
+
+
+def _next_person(thread: sa.ColumnElement[Any], holds: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+    """Whose turn is the next that may run."""
+    return (
+        sa.select(_turn.c.person)
+        .where(_can_run(thread, holds))
+        .order_by(_turn.c.position, _turn.c.received_at)
+        .limit(sa.literal_column("1"))
+        .correlate(_thread)
+        .scalar_subquery()
     )
 
 
@@ -84,14 +98,16 @@ _THREAD_GIVEN = (
     "platform", "workspace", "channel", "thread", "direct", "agent", "ready_at", "person", "newest",
     "newest_position", "touched_at", "created_at",
 )  # fmt: skip
-_new_thread = insert(_thread).values(
-    {name: _value(_thread.c[name]) for name in _THREAD_GIVEN}
-    | {
-        "state": sa.literal_column("'idle'"),
-        "token": sa.literal_column("0"),
-        "attempts": sa.literal_column("0"),
-        "several": sa.false(),
-    }
+_was_refused = sa.exists(sa.select(_refused.c.message_key).where(_refused.c.message_key == _id("message_key")))
+_new_thread = insert(_thread).from_select(
+    [*_THREAD_GIVEN, "state", "token", "attempts", "several"],
+    sa.select(
+        *(_value(_thread.c[name]).label(name) for name in _THREAD_GIVEN),
+        sa.literal_column("'idle'").label("state"),
+        sa.literal_column("0").label("token"),
+        sa.literal_column("0").label("attempts"),
+        sa.false().label("several"),
+    ).where(sa.not_(_was_refused)),
 )
 _newer = _new_thread.excluded.newest_position > _thread.c.newest_position
 # First, as it locks the thread's row: a turn that arrives while its thread is released can't be missed then.
@@ -131,21 +147,103 @@ def _put_turn(where: sa.ColumnElement[bool]) -> Statement:
 
 
 # `thread` is the name of a column and of the address's parameter alike, so the turn's own names come in as they are.
-PUT_TURN = _put_turn(_address)
+PUT_TURN = _put_turn(sa.and_(_address, sa.not_(_was_refused)))
 PUT_TURN_INTO = _put_turn(_thread.c.id == _number("thread_id"))
 
 
 def _ready(where: sa.ColumnElement[bool]) -> Statement:
+    """A thread that has work again waits for a seat of its person: see `SEAT`."""
     return Statement(
         sa.update(_thread)
         .where(where, _is(_thread.c.state, "idle"), _runnable(_thread.c.id, _thread.c.holds_until))
-        .values(state=sa.literal_column("'ready'"), ready_at=_number("at"))
-        .returning(_thread.c.id)
+        .values(
+            state=sa.literal_column("'queued'"),
+            ready_at=_number("at"),
+            seat=_next_person(_thread.c.id, _thread.c.holds_until),
+        )
+        .returning(_thread.c.seat)
     )
 
 
 READY = _ready(_address)
 READY_THREAD = _ready(_thread.c.id == _number("thread_id"))
+
+# --- a fair share -----------------------------------------------------------------------------------------------
+
+# A person's seats are taken by threads, ready or running, whose next turn is that person's. Whoever gives a seat holds
+# this lock to the end of the unit of work, so that two replicas never give the last one twice. A statement of its own:
+# the next one sees what the replica before has done. SQLite has one writer, and needs none.
+LOCK_SEATS = Statement(
+    sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(_id("seated"), sa.literal_column("0"))))
+)
+_seated = _thread.alias("seated")
+_taken = (
+    sa.select(sa.func.count())
+    .select_from(
+        sa.select(sa.literal_column("1").label("one"))
+        .select_from(_seated)
+        .where(_seated.c.seat == _id("seated"), _is(_seated.c.state, "ready", "running"))
+        .limit(_number("at_once"))
+        .subquery()
+    )
+    .scalar_subquery()
+)
+_waits_longest = (
+    sa.select(_thread.c.id)
+    .where(_is(_thread.c.state, "queued"), _thread.c.seat == _id("seated"), _taken < _number("at_once"))
+    .order_by(_thread.c.ready_at)
+    .limit(sa.literal_column("1"))
+    # Who has it locked is about to give it a seat by this very statement.
+    .with_for_update(skip_locked=True)
+    .cte("waits_longest")
+)
+SEAT = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id.in_(sa.select(_waits_longest.c.id)))
+    .values(state=sa.literal_column("'ready'"), ready_at=_number("at"))
+    .returning(_thread.c.id)
+)
+WITHOUT_SEAT = Statement(
+    sa.select(_thread.c.seat).distinct().where(_is(_thread.c.state, "queued")).limit(_number("most"))
+)
+
+# --- budgets ----------------------------------------------------------------------------------------------------
+
+_spends = insert(_budget).from_select(
+    ["scope", "since", "used"],
+    # For a turn that this unit of work stores, not for one that is known already.
+    sa.select(_id("scope"), _number("at"), sa.literal_column("1")).where(
+        sa.exists(sa.select(_turn.c.id).where(_turn.c.id == _id("spender")))
+    ),
+)
+_over = _budget.c.since <= _number("expired")
+SPEND = Statement(
+    _spends.on_conflict_do_update(
+        index_elements=["scope"],
+        set_={
+            "since": sa.case((_over, _spends.excluded.since), else_=_budget.c.since),
+            "used": sa.case((_over, sa.literal_column("1")), else_=_budget.c.used + 1),
+        },
+        where=sa.or_(_over, _budget.c.used < _number("allowed")),
+    ).returning(_budget.c.scope),
+    fences=True,
+)
+SPENT = Statement(sa.select(*_raw(_budget, ("since", "used"))).where(_budget.c.scope == _id("scope")))
+KNOWN_TURN = Statement(
+    sa.select(_turn.c.id)
+    .where(sa.or_(_turn.c.event_key == _id("event_key"), _turn.c.message_key == _id("message_key")))
+    .limit(sa.literal_column("1"))
+)
+
+REFUSED = Statement(sa.select(_refused.c.message_key).where(_refused.c.message_key == _id("key")))
+REFUSE = Statement(
+    insert(_refused)
+    .values(message_key=_id("key"), at=_number("at"))
+    .on_conflict_do_nothing()
+    .returning(_refused.c.message_key)
+)
+FORGET_REFUSED = Statement(sa.delete(_refused).where(_refused.c.at < _number("since")))
+
 LOCK_THREAD = Statement(
     sa.select(_thread.c.id).where(_thread.c.id == _number("thread_id")).with_for_update(), fences=True
 )
@@ -211,6 +309,19 @@ WAITS_NO_MORE = Statement(
     .values(waiting_turn=sa.null(), waiting_shown=sa.null(), holds_until=sa.null())
 )
 
+ANSWERING = Statement(
+    sa.select(
+        _thread.c.agent,
+        sa.case((_is(_turn.c.outcome, "input_request"), _turn.c.person), else_=sa.null()),
+    )
+    .join(_turn, _turn.c.id == _thread.c.waiting_turn, isouter=True)
+    .where(_address)
+)
+ASKER = Statement(
+    sa.select(_turn.c.person)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(_turn.c.id == _id("turn_id"), _address)
+)
 KNOWS = Statement(sa.select(_thread.c.id).where(_address))
 ACTIVE_TURN = Statement(
     sa.select(_turn.c.id)
@@ -255,7 +366,7 @@ SEEN = Statement(
 
 CLAIM_COLUMNS = (
     "id", "token", "platform", "workspace", "channel", "thread", "agent", "conversation", "attempts", "several",
-    "last_part", "waiting_turn", "recheck_turn",
+    "last_part", "waiting_turn", "recheck_turn", "seat",
 )  # fmt: skip
 
 
@@ -377,14 +488,12 @@ END = Statement(
     .values(state=_id("becomes"), outcome=_id("result"), detail=_value(_turn.c.detail, "details"),
             ended_at=_number("at"))
 )  # fmt: skip
+# The thread goes on with its next turn, gives its seat up for another person's, or has none: decided under the lock
+# that a turn which arrives waits for.
+_next = _next_person(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until))
 _goes_on = sa.or_(
-    _runnable(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until)),
-    _thread.c.recheck_turn.is_not(None),  # asked for while the turn ran
-)
-# The thread goes on with its next turn or has none: decided under the lock that a turn which arrives waits for.
-_goes_on = sa.or_(
-    _runnable(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until)),
-    _thread.c.recheck_turn.is_not(None),
+    _next == _thread.c.seat,
+    sa.and_(_next.is_(None), _thread.c.recheck_turn.is_not(None)),  # asked for while the turn ran
 )
 GO_ON = Statement(
     sa.update(_thread)
@@ -395,10 +504,16 @@ GO_ON = Statement(
         waiting_turn=sa.func.coalesce(_id("waits_with"), _thread.c.waiting_turn),
         waiting_shown=sa.func.coalesce(_number("shown_at"), _thread.c.waiting_shown),
         holds_until=sa.func.coalesce(_number("holds"), _thread.c.holds_until),
-        state=sa.case((_goes_on, sa.literal_column("'running'")), else_=sa.literal_column("'idle'")),
+        state=sa.case(
+            (_goes_on, sa.literal_column("'running'")),
+            (_next.is_not(None), sa.literal_column("'queued'")),
+            else_=sa.literal_column("'idle'"),
+        ),
         owner=sa.case((_goes_on, _thread.c.owner), else_=sa.null()),
+        seat=sa.case((_goes_on, _thread.c.seat), else_=_next),
+        ready_at=sa.case((_goes_on, _thread.c.ready_at), else_=_number("at")),
     )
-    .returning(_thread.c.state)
+    .returning(_thread.c.state, _thread.c.seat)
 )
 RELEASE = Statement(
     sa.update(_thread)

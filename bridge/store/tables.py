@@ -100,6 +100,8 @@ class Thread(SQLModel, table=True):
         sa.UniqueConstraint("platform", "workspace", "channel", "thread"),
         _where("ix_thread_ready", "ready_at", where="state = 'ready'"),
         _where("ix_thread_running", "owner", where="state = 'running'"),
+        _where("ix_thread_queued", "seat", "ready_at", where="state = 'queued'"),
+        _where("ix_thread_seated", "seat", where="state IN ('ready', 'running')"),
         sa.Index("ix_thread_touched", "platform", "touched_at"),
     )
 
@@ -116,6 +118,7 @@ class Thread(SQLModel, table=True):
     token: int = _big(default=0)  # fencing: grows with every claim
     attempts: int = 0  # claims since something was achieved here
     ready_at: datetime = _time()
+    seat: str | None = Field(default=None, max_length=64)  # the person whose turn is next here, or at work
     # What its turns have to do with each other, kept here so that no turn has to be looked for.
     waiting_turn: str | None = Field(default=None, max_length=16)  # the turn that waits for a person
     waiting_shown: int | None = _big(default=None)  # position of the message that shows what it waits for
@@ -190,6 +193,26 @@ class Turn(SQLModel, table=True):
     received_at: datetime = _time()
     begun_at: datetime | None = _time(default=None)
     ended_at: datetime | None = _time(default=None)
+
+
+class Budget(SQLModel, table=True):
+    """How many turns were stored in an hour, which begins with its first."""
+
+    __tablename__ = "budget"
+
+    scope: str = Field(primary_key=True, max_length=160)
+    since: datetime = _time()
+    used: int
+
+
+class Refused(SQLModel, table=True):
+    """A message that was refused, and isn't asked when a catch-up comes by it again. Nothing else is kept of it."""
+
+    __tablename__ = "refused"
+    __table_args__ = (sa.Index("ix_refused_at", "at"),)
+
+    message_key: str = Field(primary_key=True, max_length=255)
+    at: datetime = _time()
 
 
 class Part(SQLModel, table=True):

@@ -27,6 +27,7 @@ class Claim:
     address: Address
     agent: str
     attempts: int  # claims since something was achieved, this one included
+    seat: str | None = None  # the person whose turns may run under it
 
 
 @dataclass(frozen=True, slots=True)

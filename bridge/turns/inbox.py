@@ -68,7 +68,20 @@ class Inbox(Protocol):
     they raise `Overloaded`."""
 
     async def take(self, inbound: Inbound) -> bool:
-        """Store a turn. False if it is known already, by its event id or by its message."""
+        """Store a turn. False if it is known already, by its event id or by its message; what was refused counts as
+        known, too.
+
+        :raises NotAllowed: the person may not ask there, or has asked too often.
+        :raises Unidentified: the person has to be looked up first.
+        """
+        ...
+
+    async def admit(self, address: Address, person: Person) -> None:
+        """Whether a person may ask there now, before the question of a command is shown to all. Costs nothing.
+
+        :raises NotAllowed:
+        :raises Unidentified:
+        """
         ...
 
     async def knows(self, address: Address) -> bool:
@@ -85,7 +98,10 @@ class Inbox(Protocol):
         ...
 
     async def pressed(self, press: Press) -> Decision:
-        """A button was pressed. A turn that isn't of this thread is refused."""
+        """A button was pressed. A turn that isn't of this thread is refused, and who may not press it.
+
+        :raises Unidentified: the person has to be looked up first.
+        """
         ...
 
     async def stop(self, address: Address) -> None:
@@ -94,11 +110,18 @@ class Inbox(Protocol):
 
     async def ordered(self, order: Order) -> str:
         """Carry a command out; what came of it, as Markdown for this person alone. Given wrongly it changes nothing,
-        and the answer says what to do instead. "ask", "upload", "files", "download" and "help" come in other ways."""
+        and the answer says what to do instead. "ask", "upload", "files", "download" and "help" come in other ways.
+
+        :raises Unidentified:
+        """
         ...
 
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
-        """The threads that a person asked in last, with their last question there, newest first; at most `RECENT`."""
+        """The threads that a person asked in last, and still may, with their last question there, newest first; at
+        most `RECENT`.
+
+        :raises Unidentified:
+        """
         ...
 
     def refusal(self, files: Sequence[RemoteFile]) -> str:
@@ -106,12 +129,18 @@ class Inbox(Protocol):
         ...
 
     async def files(self, order: Order) -> Listing:
-        """The files of a conversation; seconds old, perhaps."""
+        """The files of a conversation; seconds old, perhaps.
+
+        :raises Unidentified:
+        """
         ...
 
     def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
         """The file that `argument` names, on this machine's disk while the block lasts; a sentence for the person,
-        as Markdown, where it can't be had or is larger than `max_bytes`."""
+        as Markdown, where it can't be had or is larger than `max_bytes`.
+
+        :raises Unidentified: on entering.
+        """
         ...
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
@@ -122,3 +151,17 @@ class Inbox(Protocol):
 
 class Overloaded(Exception):
     """Too many messages wait for the database: this one isn't stored, and must not be acknowledged."""
+
+
+class NotAllowed(Exception):
+    """Nothing was stored, and it is to be acknowledged. `sentence` is for the person alone, and not again and again for
+    the same `reason`; it is "" where nothing is answered at all."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sentence = sentence
+
+
+class Unidentified(Exception):
+    """It depends on the person's standing or roles. Look them up (`Person.standing`), and tell again."""

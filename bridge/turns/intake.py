@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.turns.inbox import Decision, Edit, Listing, Order, Overloaded, Press
+from bridge.turns.gate import Gate
+from bridge.turns.inbox import Decision, Edit, Listing, NotAllowed, Order, Overloaded, Press
 from bridge.turns.orders import Orders
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
@@ -28,6 +31,7 @@ SENTENCES = {
     Decided.TOO_LATE: "That was decided already.",
 }
 ENDED = "That reply has ended already."
+NOT_HERE = "I don't answer in this place. Ask me in a channel that I serve."
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -43,6 +47,7 @@ class Intake:
         shelf: Shelf,
         *,
         agent_for: Callable[[Address], str],
+        gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
         has_room: Callable[[], bool],
@@ -52,6 +57,7 @@ class Intake:
         self._orders = orders
         self._shelf = shelf
         self._agent_for = agent_for
+        self._gate = gate
         self._wake = wake
         self._stop_turn = stop_turn
         self._has_room = has_room
@@ -59,12 +65,38 @@ class Intake:
         self._waiting = 0
 
     async def take(self, inbound: Inbound) -> bool:
-        agent = self._agent_for(inbound.address)
+        address, person = inbound.address, inbound.person
+        agent, asked_back = await self._answering(address)
         announce = not self._has_room()
-        stored = await self._stored(lambda: self._arrivals.put(inbound, agent, announce=announce))
+        try:
+            self._gate.admit(agent, address, person)
+            quotas = self._gate.quotas(agent, address, person)
+            if asked_back == person.id:  # a budget doesn't break off what is under way
+                quotas = uncapped(quotas)
+            stored = await self._stored(
+                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas)
+            )
+        except (NotAllowed, OverBudget) as refused:
+            refusal = self._gate.refusal(refused)
+            # Nobody is told twice, nor is it asked when a catch-up comes by it.
+            if refusal.sentence and not await self._stored(lambda: self._arrivals.refuse(inbound)):
+                return False
+            log.info("not allowed", reason=refusal.reason, channel=address.channel, person=person.id)
+            raise refusal from None
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         self._wake()  # also for what was known: a claim passes over a thread that is locked, as this one just was
         return stored
+
+    async def admit(self, address: Address, person: Person) -> None:
+        agent, _ = await self._answering(address)
+        try:
+            self._gate.admit(agent, address, person)
+        except NotAllowed as refusal:
+            raise NotAllowed(refusal.reason, refusal.sentence or NOT_HERE) from None
+        quotas = self._gate.quotas(agent, address, person)
+        over = await self._stored(lambda: self._arrivals.spent(quotas)) if quotas else None
+        if over is not None:
+            raise self._gate.refusal(over)
 
     async def knows(self, address: Address) -> bool:
         return await self._stored(lambda: self._arrivals.knows(address))
@@ -87,51 +119,117 @@ class Intake:
             await self._stop(turn)
 
     async def ordered(self, order: Order) -> str:
-        answer = await self._stored(lambda: self._orders.carry_out(order, self._stop))
+        found = await self._found(order)
+        if refusal := await self._check(found):
+            return refusal
+        try:
+            answer = await self._stored(lambda: self._orders.carry_out(found, self._stop))
+        except OverBudget as over:
+            return self._gate.sentence(over)
         log.info("command", command=order.name, person=order.person.id)
         self._wake()
         return answer
 
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
-        return await self._stored(lambda: self._shelf.recent(platform, workspace, person))
+        threads = await self._stored(lambda: self._shelf.recent(platform, workspace, person))
+        allowed = {}
+        for address, asked in threads.items():
+            agent, _ = await self._answering(address)
+            if self._gate.allows(agent, address, person):
+                allowed[address] = asked
+        return allowed
 
     def refusal(self, files: Sequence[RemoteFile]) -> str:
         return self._shelf.refusal(files)
 
     async def files(self, order: Order) -> Listing:
-        return await self._stored(lambda: self._shelf.listing(order))
+        found = await self._found(order)
+        if refusal := await self._check(found):
+            return Listing(order.address, (), refusal)
+        return await self._stored(lambda: self._shelf.listing(found))
 
-    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
-        return self._shelf.fetched(order, max_bytes)
+    @asynccontextmanager
+    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+        found = await self._found(order)
+        if refusal := await self._check(found):
+            yield refusal
+            return
+        async with self._shelf.fetched(found, max_bytes) as file:
+            yield file
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         since = now() - self._catch_up
         return await self._stored(lambda: self._arrivals.seen(platform, since, CATCH_UP_THREADS))
 
     async def pressed(self, press: Press) -> Decision:
-        match press.action:
-            case "stop":
-                return await self._pressed_stop(press)
-            case "retry":
-                decided = await self._stored(lambda: self._arrivals.retry(press.address, press.turn, press.person))
-                settled = "Sent again"
-            case "abandon":
-                decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn))
-                settled = "Left"
-            case "reask":
-                decided = await self._stored(lambda: self._arrivals.ask_edited(press.address, press.turn))
-                settled = "Asked again"
-            case "choose":
-                index = int(press.value) if press.value.isdecimal() else -1
-                decided = await self._stored(
-                    lambda: self._arrivals.choose(press.address, press.turn, index, press.person)
-                )
-                settled = "Answered"
+        try:
+            return await self._pressed(press)
+        except NotAllowed as refusal:
+            return Decision(refusal.sentence or NOT_HERE)
+
+    async def _pressed(self, press: Press) -> Decision:
+        address, person = press.address, press.person
+        agent, _ = await self._answering(address)
+        asker = await self._stored(lambda: self._arrivals.asker(address, press.turn))
+        self._gate.may_press(press, agent, asker)
+        quotas = self._gate.quotas(agent, address, person)
+        try:
+            match press.action:
+                case "stop":
+                    return await self._pressed_stop(press)
+                case "retry":
+                    decided = await self._stored(
+                        lambda: self._arrivals.retry(address, press.turn, person, quotas=quotas)
+                    )
+                    settled = "Sent again"
+                case "abandon":
+                    decided = await self._stored(lambda: self._arrivals.abandon(address, press.turn))
+                    settled = "Left"
+                case "reask":
+                    decided = await self._stored(
+                        lambda: self._arrivals.ask_edited(address, press.turn, quotas=quotas)
+                    )
+                    settled = "Asked again"
+                case "choose":
+                    index = int(press.value) if press.value.isdecimal() else -1
+                    if asker == person.id:
+                        quotas = uncapped(quotas)
+                    decided = await self._stored(
+                        lambda: self._arrivals.choose(address, press.turn, index, person, quotas=quotas)
+                    )
+                    settled = "Answered"
+        except OverBudget as over:
+            return Decision(self._gate.sentence(over))
         self._wake()  # whatever was decided, as in `take`
         if decided is Decided.TOO_LATE:
             return Decision(SENTENCES[decided])
-        log.info("decided", decision=decided.name.lower(), turn=press.turn, person=press.person.id)
-        return Decision(SENTENCES[decided], f"{settled} · {press.person.name or press.person.id}")
+        log.info("decided", decision=decided.name.lower(), turn=press.turn, person=person.id)
+        return Decision(SENTENCES[decided], f"{settled} · {person.name or person.id}")
+
+    async def _answering(self, address: Address) -> tuple[str, str | None]:
+        """Who answers in a thread: the agent that it was begun with, unless its place answers nothing now; and whom it
+        asked back, as far as either matters."""
+        routed = self._agent_for(address)
+        if not routed or not self._gate.by_thread:
+            return routed, None
+        found = await self._stored(lambda: self._arrivals.answering(address))
+        return (found.agent, found.asked_back) if found else (routed, None)
+
+    async def _found(self, order: Order) -> Order:
+        """With its thread, where it means the one that the person asked in last."""
+        if order.address.thread:
+            return order
+        latest = await self._stored(lambda: self._orders.latest(order))
+        return replace(order, address=latest or order.address)
+
+    async def _check(self, order: Order) -> str:
+        """Why a command isn't carried out; "" if it is."""
+        agent, _ = await self._answering(order.address)
+        try:
+            self._gate.may_order(order, agent)
+        except NotAllowed as refusal:
+            return refusal.sentence or NOT_HERE
+        return ""
 
     async def _pressed_stop(self, press: Press) -> Decision:
         if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:

@@ -12,12 +12,14 @@ import structlog
 
 from adapters.base import Agent, AgentError, History, Row
 from bridge.inbound import Address
-from bridge.lifecycle import ENDINGS, Outcome, Retry
+from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState
 from bridge.render.characters import boundary
 from bridge.store.arrivals import Decided
+from bridge.store.budgets import Quota
 from bridge.store.desk import QUEUED, Desk, Overview
 from bridge.store.tables import SECOND, now
 from bridge.store.values import StoredTurn
+from bridge.turns.gate import NOT_YOURS, Gate
 from bridge.turns.inbox import Order
 
 log = structlog.get_logger()
@@ -40,6 +42,8 @@ ASKED_BACK = "The agent waits for your answer to its question: write it here, or
 AGAIN = "It is being asked again."
 REDELIVERED = "I'm posting the answer again."
 RESTING = "Nothing is under way here."
+SHORT_OF_SEATS = "The next question waits until its author has fewer others under way elsewhere."
+LEFT = {"person": "of yours", "channel": "in this channel", "agent": "to this agent"}
 
 
 class Orders:
@@ -49,21 +53,29 @@ class Orders:
         self,
         desk: Desk,
         agents: Mapping[str, Agent],
+        gate: Gate,
         *,
         choices: Callable[[Address], Sequence[str]],
         doing: Callable[[str], str],
     ) -> None:
         self._desk = desk
         self._agents = agents
+        self._gate = gate
         self._choices = choices
         self._doing = doing
 
+    async def latest(self, order: Order) -> Address | None:
+        """The thread that a person asked in last, in the channel of a command. Raises `StoreUnavailable`."""
+        return await self._desk.latest(order.address, order.person)
+
     async def carry_out(self, order: Order, stop: Callable[[str], Awaitable[None]]) -> str:
-        """`stop` stops a turn wherever it runs. Raises `StoreUnavailable`; may be repeated then."""
-        address: Address | None = order.address
-        if not order.address.thread:
-            address = await self._desk.latest(order.address, order.person)
-        if address is None:
+        """`stop` stops a turn wherever it runs. May be repeated.
+
+        :raises OverBudget: nothing is changed.
+        :raises StoreUnavailable:
+        """
+        address = order.address
+        if not address.thread:
             return NOWHERE
         thread = await self._desk.overview(address)
         if thread is None:
@@ -73,25 +85,28 @@ class Orders:
                 turn = await self._desk.arrivals.active_turn(address)
                 if turn is None:
                     return NOTHING_RUNS
+                if not self._gate.decides(order, thread.agent, await self._desk.arrivals.asker(address, turn)):
+                    return NOT_YOURS
                 await stop(turn)
                 return STOPPING
             case "new":
-                return ANEW if await self._desk.begin_anew(thread, thread.agent) else BUSY
+                return await self._begin_anew(thread, order, thread.agent) or ANEW
             case "agent":
-                return await self._choose(thread, address, order.argument)
+                return await self._choose(thread, order)
             case "history":
                 return await self._history(thread)
             case "retry":
-                return await self._retry(thread, address)
+                return await self._retry(thread, order)
             case "status":
-                return self._status(thread, order.person.id)
+                return await self._status(thread, order)
             case "ask" | "upload" | "files" | "download" | "help":
                 raise ValueError(f"{order.name} is the front ends' own")
 
     # --- agent ----------------------------------------------------------------------------------------------
 
-    async def _choose(self, thread: Overview, address: Address, name: str) -> str:
-        allowed = self._choices(address)
+    async def _choose(self, thread: Overview, order: Order) -> str:
+        place, name = order.address, order.argument
+        allowed = [one for one in self._choices(place) if self._gate.allows(one, place, order.person)]
         others = ", ".join(f"`{one}`" for one in allowed if one != thread.agent)
         may = f"You may choose {others}." if others else "The settings allow no other agent here."
         if not name:
@@ -100,9 +115,14 @@ class Orders:
             return f"`{name}` answers here already. {may}"
         if name not in allowed:
             return f"There is no agent of that name to choose here. {may}"
-        if not await self._desk.begin_anew(thread, name):
-            return BUSY
-        return f"`{name}` answers here from now on. {ANEW}"
+        refusal = await self._begin_anew(thread, order, name)
+        return refusal or f"`{name}` answers here from now on. {ANEW}"
+
+    async def _begin_anew(self, thread: Overview, order: Order, agent: str) -> str:
+        """Why it can't be; "" if it is done."""
+        if thread.waiting is not None and not self._gate.decides(order, thread.agent, thread.waiting.person.id):
+            return NOT_YOURS  # what it waits for would be abandoned
+        return "" if await self._desk.begin_anew(thread, agent, order.person) else BUSY
 
     # --- history --------------------------------------------------------------------------------------------
 
@@ -129,7 +149,7 @@ class Orders:
 
     # --- retry ----------------------------------------------------------------------------------------------
 
-    async def _retry(self, thread: Overview, address: Address) -> str:
+    async def _retry(self, thread: Overview, order: Order) -> str:
         if thread.active is not None or thread.queued:
             return AT_WORK
         turn = thread.waiting or thread.last
@@ -137,24 +157,33 @@ class Orders:
             return NOTHING_TO_RETRY
         if turn.outcome is Outcome.INPUT_REQUEST and thread.waiting is not None:
             return ASKED_BACK
+        if not self._gate.decides(order, thread.agent, turn.person.id):
+            return NOT_YOURS
         arrivals = self._desk.arrivals
         means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
         again = arrivals.ask_again if means is Retry.NONE else arrivals.retry
-        decided = await again(address, turn.id)
+        quotas = self._gate.quotas(thread.agent, order.address, order.person)
+        person = None if order.person.id == turn.person.id else order.person
+        decided = await again(order.address, turn.id, person, quotas=quotas)
         if decided is Decided.TOO_LATE:  # somebody else was quicker
             return AT_WORK
         return REDELIVERED if decided is Decided.DELIVERING else AGAIN
 
     # --- status ---------------------------------------------------------------------------------------------
 
-    def _status(self, thread: Overview, person: str) -> str:
-        return " ".join([f"`{thread.agent}` answers here.", self._work(thread), *_queue(thread, person)])
+    async def _status(self, thread: Overview, order: Order) -> str:
+        quotas = self._gate.quotas(thread.agent, order.address, order.person)
+        left = await self._desk.arrivals.left(quotas)
+        queue = _queue(thread, order.person.id)
+        return " ".join([f"`{thread.agent}` answers here.", self._work(thread), *queue, *_budget(left)])
 
     def _work(self, thread: Overview) -> str:
         turn = thread.active
         if turn is None:
             if thread.waiting is not None:
                 return "It waits for you: for an answer, or for your decision whether to send it again."
+            if thread.state is ThreadState.QUEUED:
+                return SHORT_OF_SEATS
             return "A question is about to be asked." if thread.queued else RESTING
         label = " ".join(self._doing(turn.id).split())
         doing = f"It is at work ({label})" if label else "It is at work"
@@ -169,6 +198,13 @@ def _queue(thread: Overview, person: str) -> Sequence[str]:
     if person not in thread.queued:
         return (waits,)
     return (waits, f"Yours is number {thread.queued.index(person) + 1}.")
+
+
+def _budget(left: Sequence[tuple[Quota, int]]) -> Sequence[str]:
+    if not left:
+        return ()
+    counts = ", ".join(f"{number} of {quota.allowed} questions {LEFT[quota.of]}" for quota, number in left)
+    return (f"Left within the hour: {counts}.",)
 
 
 def _ago(turn: StoredTurn) -> str:

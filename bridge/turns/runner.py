@@ -18,6 +18,7 @@ from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent, Checkpoint, Event, Message
 from bridge.inbound import Person
+from bridge.lifecycle import TurnState
 from bridge.store.arrivals import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
 from bridge.store.presence import Presence
@@ -78,6 +79,7 @@ class Runner:
         self._claiming = asyncio.Lock()  # held until what was claimed is in `_held`
         self._suspect: int | None = None  # the one thread at work that may be what ends processes
         self._at_work: dict[str, TurnAtWork] = {}
+        queue.on_seated = self.wake
 
     def wake(self) -> None:
         """Something was put in."""
@@ -185,6 +187,7 @@ class Runner:
         if found:
             log.warning("threads taken up again", threads=found)
             self._wake.set()
+        await self._queue.fill_seats()
         for turn in await self._queue.stopped():
             self.stop_turn(turn)
 
@@ -201,7 +204,7 @@ class Runner:
                 while not self._ending and outlook is not None:
                     if outlook.recheck is not None:
                         await self._restate(hold, outlook.recheck)
-                    if outlook.turn is None:
+                    if outlook.turn is None or _has_no_seat(outlook.turn, claim):
                         outlook = None if await hold.settle() else await hold.look()
                         continue
                     working_on = outlook.turn.id
@@ -284,6 +287,11 @@ class Runner:
             await asyncio.wait(late)
         with suppress(StoreUnavailable):
             await self._queue.release([claim for claim, task in held if task in late])
+
+
+def _has_no_seat(turn: StoredTurn, claim: Claim) -> bool:
+    """Its person isn't the one for whom the thread got ready: the turn before it was withdrawn, say."""
+    return turn.state is TurnState.RECEIVED and turn.person.id != claim.seat
 
 
 class _Missing:

@@ -118,13 +118,10 @@ class Shelf:
                 yield await self._fetch(there, entry, Path(folder) / "file", max_bytes)
 
     async def _thread(self, order: Order) -> Given | str:
-        address: Address | None = order.address
         if not order.address.thread:
-            address = await self._desk.latest(order.address, order.person)
-        if address is None:
             return NOWHERE
-        there = await self._desk.overview(address)
-        return UNKNOWN if there is None else (address, there)
+        there = await self._desk.overview(order.address)
+        return UNKNOWN if there is None else (order.address, there)
 
     async def _entries(self, there: Overview) -> Sequence[_Entry]:
         """With the newest last, each under a name of its own."""

@@ -16,7 +16,7 @@ from adapters.testing.serving import serve
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground import discord, slack
-from bridge.settings import AgentTable, HttpSettings, Settings
+from bridge.settings import AgentTable, HttpSettings, Limits, Settings
 from tests.bench.load import CHANNELS, Asker, DiscordAsker, SlackAsker
 from tests.bench.scripted_backend import AGENT, KEY, MODEL, Script, ScriptedBackend, serve_scripted
 from tests.bench.sightings import TimedDiscord, TimedSlack
@@ -63,6 +63,7 @@ class Place:
         settings = Settings(
             database_url=SecretStr(f"sqlite:///{database}"),
             http=HttpSettings(port=port),
+            limits=Limits(turns_at_once=20_000),  # few people ask for all of the load
             agents={"scripted": AgentTable(**agent)},
         )
         if isinstance(self.world, TimedSlack):

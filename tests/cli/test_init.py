@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from bridge.access import AccessTable
 from bridge.agents import load_adapter
 from bridge.cli import init as setup
 from bridge.cli.commands import app
@@ -67,7 +68,7 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_both_platforms_and_an_agent_are_asked_for_written_and_loaded() -> None:
-    result = init("both", "socket", "xoxb-1", "xapp-1", DISCORD_TOKEN, "toqan", "support", "sk_1")
+    result = init("both", "socket", "xoxb-1", "xapp-1", DISCORD_TOKEN, "", "toqan", "support", "sk_1")
     assert result.exit_code == 0, result.output
     settings = written()
     assert settings.slack is not None
@@ -79,6 +80,7 @@ def test_both_platforms_and_an_agent_are_asked_for_written_and_loaded() -> None:
         "api_url": "https://slack.com/api/",
         "command": "/agent",
         "emails": False,
+        "access": AccessTable(),
     }
     assert settings.discord is not None
     assert settings.discord.token.get_secret_value() == DISCORD_TOKEN
@@ -111,7 +113,7 @@ def test_it_says_where_a_token_is_to_be_had_before_it_asks_for_it() -> None:
         "slack.bot_token, at"
     )
     assert "Discord" not in slack
-    discord = init("y", "discord", DISCORD_TOKEN, *ECHO).output
+    discord = init("y", "discord", DISCORD_TOKEN, "", *ECHO).output
     assert "api.slack.com" not in discord
     assert discord.index("switch on Message Content") < discord.index("discord.token, at")
     assert discord.index("Reset Token shows the token") < discord.index("discord.token, at")
@@ -120,7 +122,7 @@ def test_it_says_where_a_token_is_to_be_had_before_it_asks_for_it() -> None:
 
 
 def test_it_ends_with_the_invite_link() -> None:
-    result = init("both", *BY_SOCKET[1:], DISCORD_TOKEN, *ECHO)
+    result = init("both", *BY_SOCKET[1:], DISCORD_TOKEN, "", *ECHO)
     assert "client_id=123456789012345678" in result.output.splitlines()[-1]
 
 
@@ -135,7 +137,7 @@ def test_another_file_is_named_in_the_next_steps(tmp_path: Path) -> None:
 
 def test_secrets_are_never_printed() -> None:
     secrets = ["xoxb-hidden", "xapp-hidden", DISCORD_TOKEN, "sk_hidden"]
-    result = init("both", "socket", "nope-hidden", *secrets[:3], "toqan", "", "sk_hidden")
+    result = init("both", "socket", "nope-hidden", *secrets[:3], "", "toqan", "", "sk_hidden")
     assert result.exit_code == 0, result.output
     assert [secret for secret in [*secrets, "nope-hidden"] if secret in result.output] == []
 
@@ -157,6 +159,7 @@ def test_on_a_terminal_a_secret_isnt_shown_while_it_is_typed(tmp_path: Path) -> 
     answers = {
         "Which platforms": "discord",
         "discord.token": DISCORD_TOKEN,
+        "discord.access.servers": "",
         "Which kind": "echo",
         "A name": "helpful",
     }
@@ -183,7 +186,7 @@ def test_what_is_left_empty_comes_from_the_environment(monkeypatch: pytest.Monke
         "DISCORD_TOKEN": DISCORD_TOKEN,
         "THREADBRIDGE_AGENTS__HELP_DESK__API_KEY": "sk_2",
     }
-    result = init("both", "", "", "", "", "toqan", "help_desk", "")
+    result = init("both", "", "", "", "", "", "toqan", "help_desk", "")
     assert f"Still to be set, in threadbridge.toml or in the environment: {', '.join(variables)}." in result.output
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -195,7 +198,7 @@ def test_what_is_left_empty_comes_from_the_environment(monkeypatch: pytest.Monke
 
 
 def test_the_manifest_can_be_had_before_there_are_tokens() -> None:
-    init("both", "http", "", "", "", *ECHO)
+    init("both", "http", "", "", "", "", *ECHO)
     result = CliRunner().invoke(app, ["manifest", "slack"])
     assert result.exit_code == 0, result.output
     assert '"socket_mode_enabled": false' in result.output
@@ -223,7 +226,7 @@ def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Every
 
 def test_good_tokens_are_said_to_be_good_and_it_ends_with_what_doctor_says(simulated: Everything) -> None:
     slack, discord = simulated.slack, simulated.discord
-    result = invoke(answers=("both", "", slack.bot_token, slack.app_token, discord.token, *ECHO))
+    result = invoke(answers=("both", "", slack.bot_token, slack.app_token, discord.token, "", *ECHO))
     assert result.exit_code == 0, result.output
     tried, _, doctor = result.output.partition("What `threadbridge doctor` says of it:")
     for line in (
@@ -242,11 +245,11 @@ def test_a_refused_token_is_asked_for_again_while_the_person_wants_to(
     simulated: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("THREADBRIDGE_SLACK__API_URL")
-    result = invoke(answers=("discord", "MTIz.wrong.token", "y", simulated.discord.token, *ECHO))
+    result = invoke(answers=("discord", "MTIz.wrong.token", "", "y", simulated.discord.token, "", *ECHO))
     assert "fail discord.token: refused by Discord" in result.output
     assert result.output.index("refused by Discord") < result.output.index("ok   discord.token")
     assert written().discord is not None
-    kept = invoke(answers=("y", "discord", "MTIz.wrong.token", "n", *ECHO))
+    kept = invoke(answers=("y", "discord", "MTIz.wrong.token", "", "n", *ECHO))
     assert kept.exit_code == 0, kept.output
     discord = written().discord
     assert discord is not None
@@ -357,3 +360,18 @@ def test_the_names_of_agents_fit_into_variables() -> None:
         assert setup.NAME.fullmatch(name)
     for name in ("Support", "help-desk", "two__words", "_x", "1st", "", "a.b"):
         assert not setup.NAME.fullmatch(name)
+
+
+def test_the_servers_that_a_bot_is_for_are_asked_for() -> None:
+    result = init("discord", DISCORD_TOKEN, "Playground", "100200300400500600, 700", *ECHO)
+    assert "'Playground' isn't an id" in result.output
+    settings = written()
+    assert settings.rules.lists_servers
+    assert settings.discord is not None
+    assert settings.discord.access.servers == ("100200300400500600", "700")
+
+
+def test_without_an_answer_a_bot_serves_every_server() -> None:
+    init("discord", DISCORD_TOKEN, "", *ECHO)
+    assert not written().rules.lists_servers
+    assert "# access = {servers = []}" in Path("threadbridge.toml").read_text(encoding="utf-8")

@@ -63,6 +63,8 @@ class NoInbox:
     async def take(self, inbound: Inbound) -> bool:
         return False
 
+    async def admit(self, address: Address, person: Person) -> None: ...
+
     async def knows(self, address: Address) -> bool:
         return True  # nothing is to be looked up
 

@@ -83,7 +83,7 @@ async def at_rest(database: Path, turns: int) -> list[str]:
 
 def as_toml(settings: Settings) -> str:
     """The settings as a person would write them."""
-    plain = settings.model_dump(mode="json", exclude_none=True)
+    plain = settings.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     for name in TABLES:
         for key, value in (plain.get(name) or {}).items():
             if value == "**********":

@@ -63,7 +63,7 @@ class Town:
             ),
             agents={"general": AgentTable(kind="echo"), **{kind: self.agent(kind) for kind in BACKENDS}},
             routes=[route for kind in BACKENDS for route in self._routes(kind)],
-            limits=Limits(grace=0),
+            limits=Limits(grace=0, turns_at_once=1_000),  # few people ask for all of a crowd
         )
 
     def _routes(self, kind: str) -> list[Route]:

@@ -320,6 +320,18 @@ async def test_what_the_bot_lacks_in_other_channels_is_one_warning(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("servers", "warned"), [("", True), ('"!1"', True), ('"1"', False)])
+async def test_a_public_bot_without_a_list_of_servers_is_a_warning(
+    everything: Everything, servers: str, warned: bool
+) -> None:
+    everything.discord.bot_public = True
+    file = everything.file()
+    file.write_text(f"{file.read_text(encoding='utf-8')}\n[access]\nservers = [{servers}]\n", encoding="utf-8")
+    found = about(await examine(file), "access.servers")
+    assert [finding.mark for finding in found] == ([Mark.WARN] if warned else [])
+
+
+@pytest.mark.slow
 async def test_a_bot_in_no_server_fails_with_its_invite_link(everything: Everything) -> None:
     everything.discord.guilds.clear()
     (finding,) = wrong(about(await examine(everything.file()), "discord"))
@@ -640,7 +652,7 @@ async def test_no_check_holds_up_another(everything: Everything, monkeypatch: py
         await discord_looked.wait()
         yield ok("slack", "after Discord, which is looked at later")
 
-    async def is_waited_for(*_: object) -> AsyncGenerator[Finding]:
+    async def is_waited_for(*_: object, **_more: object) -> AsyncGenerator[Finding]:
         discord_looked.set()
         yield ok("discord", "looked at")
 

@@ -55,8 +55,8 @@ async def test_a_thread_as_it_stands(desk: Desk, arrivals: Arrivals, queue: Queu
     assert there.active.id == turn.id
     assert there.queued == ["U2", "U1"]
     await end(queue, claim, turn)
-    await work_off(queue, claim, Outcome.UNAVAILABLE)
-    last, _ = await work_off(queue, claim, Outcome.STOPPED)
+    await work_off(queue, await claim_one(queue), Outcome.UNAVAILABLE)
+    last, _ = await work_off(queue, await claim_one(queue), Outcome.STOPPED)
     there = await seen(desk)
     assert (there.active, there.queued, there.state) == (None, [], "idle")
     assert there.last is not None
@@ -73,11 +73,13 @@ async def test_a_new_conversation_knows_nothing_of_the_old(desk: Desk, arrivals:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await begin_next(queue, claim, Checkpoint("old", {}))
-    assert not await desk.begin_anew(await seen(desk), "a"), "what runs would write its conversation down again"
+    assert not await desk.begin_anew(await seen(desk), "a", ANN), (
+        "what runs would write its conversation down again"
+    )
     await end(queue, claim, turn, answer="an answer")
     assert [one.question for one in await desk.exchanges(claim.thread, 9)] == ["question 1"]
-    assert await desk.begin_anew(await seen(desk), "b")
-    assert await desk.begin_anew(await seen(desk), "b"), "twice comes to the same"
+    assert await desk.begin_anew(await seen(desk), "b", ANN)
+    assert await desk.begin_anew(await seen(desk), "b", ANN), "twice comes to the same"
     there = await seen(desk)
     assert (there.conversation, there.agent, there.last) == (None, "b", None)
     assert await desk.exchanges(claim.thread, 9) == []
@@ -97,7 +99,7 @@ async def test_a_new_conversation_abandons_what_the_old_one_waits_for(
     turn = await begin_next(queue, claim)
     request = InputRequestShown("Which?")
     assert await end(queue, claim, turn, Outcome.INPUT_REQUEST, request=request, shown_at=10) is None
-    assert await desk.begin_anew(await seen(desk), "a")
+    assert await desk.begin_anew(await seen(desk), "a", ANN)
     ended = await queue.turn(turn.id)
     assert ended is not None
     assert (ended.state, ended.outcome) == (TurnState.CANCELLED, Outcome.ABANDONED)

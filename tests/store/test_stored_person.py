@@ -56,11 +56,13 @@ async def test_the_operator_asks_in_nobodys_place(arrivals: Arrivals, queue: Que
     await arrivals.put(inbound(1, person=ANN), "a")
     turn, _ = await work_off(queue, await claim_one(queue), Outcome.RUN_FAILED)
     assert await Ledger(database).retry(turn.id)
+    await queue.fill_seats()
     again, _ = await work_off(queue, await claim_one(queue), Outcome.RUN_FAILED)
     assert again.asked_by is None
     assert await arrivals.retry(HERE, again.id, BOB) is Decided.SENT
     third, _ = await work_off(queue, await claim_one(queue), Outcome.RUN_FAILED)
     assert await Ledger(database).retry(third.id)
+    await queue.fill_seats()
     fourth = await next_turn(queue, await claim_one(queue))
     assert fourth.asked_by == third.asked_by
     assert fourth.asked_by is not None

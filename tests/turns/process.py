@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 
 from adapters.base import Agent
+from bridge.access import Access
 from bridge.inbound import Address, Person
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
@@ -19,6 +20,8 @@ from bridge.store.engine import Engine, Op, Statement, persist
 from bridge.store.ledger import Ledger
 from bridge.store.presence import Presence
 from bridge.store.queue import Queue
+from bridge.store.seats import NO_LIMIT
+from bridge.turns.gate import Gate
 from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
 from bridge.turns.orders import Orders
@@ -52,6 +55,7 @@ class Bridge:
         between: Callable[[Engine], Engine] = lambda engine: engine,
         presence: Presence | None = None,
         telling: Callable[[str], Telling] = Telling,
+        gate: Gate | None = None,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -62,6 +66,7 @@ class Bridge:
         self._presence = presence
         self._telling = telling
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
+        self._gate = gate or Gate(Access())
         self.limits = limits
 
     @asynccontextmanager
@@ -70,7 +75,8 @@ class Bridge:
         with TemporaryDirectory() as folder:
             async with self.database.prepared(self.replica) as engine:
                 self.engine = engine
-                self.queue = Queue(self._between(engine), self.replica)
+                at_once = int(limits.get("at_once", NO_LIMIT))
+                self.queue = Queue(self._between(engine), self.replica, at_once=at_once)
                 self.presence = self._presence or self.database.presence(self.replica)
                 bounds = Bounds(
                     deadline=lambda name: {"support": limits.get("deadline", 30.0)}[name],
@@ -83,15 +89,17 @@ class Bridge:
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
-                    Arrivals(engine),
+                    Arrivals(engine, at_once=at_once),
                     Orders(
-                        Desk(engine),
+                        Desk(engine, at_once=at_once),
                         self._agents,
+                        self._gate,
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
                     ),
                     Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     agent_for=lambda _: "support",
+                    gate=self._gate,
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,
                     has_room=lambda: self.runner.has_room,

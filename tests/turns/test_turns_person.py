@@ -10,9 +10,11 @@ import pytest
 
 from adapters.base import Checkpoint, Done, Event, InputRequest, Message, Person, RunFailed, Text, Unavailable
 from bridge import inbound as read
+from bridge.access import Access, AccessTable
 from bridge.inbound import Address
 from bridge.store.database import Database
 from bridge.turns import ask
+from bridge.turns.gate import Gate
 from bridge.turns.inbox import Press
 from bridge.turns.person import Level, Telling
 from bridge.turns.surface import Guard, Surface
@@ -22,6 +24,7 @@ from tests.turns.world import HERE, LATER, MemoryPlatform, MemorySurface, inboun
 
 ANN = read.Person("U1", "Ann", "T1", ("7",))
 BOB = read.Person("U2", "Bob", "T9", ("8",))
+BOB_IS_ADMIN = Gate(Access(AccessTable(admins=("slack:U2",), external=True)))
 TOLD_ANN = Person("slack", "U1", workspace="T1", channel="C1", roles=("7",))
 TOLD_BOB = Person("slack", "U2", workspace="T9", channel="C1", roles=("8",))
 
@@ -49,7 +52,7 @@ async def pressed(bridge: Bridge, platform: MemoryPlatform, by: read.Person, whi
 
 async def test_who_wrote_is_told_and_no_name(database: Database, platform: MemoryPlatform) -> None:
     agent = NotingAgent()
-    async with running(Bridge(database, platform, agent)) as bridge:
+    async with running(Bridge(database, platform, agent, gate=BOB_IS_ADMIN)) as bridge:
         await bridge.intake.take(inbound(1, person=ANN))
         await bridge.until_state("done")
         await bridge.intake.take(inbound(2, person=BOB))
@@ -63,7 +66,7 @@ async def test_who_has_it_sent_again_asks(
 ) -> None:
     monkeypatch.setattr(ask, "OUTAGE_PATIENCE", 0.0)
     agent = NotingAgent([failure])  # type: ignore[list-item]
-    async with running(Bridge(quick, platform, agent)) as bridge:
+    async with running(Bridge(quick, platform, agent, gate=BOB_IS_ADMIN)) as bridge:
         await bridge.intake.take(inbound(1, person=ANN))
         await bridge.until_state("failed")
         agent.backend.script = []
@@ -104,14 +107,14 @@ async def test_another_process_tells_of_the_same_person(database: Database, plat
         await asyncio.Event().wait()
 
     agent = NotingAgent([RunFailed("it failed")])
-    async with running(Bridge(database, platform, agent)) as bridge:
+    async with running(Bridge(database, platform, agent, gate=BOB_IS_ADMIN)) as bridge:
         await bridge.intake.take(inbound(1, person=ANN))
         await bridge.until_state("failed")
         agent.backend.script = [Text("first half, "), hang, Done()]
         await pressed(bridge, platform, BOB)
         await hanging.wait()
     agent.backend.script = []
-    async with running(Bridge(database, platform, agent, replica="r2")) as bridge:
+    async with running(Bridge(database, platform, agent, replica="r2", gate=BOB_IS_ADMIN)) as bridge:
         await bridge.until_state("failed", "done")
     assert agent.told == [TOLD_ANN, TOLD_BOB, TOLD_BOB]
 
@@ -134,7 +137,7 @@ class DirectorySurface(MemorySurface):
 @pytest.mark.parametrize("level", ["full", "id"])
 async def test_names_and_addresses_are_told_only_where_all_is(quick: Database, level: Level) -> None:
     platform, agent = Directory(), NotingAgent([RunFailed("it failed")])
-    bridge = Bridge(quick, platform, agent, telling=lambda name: Telling(name, level))
+    bridge = Bridge(quick, platform, agent, telling=lambda name: Telling(name, level), gate=BOB_IS_ADMIN)
     async with running(bridge):
         await bridge.intake.take(inbound(1, person=ANN))
         await bridge.until_state("failed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from datetime import timedelta
 from secrets import token_hex
 
@@ -22,6 +22,7 @@ from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
 from bridge.frontends.discord.invite import intents
 from bridge.frontends.discord.listeners import Listeners
+from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import components
 from bridge.frontends.discord.rest import Json, Rest
@@ -61,7 +62,15 @@ class DiscordFrontEnd:
     platform = "discord"
     routes: Sequence[BaseRoute] = ()
 
-    def __init__(self, settings: DiscordSettings, inbox: Inbox, *, catch_up_hours: float = 24.0) -> None:
+    def __init__(
+        self,
+        settings: DiscordSettings,
+        inbox: Inbox,
+        *,
+        catch_up_hours: float = 24.0,
+        serves: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`serves` says of a server's id whether its members may write directly."""
         self._settings = settings
         self._catch_up_hours = catch_up_hours
         self._inbox = inbox
@@ -69,7 +78,8 @@ class DiscordFrontEnd:
         self._trouble: str | None = "not started"
         self._signs: dict[Address, asyncio.Task[None]] = {}
         self.calls = Calls(settings.requests_a_second)
-        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again, self.calls)
+        members = Members(serves)
+        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again, self.calls, members)
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
         self._looking: asyncio.Task[None] | None = None

@@ -29,12 +29,20 @@ FIX_INTENT = (
     "Mentions and direct messages still work; for follow-ups in threads without a mention switch it on at"
     " Bot > Privileged Gateway Intents in the Discord Developer Portal."
 )
+SERVERS = "access.servers"
+FIX_PUBLIC = (
+    "Name the servers that it is for in access.servers, or switch Public Bot off at Bot in the Discord Developer"
+    " Portal."
+)
 FIX_ADDRESS = "Check this machine's network and discord.api_url."
 FIX_PERMISSIONS = "Allow it to the bot's role in the channel's settings > Permissions."
 
 
-async def check_discord(settings: DiscordSettings, channels: Mapping[str, str]) -> AsyncGenerator[Finding]:
-    """`channels` are the ids that routes name, by their place in the settings."""
+async def check_discord(
+    settings: DiscordSettings, channels: Mapping[str, str], *, lists_servers: bool
+) -> AsyncGenerator[Finding]:
+    """`channels` are the ids that routes name, by their place in the settings; `lists_servers`: the settings say which
+    servers are served."""
     Route.BASE = settings.api_url  # discord.py has no other way to be pointed elsewhere
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we never speak
     async with discord.Client(intents=intents(message_content=True), max_ratelimit_timeout=LONGEST_WAIT) as client:
@@ -48,6 +56,8 @@ async def check_discord(settings: DiscordSettings, channels: Mapping[str, str]) 
             return
         yield ok(TOKEN, f"accepted as {client.user}")
         yield _message_content(client)
+        if client.application and client.application.bot_public and not lists_servers:
+            yield warn(SERVERS, "anyone may invite the bot, and it serves every server that it is in", FIX_PUBLIC)
         try:
             async for finding in _places(client, channels):
                 yield finding

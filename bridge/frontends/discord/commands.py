@@ -13,21 +13,22 @@ import structlog
 
 from adapters.text import safe_name
 from bridge.commands import COMMANDS, MAX_FILES, Command, CommandName, named
+from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.sizes import in_words
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.errors import SDK_ERRORS, UNREADABLE, told_apart
 from bridge.frontends.discord.files import shown_name
-from bridge.frontends.discord.messages import UNKNOWN_MEDIA_TYPE, spot
+from bridge.frontends.discord.messages import UNKNOWN_MEDIA_TYPE, person, spot
 from bridge.frontends.discord.reading import Spot, thread_name
 from bridge.frontends.discord.rest import Json, Rest
-from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS
-from bridge.inbound import Inbound, Person, RemoteFile
+from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS, never_raises
+from bridge.inbound import Inbound, RemoteFile
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.incoming import from_discord
 from bridge.render.markdown import Renderer
 from bridge.render.measure import utf16
-from bridge.turns.inbox import Inbox, Order
+from bridge.turns.inbox import Inbox, NotAllowed, Order
 from bridge.turns.surface import SurfaceError
 
 log = structlog.get_logger()
@@ -91,8 +92,9 @@ async def register(client: discord.Client) -> bool:
 class Commands:
     """`names` takes what the threads of questions will be called."""
 
-    def __init__(self, inbox: Inbox, calls: Calls, names: MutableMapping[int, str]) -> None:
+    def __init__(self, inbox: Inbox, asking: Asking, calls: Calls, names: MutableMapping[int, str]) -> None:
         self._inbox = inbox
+        self._asking = asking
         self._calls = calls
         self._names = names
 
@@ -120,7 +122,7 @@ class Commands:
                 case "download":
                     return await self._download(interaction, _order("download", interaction, here, argument))
                 case name:
-                    return await self._inbox.ordered(_order(name, interaction, here, argument))
+                    return await self._asking.ordered(_order(name, interaction, here, argument))
         except Exception as error:
             log.error("discord.command_failed", command=command.name, error=type(error).__name__)
             return NOT_DONE
@@ -133,7 +135,7 @@ class Commands:
         if here is None or here.kind == "channel" or typed is None:
             return ()
         try:
-            listing = await self._inbox.files(_order("files", interaction, here))
+            listing = await self._asking.files(_order("files", interaction, here))
         except Exception as error:
             log.error("discord.completion_failed", error=type(error).__name__)
             return ()
@@ -144,7 +146,7 @@ class Commands:
         return sorted(found, key=lambda name: not name.casefold().startswith(part))[:MAX_CHOICES]
 
     async def _files(self, order: Order) -> str:
-        listing = await self._inbox.files(order)
+        listing = await self._asking.files(order)
         shown = listing.files[-MAX_LISTED:]
         left = len(listing.files) - len(shown)
         lines = [f"- {_code(one.name)} {in_words(one.size)}".rstrip() for one in shown]
@@ -154,7 +156,7 @@ class Commands:
 
     async def _download(self, interaction: discord.Interaction, order: Order) -> str:
         """The file goes to the person alone; "" then. The interaction is deferred already."""
-        async with self._inbox.download(order, interaction.filesize_limit) as found:
+        async with self._asking.download(order, interaction.filesize_limit) as found:
             if isinstance(found, str):
                 return found
             with told_apart("send file"), ExitStack() as closing:
@@ -174,15 +176,19 @@ class Commands:
         """The question is shown for all: in a channel the thread of its answer hangs on it."""
         if refusal := self._inbox.refusal(files):
             return DISCORD.escape(discord.utils.escape_markdown(refusal))
-        person = _person(interaction)
+        asker = person(interaction.user)
+        place = here.address(here.channel)
+        if refusal := await self._asking.not_allowed(place, asker):
+            return refusal
         payload: Json = {
-            "content": _quoted(person.name, question, files),
+            "content": _quoted(asker.name, question, files),
             "flags": SUPPRESS_EMBEDS | SILENT,
             "nonce": str(interaction.id),
             "enforce_nonce": True,
         }
+        rest = Rest(client, self._calls, _unguarded)
         try:
-            sent = await Rest(client, self._calls, _unguarded).send(here.channel, payload)
+            sent = await rest.send(here.channel, payload)
         except SurfaceError as error:
             log.info("discord.question_not_shown", reason=str(error))
             return NOT_HERE
@@ -190,21 +196,24 @@ class Commands:
         address = here.address(message if here.kind == "channel" else here.channel)
         text = from_discord(question, _nobody)
         if here.kind == "channel":
-            self._names[message] = thread_name(text or _names(files), person.name)
+            self._names[message] = thread_name(text or _names(files), asker.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
-        await self._inbox.take(
-            Inbound(
-                address=address,
-                event_id=str(interaction.id),
-                message_id=sent.id,
-                position=message,
-                person=person,
-                text=text,
-                files=tuple(files),
-                direct=here.kind == "direct",
-                mid_thread=not known,
-            )
+        inbound = Inbound(
+            address=address,
+            event_id=str(interaction.id),
+            message_id=sent.id,
+            position=message,
+            person=asker,
+            text=text,
+            files=tuple(files),
+            direct=here.kind == "direct",
+            mid_thread=not known,
         )
+        try:
+            await self._asking.take(inbound)
+        except NotAllowed as refused:  # a budget was used up just now
+            await never_raises("take back", lambda: rest.delete(here.channel, message))
+            return refused.sentence
         return f"Asked: https://discord.com/channels/{here.guild or '@me'}/{here.channel}/{message}"
 
 
@@ -272,16 +281,12 @@ def _known(command: Mapping[str, Any]) -> Json:
 
 
 def _order(name: CommandName, interaction: discord.Interaction, here: Spot, argument: str = "") -> Order:
-    return Order(name, _person(interaction), here.address(here.channel), argument)
+    return Order(name, person(interaction.user), here.address(here.channel), argument)
 
 
 def _code(name: str) -> str:
     shown = name.replace("`", "'")
     return f"`{shown}`"
-
-
-def _person(interaction: discord.Interaction) -> Person:
-    return Person(str(interaction.user.id), interaction.user.display_name)
 
 
 def _files(data: Mapping[str, Any]) -> Sequence[RemoteFile]:

@@ -46,6 +46,7 @@ BY_CODE: Mapping[int, type[SurfaceError]] = {
     UNKNOWN_CHANNEL: Gone,
     10004: Gone,  # unknown guild
     UNKNOWN_MESSAGE: Gone,
+    10007: Gone,  # unknown member
     10013: Gone,  # unknown user
     20009: Refused,  # explicit content
     20016: Throttled,  # slow mode

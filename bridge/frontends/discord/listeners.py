@@ -20,7 +20,9 @@ import discord
 import structlog
 from cachetools import LRUCache
 
+from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.common.told import Told
 from bridge.frontends.discord import commands, messages, reading
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
@@ -28,8 +30,9 @@ from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.inbound import Address
-from bridge.turns.inbox import Decision, Inbox, Press
+from bridge.frontends.discord.telling import refuse
+from bridge.inbound import Address, Person
+from bridge.turns.inbox import Decision, Inbox, NotAllowed, Press
 from bridge.turns.surface import Gone, SurfaceError
 
 log = structlog.get_logger()
@@ -62,16 +65,19 @@ class Listeners:
         catch_up_wanted: Callable[[], None],
         offer_again: Callable[[Address, int, str], Awaitable[None]],
         calls: Calls,
+        members: Members,
     ) -> None:
         self._inbox = inbox
         self._offer_again = offer_again
+        self._members = members
+        self._asking = Asking(inbox, self._who_is)
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
+        self._told = Told()
         self._waiting = 0
         self._under_way: set[asyncio.Task[Any]] = set()
         self._spots: MutableMapping[int, Spot] = LRUCache(MAX_SPOTS)
         self._roots: MutableMapping[int, bool] = LRUCache(MAX_ROOTS)
-        self._members = Members()
         self._queues: dict[int, list[_Place]] = {}  # the messages that wait, by channel
         self.order = KeyedLock()
         self.gate = asyncio.Event()
@@ -79,7 +85,7 @@ class Listeners:
         self.gate.set()
         self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
         """What the thread of a question will be called, by the question's id."""
-        self._commands = Commands(inbox, calls, self.names)
+        self._commands = Commands(inbox, self._asking, calls, self.names)
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
@@ -131,7 +137,8 @@ class Listeners:
             self.newest_heard = max(message, self.newest_heard)
 
     async def consider(self, message: discord.Message, spot: Spot | None = None) -> bool:
-        """Decide whether a message is for the agent, and take it. True if it is a new turn."""
+        """Decide whether a message is for the agent, and take it. True if it is a new turn. Whoever may not ask is told
+        so."""
         if not messages.is_from_person(message):
             return False
         heard = await self._heard(message, spot)
@@ -147,8 +154,13 @@ class Listeners:
             turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
         else:
             return False
-        author = await self._members.author(self._connected, message, heard.spot.guild)
-        new = await self._inbox.take(replace(turn, person=author))
+        author = await self._members.author(self._connected, message, turn.address)
+        try:
+            new = await self._asking.take(replace(turn, person=author))
+        except NotAllowed as refusal:
+            if self._told.is_due(author, refusal):
+                self._follow(asyncio.create_task(refuse(message, refusal.sentence)))
+            return False
         if new and turn.address.thread == turn.message_id:
             self.names[message.id] = reading.thread_name(turn.text, author.name)
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
@@ -202,8 +214,8 @@ class Listeners:
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
-        person = messages.person(interaction.user)
-        pressing = asyncio.create_task(self._pressed(Press(action, turn, person, address, value)))
+        press = Press(action, turn, messages.person(interaction.user), address, value)
+        pressing = asyncio.create_task(self._pressed(press))
         self._follow(pressing)
         await answer(interaction, interaction.message, pressing)
 
@@ -227,7 +239,7 @@ class Listeners:
 
     async def _pressed(self, press: Press) -> Decision:
         try:
-            return await self._inbox.pressed(press)
+            return await self._asking.pressed(press)
         except Exception as error:
             log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
             return Decision(NOT_STORED)
@@ -282,6 +294,9 @@ class Listeners:
                 raise
         for message in reversed(found):
             await self.consider(message, heard.spot)
+
+    async def _who_is(self, person: Person, address: Address) -> Person:
+        return await self._members.identify(self._connected, person, address)
 
     async def spot(self, channel_id: int) -> Spot | None:
         """Where a channel is that may be known by its id only: a thread that was archived at the start. None where

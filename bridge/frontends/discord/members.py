@@ -1,45 +1,79 @@
-"""Who wrote a message, with their roles: events tell of the member, a channel's history of the account alone."""
+"""Who a person is to the servers that are served, where the event doesn't say: a channel's history and direct messages
+tell of the account alone. Asked once, remembered for a while."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
 
 import discord
 import structlog
 from cachetools import TTLCache
 
 from bridge.frontends.discord.errors import told_apart
-from bridge.frontends.discord.messages import person
-from bridge.inbound import Person
-from bridge.turns.surface import SurfaceError
+from bridge.frontends.discord.messages import person, role_ids
+from bridge.inbound import Address, Person, Standing
+from bridge.turns.surface import Gone, SurfaceError
 
 log = structlog.get_logger()
 
 REMEMBERED = 5_000  # people
 REMEMBERED_FOR = 60.0  # seconds: roles that were given or taken count soon
-PATIENCE = 2.0  # seconds that a message waits for it
+PATIENCE = 2.0  # seconds that a message waits for roles that only the agent is told
+MAX_SERVERS = 10  # asked about one person
 
 
 class Members:
-    def __init__(self) -> None:
-        self._known: MutableMapping[tuple[int, int], Person] = TTLCache(REMEMBERED, REMEMBERED_FOR)
+    """`serves` says of a server's id whether it is served, so that its members may write directly."""
 
-    async def author(self, client: discord.Client, message: discord.Message, guild_id: int | None) -> Person:
-        """Without roles where Discord doesn't tell them in time. Raises nothing of Discord's."""
+    def __init__(self, serves: Callable[[str], bool]) -> None:
+        self._serves = serves
+        self._known: MutableMapping[tuple[str, str], Person] = TTLCache(REMEMBERED, REMEMBERED_FOR)
+
+    async def author(self, client: discord.Client, message: discord.Message, address: Address) -> Person:
+        """Who wrote, with roles; without where Discord doesn't tell them in time. Raises nothing of Discord's."""
         wrote = person(message.author)
-        guild = client.get_guild(guild_id) if guild_id is not None else None
-        if guild is None or isinstance(message.author, discord.Member):
+        if wrote.standing is not None or not address.workspace:
             return wrote
-        key = guild.id, message.author.id
-        if (known := self._known.get(key)) is not None:
-            return known
         try:
             async with asyncio.timeout(PATIENCE):
-                with told_apart("read member"):
-                    found = person(await guild.fetch_member(message.author.id))
-        except (SurfaceError, TimeoutError) as error:  # left the server, or Discord is slow
+                found = await self.identify(client, wrote, address)
+        except (SurfaceError, TimeoutError) as error:
             log.info("discord.roles_unknown", person=wrote.id, reason=str(error))
             return wrote
-        self._known[key] = found
-        return found
+        return found if found.standing is Standing.MEMBER else wrote
+
+    async def identify(self, client: discord.Client, person: Person, address: Address) -> Person:
+        """The person with a standing, and with the roles in the server; in a direct message with those in all servers
+        that are served. Raises a `SurfaceError` where Discord can't be asked."""
+        key = person.id, address.workspace
+        if (known := self._known.get(key)) is None:
+            guilds = self._guilds(client, address)
+            known = self._known[key] = await _member_of(guilds, person)
+        return replace(person, name=known.name, roles=known.roles, standing=known.standing)
+
+    def _guilds(self, client: discord.Client, address: Address) -> Sequence[discord.Guild]:
+        if address.workspace:
+            guild = client.get_guild(int(address.workspace))
+            return [] if guild is None else [guild]
+        guilds = [one for one in client.guilds if self._serves(str(one.id))]
+        if len(guilds) > MAX_SERVERS:
+            log.info("discord.servers_not_asked", count=len(guilds) - MAX_SERVERS)
+        return guilds[:MAX_SERVERS]
+
+
+async def _member_of(guilds: Sequence[discord.Guild], person: Person) -> Person:
+    """With the name that a single server knows the person by."""
+    roles: list[str] = []
+    name, standing = person.name, Standing.STRANGER
+    for guild in guilds:
+        try:
+            with told_apart("read member"):
+                member = await guild.fetch_member(int(person.id))
+        except Gone:
+            continue
+        roles += role_ids(member)
+        name = member.display_name if len(guilds) == 1 else name
+        standing = Standing.MEMBER
+    return replace(person, name=name, roles=tuple(roles), standing=standing)

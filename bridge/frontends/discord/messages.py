@@ -9,7 +9,7 @@ import discord
 from bridge.frontends.discord.cards import embed_text, poll_text, post_text
 from bridge.frontends.discord.files import FileId, shown_name
 from bridge.frontends.discord.reading import Heard, Spot, pressed
-from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile
+from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile, Standing
 from bridge.render.incoming import from_discord
 
 ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
@@ -70,9 +70,14 @@ def inbound(message: discord.Message, me: discord.ClientUser, address: Address, 
 
 
 def person(user: discord.User | discord.Member) -> Person:
-    """Roles are known of a server's member only."""
-    roles = [role for role in user.roles if not role.is_default()] if isinstance(user, discord.Member) else []
-    return Person(str(user.id), user.display_name, roles=tuple(str(role.id) for role in roles))
+    """Who wrote or pressed, as far as the event says: roles are known of a server's member only."""
+    if not isinstance(user, discord.Member):
+        return Person(str(user.id), user.display_name)
+    return Person(str(user.id), user.display_name, roles=role_ids(user), standing=Standing.MEMBER)
+
+
+def role_ids(member: discord.Member) -> tuple[str, ...]:
+    return tuple(str(role.id) for role in member.roles if not role.is_default())
 
 
 def said(message: discord.Message, me: discord.ClientUser) -> ContextMessage | None:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from bridge.access import AccessTable
+
 API_URL = "https://discord.com/api/v10"
 REQUESTS_A_SECOND = 40  # of the 50 that Discord takes from a bot
 GATEWAY_URL = "wss://gateway.discord.gg/"
@@ -20,6 +22,7 @@ class DiscordSettings(BaseModel):
     token: SecretStr
     api_url: str = API_URL
     gateway_url: str = ""
+    access: AccessTable = AccessTable()
     file_origins: tuple[str, ...] = ()
     """Where attachments may be fetched besides Discord's own hosts and `api_url`'s: of a compatible server."""
     requests_a_second: int = Field(default=REQUESTS_A_SECOND, ge=1)

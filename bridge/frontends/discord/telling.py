@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import discord
 import structlog
 
+from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import MAX_TEXT
 from bridge.frontends.discord.rest import Json, Rest
@@ -19,6 +21,7 @@ log = structlog.get_logger()
 
 WAITING = "⏳"
 UNDELIVERABLE = "⚠️"
+NOT_ALLOWED = "🚫"
 SUPPRESS_EMBEDS = 1 << 2  # flag of a message: no previews of links
 # Flag of a message that stands for a person's question, and of no part of a reply: so neither is taken for the other.
 SILENT = 1 << 12
@@ -46,6 +49,20 @@ def plain(text: str) -> str:
 
 def reply_to(message: int) -> Json:
     return {"message_id": str(message), "fail_if_not_exists": False}
+
+
+async def refuse(message: discord.Message, sentence: str) -> None:
+    """Tell who wrote why nothing is answered: in a direct message in words, elsewhere by a reaction alone, as others
+    would read the words."""
+
+    async def said() -> None:
+        with told_apart("refuse"):
+            if message.guild is None:
+                await message.channel.send(plain(sentence), suppress_embeds=True)
+            else:
+                await message.add_reaction(NOT_ALLOWED)
+
+    await never_raises("refusal", said)
 
 
 class Telling:

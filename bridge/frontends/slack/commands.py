@@ -19,6 +19,7 @@ from slack_bolt.async_app import AsyncAck
 
 from adapters.text import safe_name
 from bridge.commands import COMMANDS, Given, typed
+from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.sizes import in_words
 from bridge.frontends.slack import uploading
 from bridge.frontends.slack.blocks import fallback, metadata, part_blocks
@@ -32,7 +33,7 @@ from bridge.inbound import Address, Inbound, Person, RemoteFile, position
 from bridge.render.incoming import from_slack
 from bridge.render.markdown import Renderer
 from bridge.render.slack import SLACK
-from bridge.turns.inbox import Inbox, Listing, Order
+from bridge.turns.inbox import Inbox, Listing, NotAllowed, Order
 from bridge.turns.surface import PartKey, PartKind, SurfaceError
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ class Commands:
 
     def __init__(self, inbox: Inbox, workspace: Workspace) -> None:
         self._inbox = inbox
+        self._asking = Asking(inbox, workspace.who_is)
         self._workspace = workspace
         self._heard: MutableMapping[tuple[str, str], bool] = LRUCache(REMEMBERED)
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -92,7 +94,8 @@ class Commands:
         if given.command.name == "help":
             answer = self._help()
         elif given.command.name == "upload":
-            answer = uploading.button(heard.address.thread)
+            refusal = await self._asking.not_allowed(heard.address, heard.person)
+            answer = _private(refusal) if refusal else uploading.button(heard.address.thread)
         else:
             order = Order(given.command.name, heard.person, heard.address, given.argument)
             answer = await self._answer(order)
@@ -142,14 +145,14 @@ class Commands:
         """What an order came to. Raises what the inbox raises."""
         match order.name:
             case "files":
-                return _file_list(await self._inbox.files(order), self._workspace.settings.command)
+                return _file_list(await self._asking.files(order), self._workspace.settings.command)
             case "download" if not order.argument:
                 return _private(NO_NAME)
             case "download":
                 self._begin_bringing(order)
                 return _private(BRINGING)
             case _:
-                return _private(await self._inbox.ordered(order))
+                return _private(await self._asking.ordered(order))
 
     def _begin_bringing(self, order: Order) -> None:
         self._follow(asyncio.create_task(self._bring(order), name="slack.download"))
@@ -159,7 +162,7 @@ class Commands:
         can't be taken for a part of a reply."""
         person = order.person.id
         try:
-            async with self._inbox.download(order, MAX_FILE_BYTES) as found:
+            async with self._asking.download(order, MAX_FILE_BYTES) as found:
                 if isinstance(found, str):
                     await self._workspace.client.chat_postMessage(channel=person, **_private(found))
                     return
@@ -185,6 +188,8 @@ class Commands:
         """The question is shown for all; where it has no thread yet, that of its answer hangs on it. What to tell the
         person where it can't be; "" if it is asked."""
         person, place = question.person, question.address
+        if refusal := await self._asking.not_allowed(place, person):
+            return refusal
         client = self._workspace.client
         names = await self._workspace.people.names(client, {person.id, *mentioned(question.text)})
         shown = _quoted(names[person.id], from_slack(question.text, names.get), question.files)
@@ -204,18 +209,22 @@ class Commands:
             log.info("slack.question_not_shown", reason=failure.reason)
             return NOT_HERE if failure.code in NOT_IN_CHANNEL or failure.place_is_gone else NOT_DONE
         ts = str(sent["ts"])
-        await self._inbox.take(
-            Inbound(
-                address=replace(place, thread=place.thread or ts),
-                event_id=event,
-                message_id=ts,
-                position=position(ts),
-                person=person,
-                text=question.text,
-                files=question.files,
-                direct=place.channel.startswith("D"),
-            )
+        inbound = Inbound(
+            address=replace(place, thread=place.thread or ts),
+            event_id=event,
+            message_id=ts,
+            position=position(ts),
+            person=person,
+            text=question.text,
+            files=question.files,
+            direct=place.channel.startswith("D"),
         )
+        try:
+            await self._asking.take(inbound)
+        except NotAllowed as refused:  # a budget was used up just now
+            with suppress(*SDK_ERRORS):
+                await client.chat_delete(channel=place.channel, ts=ts)
+            return refused.sentence
         return ""
 
     # --- files in ---------------------------------------------------------------------------------------------
@@ -223,7 +232,9 @@ class Commands:
     async def _open_modal(self, body: Payload, text: str) -> dict[str, Any]:
         """By slash: nothing is answered where the modal opens."""
         place, person = self._place(body), _person(body)
-        recent = await self._inbox.recent("slack", place.workspace, person)
+        if refusal := await self._asking.not_allowed(place, person):
+            return _private(refusal)
+        recent = await self._asking.recent(place, person)
         view = uploading.modal(place.channel, uploading.NEW, text, recent)
         try:
             await self._workspace.client.views_open(trigger_id=str(body.get("trigger_id")), view=view)

@@ -13,17 +13,20 @@ from cachetools import LRUCache
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.response import BoltResponse
 
+from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.common.told import Told
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.commands import Commands
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.history import History, timestamp
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
+from bridge.frontends.slack.telling import tell
 from bridge.frontends.slack.uploading import UPLOAD
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound
-from bridge.turns.inbox import Inbox, Overloaded
+from bridge.turns.inbox import Inbox, NotAllowed, Overloaded
 from bridge.turns.surface import SurfaceError
 
 log = structlog.get_logger()
@@ -46,12 +49,14 @@ class Listeners:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._inbox = inbox
+        self._asking = Asking(inbox, workspace.who_is)
         self._workspace = workspace
         self._missed = missed
         self._clock = clock
         self._history = History(workspace)
         self._presses = Presses(inbox, workspace)
         self._commands = Commands(inbox, workspace)
+        self._told = Told()
         self._threads = KeyedLock()
         self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
         self._overtaking: MutableMapping[Address, bool] = LRUCache(
@@ -138,7 +143,8 @@ class Listeners:
             return
         if not heard.is_for_us(known=known):
             return
-        if await self._store(heard, known=known) and not known and heard.called and self._may_be_overtaken(heard):
+        new = await self._store(heard, known=known)
+        if new and not known and heard.called and self._may_be_overtaken(heard):
             await self._read_on(heard)
 
     async def _edited(self, edited: Edited) -> None:
@@ -153,20 +159,26 @@ class Listeners:
     def _is_young(self, heard: Heard) -> bool:
         return self._clock() - heard.position / 1_000_000 < ROOT_WITHIN
 
-    async def _store(self, heard: Heard, *, known: bool) -> bool:
-        return await self._inbox.take(
-            Inbound(
-                address=heard.address,
-                event_id=heard.event_id,
-                message_id=heard.message_id,
-                position=heard.position,
-                person=heard.person,
-                text=heard.text,
-                files=heard.files,
-                direct=heard.direct,
-                mid_thread=heard.in_thread and not known and not heard.direct,
-            )
+    async def _store(self, heard: Heard, *, known: bool) -> bool | None:
+        """Whether it is a new turn; None if it is refused. Then whoever wrote it is told so."""
+        inbound = Inbound(
+            address=heard.address,
+            event_id=heard.event_id,
+            message_id=heard.message_id,
+            position=heard.position,
+            person=heard.person,
+            text=heard.text,
+            files=heard.files,
+            direct=heard.direct,
+            mid_thread=heard.in_thread and not known and not heard.direct,
         )
+        try:
+            return await self._asking.take(inbound)
+        except NotAllowed as refusal:
+            if self._told.is_due(heard.person, refusal):
+                place = heard.address, heard.person
+                await tell(self._workspace, *place, refusal.sentence, in_thread=heard.in_thread)
+            return None
 
     # --- events come in any order, and some never -------------------------------------------------------------
 
@@ -182,8 +194,7 @@ class Listeners:
         known = False
         for one in [*(one for one in messages or () if since <= one.position < heard.position), heard]:
             if one.is_for_us(known=known):
-                await self._store(one, known=known)
-                known = True
+                known = await self._store(one, known=known) is not None or known
         if not known and messages is not None:
             self._looked_at[heard.address] = True
 

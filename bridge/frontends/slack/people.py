@@ -1,19 +1,21 @@
-"""What people are called, and their e-mail addresses where the app may see them: asked once by an id, remembered for a
-while."""
+"""What people are called, what they are to the workspace, and their e-mail addresses where the app may see them: asked
+once by an id, remembered for a while."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from cachetools import LRUCache
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bridge.frontends.slack.client import required
+from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
+from bridge.inbound import Person, Standing
 
 log = structlog.get_logger()
 
@@ -25,11 +27,12 @@ MAX_EMAIL = 254  # characters of an address (RFC 5321)
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What Slack tells of someone. `email` is "" without the scope for it."""
-
+class _About:
     name: str
-    email: str = ""
+    email: str
+    team: str
+    standing: Standing  # in `team`
+    until: float  # when it is to be asked for again
 
 
 class People:
@@ -37,32 +40,24 @@ class People:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._profiles: MutableMapping[str, tuple[Profile, float]] = LRUCache(REMEMBERED)  # until when it is fresh
+        self._known: MutableMapping[str, _About] = LRUCache(REMEMBERED)
 
     async def name(self, client: AsyncWebClient, user: str) -> str:
         """Asked by `client` where it isn't known. Raises nothing of Slack's."""
-        return (await self._profile(client, user)).name
+        about = await self._found(client, user)
+        return about.name if about else user
 
     async def email(self, client: AsyncWebClient, user: str) -> str:
-        """The same of the address; "" where there is none."""
-        return (await self._profile(client, user)).email
+        """The same of the address; "" where there is none, and without the scope for it."""
+        about = await self._found(client, user)
+        return about.email if about else ""
 
-    async def _profile(self, client: AsyncWebClient, user: str) -> Profile:
-        known = self._profiles.get(user)
-        if known and self._clock() < known[1]:
-            return known[0]
+    async def _found(self, client: AsyncWebClient, user: str) -> _About | None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = required(await client.users_info(user=user), "user")
+            return await self._about(client, user)
         except SDK_ERRORS as error:
             log.info("slack.name_unknown", user=user, reason=Failure.of(error).code)
-            return known[0] if known else Profile(user)  # an old name is better than none
-        profile = found.get("profile") or {}
-        name = str(profile.get("display_name") or profile.get("real_name") or found.get("real_name") or user)
-        email = str(profile.get("email") or "")
-        told = Profile(name, email if len(email) <= MAX_EMAIL else "")
-        self._profiles[user] = told, self._clock() + REMEMBERED_FOR
-        return told
+            return self._known.get(user)  # what is old is better than nothing
 
     async def names(self, client: AsyncWebClient, users: Iterable[str]) -> dict[str, str]:
         """The names of several people, asked at the same time."""
@@ -71,3 +66,43 @@ class People:
         found = await asyncio.gather(*(self.name(client, user) for user in asked))
         names = dict(zip(asked, found, strict=True))
         return {user: names.get(user, user) for user in wanted}
+
+    async def identify(self, client: AsyncWebClient, person: Person, team: str) -> Person:
+        """The person with a standing in the workspace `team`. Whoever Slack won't speak of is `UNKNOWN`. Raises a
+        `SurfaceError` where Slack can't be asked now."""
+        if person.workspace not in ("", team):  # Slack Connect's events name the person's own team
+            return replace(person, standing=Standing.STRANGER)
+        try:
+            about = await self._about(client, person.id)
+        except SDK_ERRORS as error:
+            failure, known = Failure.of(error), self._known.get(person.id)
+            if known is None and not failure.refused:
+                raise failure.surface_error("users.info") from error
+            log.warning("slack.person_unknown", user=person.id, reason=failure.reason)
+            about = known or _About(person.id, "", team, Standing.UNKNOWN, 0.0)
+        return replace(person, standing=about.standing if about.team in ("", team) else Standing.STRANGER)
+
+    async def _about(self, client: AsyncWebClient, user: str) -> _About:
+        known = self._known.get(user)
+        if known and self._clock() < known.until:
+            return known
+        async with asyncio.timeout(PATIENCE):
+            found = required(await client.users_info(user=user), "user")
+        profile = found.get("profile") or {}
+        name = str(profile.get("display_name") or profile.get("real_name") or found.get("real_name") or user)
+        email = str(profile.get("email") or "")
+        about = self._known[user] = _About(
+            name=name,
+            email=email if len(email) <= MAX_EMAIL else "",
+            team=str(found.get("team_id") or ""),
+            standing=_standing(found),
+            until=self._clock() + REMEMBERED_FOR,
+        )
+        return about
+
+
+def _standing(user: Payload) -> Standing:
+    if user.get("is_stranger"):
+        return Standing.STRANGER
+    guest = user.get("is_restricted") or user.get("is_ultra_restricted")
+    return Standing.GUEST if guest else Standing.MEMBER

@@ -6,38 +6,45 @@ import asyncio
 
 import structlog
 
+from bridge.frontends.common.asking import Asking
 from bridge.frontends.slack.blocks import fallback, part_blocks, settled_blocks
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Pressed
+from bridge.frontends.slack.telling import tell
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address
-from bridge.turns.inbox import Inbox, Press
+from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import ASK_AGAIN, EDITED, Button, SurfaceError
 
 log = structlog.get_logger()
 
 PATIENCE = 1.0  # seconds that an answer to a click may take, so that the click is acknowledged within Slack's 3
+NOT_TAKEN = "That didn't work. Please try again."
 
 
 class Presses:
     """Tells the inbox, then shows the decision. What was pressed for is done by then: a failure is only logged."""
 
     def __init__(self, inbox: Inbox, workspace: Workspace) -> None:
-        self._inbox = inbox
+        self._asking = Asking(inbox, workspace.who_is)
         self._workspace = workspace
 
     async def decide(self, pressed: Pressed) -> None:
         press = Press(pressed.action, pressed.turn, pressed.person, pressed.address, pressed.value)
-        decision = await self._inbox.pressed(press)
+        try:
+            decision = await self._asking.pressed(press)
+        except SurfaceError as error:
+            log.warning("slack.press_not_taken", reason=str(error))
+            decision = Decision(NOT_TAKEN)
         if pressed.message is None:  # only this person sees the button, and nobody can take it away later
             await self._replace(pressed, decision.settled or decision.sentence)
             return
         if decision.settled:
             await self._settle(pressed, pressed.message, decision.settled)
         if decision.sentence:
-            await self._tell(pressed, decision.sentence)
+            await tell(self._workspace, pressed.address, pressed.person, decision.sentence, in_thread=True)
 
     async def offer_again(self, address: Address, person: str, turn: str) -> None:
         """To whoever changed a question after it was asked, and to nobody else."""
@@ -74,15 +81,3 @@ class Presses:
                     log.info("slack.buttons_stay", reason=f"HTTP {answer.status}")
         except (SurfaceError, TimeoutError) as error:
             log.info("slack.buttons_stay", reason=str(error))
-
-    async def _tell(self, pressed: Pressed, sentence: str) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._workspace.client.chat_postEphemeral(
-                    channel=pressed.address.channel,
-                    thread_ts=pressed.address.thread,
-                    user=pressed.person.id,
-                    text=fallback(sentence),
-                )
-        except SDK_ERRORS as error:
-            log.info("slack.answer_lost", reason=Failure.of(error).reason)

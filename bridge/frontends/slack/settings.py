@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from bridge.access import AccessTable
+
 
 class SlackSettings(BaseModel):
     """How to reach Slack: over a socket that this process opens, or by requests that Slack sends to it."""
@@ -20,6 +22,7 @@ class SlackSettings(BaseModel):
     api_url: str = "https://slack.com/api/"
     emails: bool = False  # an agent that is told all of who asks is told the address, too: another scope
     command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/agent"  # Slack takes 32 characters
+    access: AccessTable = AccessTable()
 
     @field_validator("bot_token")
     @classmethod

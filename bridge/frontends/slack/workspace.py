@@ -15,7 +15,7 @@ from bridge.frontends.slack.errors import NOT_IN_CHANNEL, NOT_IN_WORKSPACE, SDK_
 from bridge.frontends.slack.people import People
 from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.turns.surface import Unreachable
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds; the SDK's own total, too
@@ -66,6 +66,10 @@ class Workspace:
         if self._me is None:
             raise Unreachable("Slack wasn't asked yet who we are")
         return self._me
+
+    async def who_is(self, person: Person, _: Address) -> Person:
+        """With a standing in this workspace. Raises a `SurfaceError` where Slack can't be asked."""
+        return await self.people.identify(self.client, person, self.me.team)
 
     @property
     def identified(self) -> bool:

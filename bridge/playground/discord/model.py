@@ -89,8 +89,8 @@ class Guild:
     members: dict[int, float]  # user id: when they joined, Unix seconds
     bot_permissions: Permission = ORDINARY
     boost_tier: int = 0
-    roles: dict[int, str] = field(default_factory=dict)  # names by id, besides @everyone and the bot's own
-    given: dict[int, list[int]] = field(default_factory=dict)  # roles by member
+    roles: dict[int, str] = field(default_factory=dict)  # names by id, besides @everyone's and the bot's own
+    given: dict[int, set[int]] = field(default_factory=dict)  # roles by member
 
     @property
     def bot_role_id(self) -> int:

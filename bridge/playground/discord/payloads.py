@@ -72,7 +72,7 @@ def application_json(state: State) -> Json:
         "name": state.bot.display_name,
         "icon": None,
         "description": "",
-        "bot_public": False,
+        "bot_public": state.bot_public,
         "bot_require_code_grant": False,
         "owner": user_json(state.owner),
         "team": None,
@@ -86,7 +86,7 @@ def application_json(state: State) -> Json:
 
 def _roles_of(state: State, guild: Guild, user: User) -> list[int]:
     """@everyone is never named."""
-    return [guild.bot_role_id] if user.id == state.bot.id else guild.given.get(user.id, [])
+    return [guild.bot_role_id] if user.id == state.bot.id else sorted(guild.given.get(user.id, ()))
 
 
 def role_json(role_id: int, name: str, permissions: int, position: int, *, bot_id: int | None = None) -> Json:

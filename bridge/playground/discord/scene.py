@@ -99,10 +99,19 @@ class Scene(State):
         return role_id
 
     def give_role(self, guild: Guild, user: Ref, role_id: int) -> None:
+        """A bot hears of it only with the intent for members."""
         member = self.person(user)
-        guild.given.setdefault(member.id, []).append(role_id)
+        guild.given.setdefault(member.id, set()).add(role_id)
         changed = payloads.member_json(self, guild, member) | {"guild_id": str(guild.id)}
         self.dispatch("GUILD_MEMBER_UPDATE", changed, intent=Intent.GUILD_MEMBERS, guild_id=guild.id)
+
+    def leave_guild(self, guild: Guild, person: Ref) -> None:
+        """A person leaves; the channel of direct messages with the bot stays."""
+        user = self.person(person)
+        del guild.members[user.id]
+        guild.given.pop(user.id, None)
+        left = {"guild_id": str(guild.id), "user": payloads.user_json(user)}
+        self.dispatch("GUILD_MEMBER_REMOVE", left, intent=Intent.GUILD_MEMBERS, guild_id=guild.id)
 
     def kick_bot(self, guild: Guild) -> None:
         """Put the bot out of a guild."""

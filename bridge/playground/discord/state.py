@@ -86,6 +86,7 @@ class State:
         self.base_url = base_url  # the address handed out in URLs; that of the first request if it is empty
         self.message_content = message_content
         self.members_intent = members_intent
+        self.bot_public = False  # whether anyone may invite the bot
         self.shards = shards
 
         self._ids = Snowflakes(clock)

@@ -34,10 +34,11 @@ def person_json(world: Workspace, person: Person) -> Json:
         },
         "is_admin": False,
         "is_owner": False,
-        "is_restricted": False,
+        "is_restricted": person.is_guest,
         "is_ultra_restricted": False,
         "is_bot": person.is_bot,
         "is_app_user": False,
+        **({"is_stranger": False} if person.team else {}),  # false for someone whom a shared channel shows
         "updated": world.seconds(),
     }
 

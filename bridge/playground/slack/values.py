@@ -33,7 +33,8 @@ class Person:
     is_bot: bool = False
     bot_id: str | None = None
     app_id: str | None = None
-    team: str = ""  # another organisation's, of a guest who came by Slack Connect
+    team: str = ""  # another organisation's, of someone who came by Slack Connect
+    is_guest: bool = False  # of some channels only
     email: str = ""
 
 

@@ -140,7 +140,9 @@ class Workspace:
 
     # --- making ----------------------------------------------------------------------------------------------
 
-    def add_person(self, real_name: str, *, is_bot: bool = False, team: str = "") -> Person:
+    def add_person(
+        self, real_name: str, *, is_bot: bool = False, team: str = "", is_guest: bool = False
+    ) -> Person:
         """A new account, of another organisation if `team` names one. Its `name` is the first word of the real
         name, in small letters."""
         person = Person(
@@ -152,6 +154,7 @@ class Workspace:
             app_id=self.new_id("A") if is_bot else None,
             team=team,
             email="" if is_bot or team else f"{real_name.split()[0].lower()}@example.com",
+            is_guest=is_guest,
         )
         self.people[person.id] = person
         return person

@@ -383,7 +383,12 @@ class SlackWorld(Workspace):
     def _interaction(self, kind: str, author: Person) -> Json:
         return {
             "type": kind,
-            "user": {"id": author.id, "username": author.name, "name": author.name, "team_id": self.team_id},
+            "user": {
+                "id": author.id,
+                "username": author.name,
+                "name": author.name,
+                "team_id": author.team or self.team_id,
+            },
             "api_app_id": self.app_id,
             "token": self.verification_token,
             "trigger_id": self.new_trigger(author.id),

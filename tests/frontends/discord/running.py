@@ -74,6 +74,8 @@ class MemoryInbox:
         self.known.add(inbound.address)
         return True
 
+    async def admit(self, address: Address, person: Person) -> None: ...
+
     async def knows(self, address: Address) -> bool:
         return address in self.known
 

@@ -51,6 +51,8 @@ class MemoryInbox:
         self.taken.append(inbound)
         return True
 
+    async def admit(self, address: Address, person: Person) -> None: ...
+
     async def knows(self, address: Address) -> bool:
         return any(inbound.address == address for inbound in self.taken)
 

@@ -1,0 +1,132 @@
+"""Who may ask, press and how often: the settings' word on each message and press, with the sentences for people.
+
+What is refused is refused privately: the front ends see to it, and to it that nobody is told again and again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bridge.access import Access, Allowed, Reason, Refused, Unsure
+from bridge.inbound import Address, Person
+from bridge.store.budgets import OverBudget, Quota
+from bridge.turns.inbox import NotAllowed, Order, Press, Unidentified
+
+SENTENCES = {
+    Reason.PLACE: "I don't answer in this place. Ask me in a channel that I serve.",
+    Reason.PERSON: "You aren't among the people whom I answer here. Whoever runs this bot can let you in.",
+    Reason.DIRECT: "I don't answer direct messages of yours. Ask me in a channel that I serve.",
+    Reason.EXTERNAL: "I answer full members only, no guests and nobody of another organisation."
+    " Ask a member to ask for you, or whoever runs this bot to let you in.",
+}
+USED_UP = {
+    "person": "Questions of one person are limited to {allowed} an hour, and yours are used up.",
+    "channel": "Questions in one channel are limited to {allowed} an hour, and this one's are used up.",
+    "agent": "Questions to this agent are limited to {allowed} an hour, and they are used up.",
+}
+AGAIN = " Please ask again in {wait}."
+NOT_YOURS = "Only whoever asked can do that, or an admin of this bot."
+
+# What only the asker may press, and admins for others. A choice is an answer, which anyone may also write.
+ASKERS = ("stop", "retry", "abandon", "reask")
+OVERSEEN = ("stop", "retry", "new")  # commands that an admin may give wherever others ask
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsPerHour:
+    """0: no limit."""
+
+    person: int = 0
+    channel: int = 0
+    agents: Mapping[str, int] = field(default_factory=dict)
+
+
+class Gate:
+    """The `[access]` and the budgets of the settings."""
+
+    def __init__(self, access: Access, turns: TurnsPerHour | None = None) -> None:
+        self._access = access
+        self._turns = turns or TurnsPerHour()
+
+    @property
+    def by_thread(self) -> bool:
+        """Whether it matters which agent answers in a thread, and whom it asked back."""
+        return bool(self._access.agents) or self._turns != TurnsPerHour()
+
+    def admit(self, agent: str, address: Address, person: Person) -> None:
+        """:raises NotAllowed:
+        :raises Unidentified:
+        """
+        if not agent:
+            raise NotAllowed("no agent", "")
+        refused = self._refused(agent, address, person)
+        if refused is not None:
+            raise NotAllowed(refused.reason, SENTENCES[refused.reason])
+
+    def allows(self, agent: str, address: Address, person: Person) -> bool:
+        """Whether a person may ask an agent there, budgets apart.
+
+        :raises Unidentified:
+        """
+        return bool(agent) and self._refused(agent, address, person) is None
+
+    def may_order(self, order: Order, agent: str) -> None:
+        """:raises NotAllowed:
+        :raises Unidentified:
+        """
+        if order.name not in OVERSEEN or not self._access.is_admin(agent, order.address, order.person):
+            self.admit(agent, order.address, order.person)
+
+    def decides(self, order: Order, agent: str, asker: str | None) -> bool:
+        """Whether a command may act on this person's turn."""
+        return asker in (None, order.person.id) or self._access.is_admin(agent, order.address, order.person)
+
+    def may_press(self, press: Press, agent: str, asker: str | None) -> None:
+        """`asker` is None for a turn that isn't the thread's: there is nothing to press for.
+
+        :raises NotAllowed:
+        :raises Unidentified:
+        """
+        person, address = press.person, press.address
+        if self._access.is_admin(agent, address, person):
+            return
+        refused = self._refused(agent, address, person) if agent else Refused(Reason.PLACE)
+        if refused is not None:
+            raise NotAllowed(refused.reason, SENTENCES[refused.reason])
+        if press.action in ASKERS and asker not in (None, person.id):
+            raise NotAllowed("not yours", NOT_YOURS)
+
+    def quotas(self, agent: str, address: Address, person: Person) -> Sequence[Quota]:
+        """What a turn is counted for."""
+        place = f"{address.platform}:{address.channel}"
+        found = (
+            Quota("person", f"{address.platform}:{person.id}", self._turns.person),
+            Quota("channel", place, self._turns.channel),
+            Quota("agent", agent, self._turns.agents.get(agent, 0)),
+        )
+        return [one for one in found if one.allowed]
+
+    def refusal(self, refused: NotAllowed | OverBudget) -> NotAllowed:
+        if isinstance(refused, NotAllowed):
+            return refused
+        return NotAllowed(f"budget of {refused.quota.of}", self.sentence(refused))
+
+    def sentence(self, over: OverBudget) -> str:
+        """What a person is told of a quota that is used up."""
+        return USED_UP[over.quota.of].format(allowed=over.quota.allowed) + AGAIN.format(wait=_wait(over.seconds))
+
+    def _refused(self, agent: str, address: Address, person: Person) -> Refused | None:
+        match self._access.decide(agent, address, person):
+            case Allowed():
+                return None
+            case Unsure():
+                raise Unidentified
+            case Refused() as refused:
+                return refused
+
+
+def _wait(seconds: float) -> str:
+    minutes = max(1, math.ceil(seconds / 60))
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
