@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
+from bridge.prompts import MAX_PROMPTS, Prompt
 from bridge.turns.person import MIN_KEY, Level, Telling
 
 DEFAULT_FILE = "threadbridge.toml"
@@ -47,6 +48,7 @@ WORDING = {
     "string_type": "must be text in quotes",
     "string_too_short": "must have {min_length} characters or more",
     "string_too_long": "must have {max_length} characters or less",
+    "too_long": "may have {max_length} entries at most",
     "list_type": "must be a list, as in [1, 2]",
     "tuple_type": "must be a list, as in [1, 2]",
     "dict_type": "must be a table of keys and values",
@@ -75,6 +77,7 @@ class AgentTable(BaseModel):
     deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
+    prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = []  # offered where nothing was said yet
 
     @field_validator("person_key")
     @classmethod
@@ -164,6 +167,17 @@ class Settings(BaseSettings):
             if route.matches(address):
                 return route.agent
         return self.default_agent or next(iter(self.agents))
+
+    def prompts_at(self, address: Address) -> Sequence[Prompt]:
+        """What the agent that answers there offers to be asked."""
+        table = self.agents.get(self.agent_for(address))
+        return () if table is None else table.prompts
+
+    @property
+    def default_prompts(self) -> Sequence[Prompt]:
+        """Those of the agent that answers where no route says otherwise."""
+        table = self.agents.get(self.default_agent or next(iter(self.agents), ""))
+        return () if table is None else table.prompts
 
     def choices_at(self, address: Address) -> Sequence[str]:
         """The agents that a person may choose there, the one that answers by itself among them."""
