@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ from bridge.turns.inbox import Inbox, Listed, Order
 log = structlog.get_logger()
 
 PUBLISH = "views.publish"
+NOT_ENABLED = "not_enabled"  # an app that was made without a Home tab
 PERMALINK = "chat.getPermalink"
 WITHIN = 20.0  # seconds for all of it, while a person looks at the tab as it was
 FILES_WITHIN = 4.0  # seconds that agents get to list files; the tab comes without what came later
@@ -100,7 +101,7 @@ class Home:
         self._prompts_at = prompts_at
         self._bring = bring
         self._links: MutableMapping[tuple[str, str], str] = LRUCache(REMEMBERED)
-        self._published: MutableMapping[str, int] = LRUCache(REMEMBERED)  # by person: what the tab shows
+        self._published: MutableMapping[str, tuple[int, str]] = LRUCache(REMEMBERED)  # content and hash by person
         self._making: set[str] = set()  # people
         self._again: dict[str, Opened] = {}  # opened once more while it was being made
 
@@ -119,7 +120,8 @@ class Home:
         try:
             await self._show(opened)
             if latest := self._again.pop(person, None):
-                await self._show(latest)
+                _, now = self._published.get(person, (0, ""))
+                await self._show(replace(latest, hash=now))
         finally:
             self._making.discard(person)
             self._again.pop(person, None)
@@ -147,25 +149,28 @@ class Home:
         except SDK_ERRORS as error:
             failure = Failure.of(error)
             self._workspace.refusals.learn(failure, PUBLISH, "")
-            mend = "switch the Home tab on, or give the app the current manifest" if failure.refused else ""
-            log.info("slack.home_not_shown", reason=failure.reason, mend=mend)
+            if failure.code == NOT_ENABLED:
+                log.warning("slack.home_disabled", mend="give the app the current manifest")
+            else:
+                log.info("slack.home_not_shown", reason=failure.reason)
         except Exception as error:  # the next opening tries again
             log.error("slack.home_not_shown", error=type(error).__name__)
 
     async def _publish(self, opened: Opened, view: dict[str, Any]) -> None:
         person, content = opened.person.id, hash(repr(view))
-        if opened.hash and self._published.get(person) == content:
+        if opened.hash and self._published.get(person) == (content, opened.hash):
             return
-        await self._workspace.client.views_publish(user_id=person, view=view, hash=opened.hash or None)
-        self._published[person] = content
+        # With a hash Slack refuses what was overtaken by another process.
+        answer = await self._workspace.client.views_publish(user_id=person, view=view, hash=opened.hash or None)
+        self._published[person] = content, str((answer.get("view") or {}).get("hash") or "")
 
     async def _view(self, opened: Opened) -> dict[str, Any]:
         me, person = self._workspace.me, opened.person
         recent = await self._inbox.recent("slack", me.team, person)
         newest = list(recent.items())[:THREADS]
-        files, *links = await asyncio.gather(
+        files, links = await asyncio.gather(
             self._files([address for address, _ in newest[:THREADS_WITH_FILES]], person),
-            *(self._link(address) for address, _ in newest),
+            asyncio.gather(*(self._link(address) for address, _ in newest)),
         )
         threads = [Thread(*one, link) for one, link in zip(newest, links, strict=True)]
         direct = Address("slack", me.team, opened.channel, "")

@@ -1,5 +1,6 @@
 """The signs that the agent works: Slack's session status with its stop button and the thread's title, or the older
-status line; and our own stop button where Slack has none. Nothing is shown that words would take the place of at once."""
+status line; and our own stop button where Slack has none. Nothing is shown that words would take the place of at
+once."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
 from bridge.frontends.slack.manifest import EMAIL_SCOPE
-from bridge.frontends.slack.reading import attached, mentioned
 from bridge.frontends.slack.prompts import FOLLOW_UPS, suggestion_blocks
+from bridge.frontends.slack.reading import attached, mentioned
 from bridge.frontends.slack.signs import STOP_AFTER, Signs
 from bridge.frontends.slack.titles import title_of
 from bridge.frontends.slack.workspace import Workspace, replies
