@@ -377,6 +377,10 @@ class SlackWorld(Workspace):
         self.announce(Change("ephemeral", message.channel, message, user=message.ephemeral_for or ""))
         return message
 
+    def hide_ephemeral(self, message: Message) -> None:
+        del self.ephemerals[message.ts]
+        self.announce(Change("deleted", message.channel, message, user=message.ephemeral_for or ""))
+
     def show_view(self, view: View) -> View:
         body = view.body | {"blocks": list(self.named_blocks(view.body.get("blocks", [])))}
         view = replace(view, body=body, root=view.root or view.id)
