@@ -247,6 +247,9 @@ class Done:
     usage: Usage | None = None
     note: str = ""
     sources: tuple[Source, ...] = ()  # what the answer quotes, as footnotes in the order of their numbers, from 1
+    suggestions: tuple[
+        str, ...
+    ] = ()  # what a person may want to ask next, in their words; shown where a platform can
 
 
 Event = Checkpoint | Text | Status | Step | File | Table | Chart | InputRequest | Approval | Done

@@ -6,6 +6,7 @@ Words in the message make it do what real agents do:
     table [N]                   makes a table of N rows
     long N                      answers with a Markdown document of about N characters
     ask                         asks back; what the person then writes is the answer
+    suggest                     suggests what to ask next
     whoami                      says who asks, as far as it was told
     slow [N]                    takes N seconds for its answer
     fail [late] [KIND]          fails: authentication, not_found, rejected, run_failed, rate_limited,
@@ -83,6 +84,7 @@ ERRORS: dict[str, type[AgentError]] = {
     "protocol": ProtocolError,
     "uncertain": Uncertain,
 }
+SUGGESTIONS = ("Make a table 5", "Make a file numbers.csv", "Write something long 2500")
 UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20}
 
 _FILE = re.compile(r"\bfile\s+(\S*\.\w+)(?:\s+(\d{1,9})\s*([km]?b)\b)?", re.IGNORECASE)
@@ -91,6 +93,7 @@ _TABLE = re.compile(r"\btable\b(?:\s+(\d{1,9}))?", re.IGNORECASE)
 _LONG = re.compile(r"\blong\s+(\d{1,9})\b", re.IGNORECASE)
 _ASK = re.compile(r"\bask\b", re.IGNORECASE)
 _WHOAMI = re.compile(r"\bwhoami\b", re.IGNORECASE)
+_SUGGEST = re.compile(r"\bsuggest\b", re.IGNORECASE)
 _SLOW = re.compile(r"\bslow(?:ly)?\b(?:\s+(\d{1,4}(?:\.\d{1,3})?))?", re.IGNORECASE)
 _FAIL = re.compile(rf"\bfail\b(?:\s+(late)\b)?(?:\s+({'|'.join(ERRORS)})\b)?", re.IGNORECASE)
 _WORDS = re.compile(r"\S+\s*|\s+")
@@ -321,7 +324,10 @@ class Echo:
             yield wish.file
         held.exchanges[message.id] = (message.text, words)
         _trim(held.exchanges, MAX_EXCHANGES)
-        yield Done(usage=Usage(len(message.text.split()), len(words.split()), "echo"))
+        yield Done(
+            usage=Usage(len(message.text.split()), len(words.split()), "echo"),
+            suggestions=SUGGESTIONS if _SUGGEST.search(message.text) else (),
+        )
 
     def _pace(self, count: int, wish: Wish) -> tuple[float, int]:
         """Seconds before each delta and how many words it has."""

@@ -104,7 +104,12 @@ async def bridge(
             )
             routes: list[BaseRoute] = []
             if settings.slack is not None:
-                slack = SlackFrontEnd(settings.slack, intake, catch_up_hours=settings.limits.catch_up_hours)
+                slack = SlackFrontEnd(
+                    settings.slack,
+                    intake,
+                    catch_up_hours=settings.limits.catch_up_hours,
+                    prompts_at=settings.prompts_at,
+                )
                 platforms["slack"] = slack
                 routes += slack.routes
             if settings.discord is not None:

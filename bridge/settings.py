@@ -17,6 +17,7 @@ from bridge.access import Access, AccessTable
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
+from bridge.prompts import MAX_PROMPTS, Prompt
 from bridge.turns.gate import TurnsPerHour
 from bridge.turns.person import MIN_KEY, Level, Telling
 
@@ -49,6 +50,7 @@ WORDING = {
     "string_type": "must be text in quotes",
     "string_too_short": "must have {min_length} characters or more",
     "string_too_long": "must have {max_length} characters or less",
+    "too_long": "may have {max_length} entries at most",
     "list_type": "must be a list, as in [1, 2]",
     "tuple_type": "must be a list, as in [1, 2]",
     "dict_type": "must be a table of keys and values",
@@ -79,6 +81,7 @@ class AgentTable(BaseModel):
     turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
+    prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = []  # offered where nothing was said yet
 
     @field_validator("person_key")
     @classmethod
@@ -187,6 +190,17 @@ class Settings(BaseSettings):
     def turns_per_hour(self) -> TurnsPerHour:
         agents = {name: table.turns_per_hour for name, table in self.agents.items() if table.turns_per_hour}
         return TurnsPerHour(self.limits.turns_per_hour, self.limits.channel_turns_per_hour, agents)
+
+    def prompts_at(self, address: Address) -> Sequence[Prompt]:
+        """What the agent that answers there offers to be asked."""
+        table = self.agents.get(self.agent_for(address))
+        return () if table is None else table.prompts
+
+    @property
+    def default_prompts(self) -> Sequence[Prompt]:
+        """Those of the agent that answers where no route says otherwise."""
+        table = self.agents.get(self.default_agent or next(iter(self.agents), ""))
+        return () if table is None else table.prompts
 
     def choices_at(self, address: Address) -> Sequence[str]:
         """The agents that a person may choose there, the one that answers by itself among them."""

@@ -221,3 +221,43 @@ async def test_an_agents_mistake_is_said_with_what_its_kind_takes(
     async with httpx.AsyncClient() as client:
         with pytest.raises(SettingsError, match=sentence):
             make_agent("a", settings.agents["a"], client)
+
+
+PROMPTS = """
+[agents.support]
+kind = "echo"
+prompts = [{prompts}]
+
+[agents.sales]
+kind = "echo"
+
+[[routes]]
+channel = "C0123"
+agent = "sales"
+"""
+
+
+def test_an_agents_prompts_are_texts_or_have_a_title(tmp_path: Path) -> None:
+    long = "How are sales in each of our regions, and how were they in the year before that, by month?"
+    given = f'"{long}", {{ title = "Sales", message = "How are sales?" }}'
+    settings = load(write(tmp_path, PROMPTS.replace("{prompts}", given)))
+    first, second = settings.prompts_at(Address("slack", "T1", "D1", ""))
+    assert (first.message, len(first.title), first.title[-1]) == (long, 75, "…")
+    assert (second.title, second.message) == ("Sales", "How are sales?")
+    assert settings.prompts_at(Address("slack", "T1", "C0123", "")) == []
+    assert list(settings.default_prompts) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('"1", "2", "3", "4", "5"', "agents.support.prompts may have 4 entries at most"),
+        ('""', "agents.support.prompts[0].title must have 1 characters or more"),
+        ('{ title = "x" }', "agents.support.prompts[0].message is missing"),
+        ('{ title = "x", message = "y", text = "z" }', "unknown key agents.support.prompts[0].text"),
+    ],
+)
+def test_a_wrong_prompt_is_said_with_its_place(tmp_path: Path, given: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(write(tmp_path, PROMPTS.replace("{prompts}", given)))
+    assert said in str(caught.value)

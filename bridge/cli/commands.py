@@ -145,7 +145,7 @@ def manifest_slack(config: ConfigOption = None) -> None:
     from bridge.frontends.slack.manifest import slack_manifest
 
     settings = load(config, {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"})
-    write(printable_json(slack_manifest(settings.slack), indent=2))
+    write(printable_json(slack_manifest(settings.slack, prompts=settings.default_prompts), indent=2))
 
 
 @manifest.command("discord")

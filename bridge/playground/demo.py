@@ -30,10 +30,15 @@ from bridge.playground.page.rooms import OPENING, ROOMS, Scene, own_room
 from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
 from bridge.playground.page.views import PlatformView
+from bridge.prompts import Prompt
 from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings, SettingsError
 
 ME = "ada"
 DEFAULT_AGENT = "general"
+PROMPTS = [
+    Prompt(title="Suggest something", message="Please suggest something"),
+    Prompt(title="A table and a file", message="Make a table 8 and a file numbers.csv"),
+]
 GRACE = 0.5  # seconds that running turns get when the demo ends; nothing of them is kept
 RETRIES = (1.0, 5.0, 15.0)  # seconds; Slack's own delays of minutes would keep a visitor waiting
 
@@ -58,7 +63,7 @@ class Playground:
 
     def settings(self, database: Path) -> Settings:
         """What points a bridge at all of it: one channel for each kind of agent, on both platforms."""
-        agents = {DEFAULT_AGENT: AgentTable(kind="echo")}
+        agents = {DEFAULT_AGENT: AgentTable(kind="echo", prompts=PROMPTS)}
         for kind, one in self.backends.items():
             agents[kind] = AgentTable(kind=kind, **one.table(f"{self.url}/agents/{kind}"))
         agents |= self.own
@@ -72,6 +77,8 @@ class Playground:
                 bot_token=SecretStr(self.slack.bot_token),
                 app_token=SecretStr(self.slack.app_token),
                 api_url=f"{self.url}/slack/api/",
+                prompts_title="Try asking",
+                loading=["is looking around…", "is thinking it over…", "is finding the words…"],
             ),
             discord=DiscordSettings(
                 token=SecretStr(self.discord.token),

@@ -106,6 +106,7 @@ class Asking:
         self._artifacts: list[ArtifactRecord] = []
         self._tells_left = MAX_TELLS
         self._heard_at = 0.0
+        self.suggestions: tuple[str, ...] = ()  # of the agent, what to ask next
         self._stopped = asyncio.Event()
         if work.turn.stopped:
             self._stopped.set()
@@ -262,6 +263,7 @@ class Asking:
         if self._stopped.is_set():  # read to its end, so that the next turn finds the agent free
             return self._concluded(Outcome.STOPPED, reply.so_far, notice=STOPPED)
         answer = reply.so_far if done.text is None else done.text
+        self.suggestions = done.suggestions
         notice = done.note or ("" if answer.strip() or self._artifacts else EMPTY)
         return self._concluded(Outcome.ANSWERED, answer, notice=notice)
 

@@ -203,6 +203,26 @@ class Emails(Protocol):
         ...
 
 
+@runtime_checkable
+class Titles(Protocol):
+    """A surface whose platform shows titles of threads, and gives them none by itself."""
+
+    def title(self, question: str) -> None:
+        """Name the thread after its first question, as the platform wrote it. Takes effect with the next sign of
+        work or with its end."""
+        ...
+
+
+@runtime_checkable
+class Suggests(Protocol):
+    """A surface that can offer a person what to ask next."""
+
+    async def suggest(self, suggestions: Sequence[str]) -> None:
+        """Offer them, below a reply that stands; what is chosen is asked as if the person had written it there.
+        Bounded by seconds; never raises: what isn't offered is no loss."""
+        ...
+
+
 class FrontEnd(Protocol):
     """A platform that is being served."""
 

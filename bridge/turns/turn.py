@@ -14,6 +14,7 @@ from bridge.turns.ask import MAX_ATTEMPTS, Asking
 from bridge.turns.deliver import Delivered, deliver, undeliverable
 from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
+from bridge.turns.surface import Suggests, Titles
 from bridge.turns.work import Work
 
 log = structlog.get_logger()
@@ -44,13 +45,12 @@ class TurnAtWork:
     async def run(self) -> Outlook | None:
         """Take the turn to its end, from wherever it stands. What the thread has to do next; None when it is given
         back. Raises `Changed` where the question was changed before it was sent, and `Fenced`."""
-        surface = self._work.surface
         try:
             async with await self._reply() as reply:
                 self._reply_shown = reply
                 reply.on_stop(self.stop)
                 delivered = await self._deliver(reply)
-                ending = asyncio.create_task(surface.working(None), name="signs")
+                ending = asyncio.create_task(self._wind_up(delivered), name="signs")
                 try:
                     outlook = await self._end(reply, delivered)
                 finally:
@@ -58,6 +58,13 @@ class TurnAtWork:
                 return outlook
         finally:
             await self._work.folder.remove()
+
+    async def _wind_up(self, delivered: Delivered) -> None:
+        surface = self._work.surface
+        await surface.working(None)
+        suggestions = () if self._asking is None else self._asking.suggestions
+        if suggestions and delivered.outcome is Outcome.ANSWERED and isinstance(surface, Suggests):
+            await surface.suggest(suggestions)
 
     async def _deliver(self, reply: Reply) -> Delivered:
         conclusion = stored_conclusion(self._work.turn)
@@ -94,6 +101,9 @@ class TurnAtWork:
         self._asking = Asking(self._work, reply)
         if self._stopped:
             self._asking.stop()
+        surface = self._work.surface
+        if self._work.outlook.last_part is None and isinstance(surface, Titles):
+            surface.title(self._work.turn.text)
         reply.signs.working("")
         conclusion = await self._asking.ask()
         await self._asking.begin()

@@ -125,6 +125,17 @@ async def test_it_says_so_when_it_was_not_told(echo: Echo) -> None:
     assert (await turn(echo, "whoami")).text == "whoami\n\nI wasn't told who asks."
 
 
+async def test_it_suggests_what_to_ask_next_when_told_to(echo: Echo) -> None:
+    async def suggestions(text: str) -> tuple[str, ...]:
+        events = [event async for event in echo.ask(None, Message(text, text))]
+        done = events[-1]
+        assert isinstance(done, Done)
+        return done.suggestions
+
+    assert "Make a table 5" in await suggestions("please suggest something")
+    assert await suggestions("good morning") == ()
+
+
 async def test_who_asks_changes_nothing_else(echo: Echo) -> None:
     assert (await hear(echo.ask(None, Message("1", "good morning", person=ANN)))).text == "good morning"
 

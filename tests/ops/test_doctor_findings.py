@@ -76,7 +76,10 @@ async def test_what_works_is_ok_from_top_to_bottom(everything: Everything) -> No
 @pytest.mark.slow
 async def test_nobody_notices_a_check(everything: Everything) -> None:
     await examine(everything.file())
-    assert {call.method for call in everything.slack.made_calls} == {"auth.test", "apps.connections.open"}
+    methods = {call.method for call in everything.slack.made_calls}
+    assert methods == {"auth.test", "apps.connections.open", "views.publish"}
+    published = everything.slack.calls("views.publish")
+    assert {call.args["user_id"] for call in published} == {everything.slack.bot.id}  # whose Home tab nobody sees
     assert {call.method for call in everything.discord.calls()} == {"GET"}
     assert not everything.discord.gateway.connected
     assert [one.backend.count() for one in everything.backends.values()] == [0] * len(everything.backends)
@@ -285,6 +288,16 @@ async def test_a_routes_channel_that_slack_doesnt_tell_about_is_said_to_be_unche
 
 
 @pytest.mark.slow
+async def test_an_app_made_without_a_home_tab_is_told_of_the_manifest(everything: Everything) -> None:
+    assert wrong(await examine(everything.file())) == []
+    everything.slack.home_tab_enabled = False
+    (finding,) = wrong(await examine(everything.file()))
+    assert (finding.mark, finding.place) == (Mark.WARN, "slack")
+    assert "no Home tab" in finding.found
+    assert "threadbridge manifest slack" in finding.fix
+
+
+@pytest.mark.slow
 async def test_the_routes_channels_are_looked_up_on_discord_with_what_the_bot_may_do_there(
     everything: Everything,
 ) -> None:
@@ -399,7 +412,7 @@ async def test_by_http_the_signing_secret_stands_for_the_app_token(everything: E
     findings = await examine(everything.file())
     assert wrong(findings) == []
     assert about(findings, "slack.signing_secret")
-    assert {call.method for call in everything.slack.made_calls} == {"auth.test"}
+    assert {call.method for call in everything.slack.made_calls} == {"auth.test", "views.publish"}
 
 
 # --- the agents ----------------------------------------------------------------------------------------------

@@ -470,3 +470,25 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             writer.write(data)
             await writer.drain()
     writer.transport.abort()
+
+
+async def test_the_direct_message_on_slack_has_prompts_and_a_home_tab(page: Page) -> None:
+    """A prompt is asked, what is suggested goes on in its thread, and the Home tab leads back to it."""
+    slack = await go_to(page, "slack", "Threadbridge")
+    await slack.locator(".main .prompts").get_by_role("button", name="Suggest something").click()
+    thread = slack.locator(".pane.thread")
+    await thread.get_by_role("button", name="Make a file numbers.csv").click()
+    await expect(thread.locator(".file")).to_have_count(1)
+    await expect(thread.locator(".head small")).to_have_text("Please suggest something")
+    await expect(thread.get_by_role("button", name="Make a file numbers.csv")).to_have_count(0)
+    await expect(page.locator(".tally.kept")).to_have_count(1)
+    await slack.get_by_role("button", name="Close the thread").click()
+    await slack.get_by_role("button", name="Home", exact=True).click()
+    home = slack.locator(".main .home")
+    await expect(home).to_contain_text("numbers.csv")
+    await home.get_by_role("button", name="Open").click()
+    await expect(thread).to_contain_text("ada asks:")
+    await home.get_by_role("button", name="Get it").click()
+    await home.get_by_role("button", name="New conversation").click()
+    await expect(slack.locator(".main .messages")).to_contain_text("From your conversation: numbers.csv")
+    await expect(slack.locator(".main .composer textarea")).to_be_focused()

@@ -17,7 +17,8 @@ from bridge.playground.page.slack import SlackView
 from bridge.playground.page.tally import SETTLED, Replies
 from bridge.playground.page.views import CantDo, ChangeView
 from bridge.playground.slack import Message as SlackMessage
-from bridge.playground.slack import SlackWorld
+from bridge.playground.slack import Session, SlackWorld, View
+from bridge.playground.slack.values import Prompts
 from tests.e2e.waiting import PATIENCE
 
 
@@ -332,3 +333,71 @@ async def test_an_old_direct_message_of_someone_else_is_not_shown(
     server = discord_view.server()
     assert server["messages"] == []
     assert [channel["kind"] for channel in server["channels"]].count("direct") == 1
+
+
+# --- Slack's Home tab and prompts -----------------------------------------------------------------------------
+
+
+def home_view(world: SlackWorld) -> list[dict[str, object]]:
+    link = f"https://playground.slack.com/archives/{world.channel('general').id}/p1700000000000200"
+    button = {"type": "button", "action_id": "open", "text": {"type": "plain_text", "text": "Open"}, "url": link}
+    deep = {
+        "type": "button",
+        "action_id": "new",
+        "text": {"type": "plain_text", "text": "New"},
+        "url": "slack://app?x=1",
+    }
+    get = {"type": "button", "action_id": "get", "text": {"type": "plain_text", "text": "Get"}, "value": "1"}
+    place = f"<#{world.channel('general').id}> <!date^1700000000^{{date_short_pretty}}|earlier>"
+    return [
+        {"type": "header", "text": {"type": "plain_text", "text": "<b>Yours</b>"}},
+        {"type": "section", "text": {"type": "plain_text", "text": "<i>\nB"}, "accessory": button},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": place}]},
+        {"type": "actions", "elements": [deep, get]},
+    ]
+
+
+async def test_the_home_tab_is_shown_with_links_that_lead_to_its_threads(
+    slack: SlackWorld, slack_view: SlackView
+) -> None:
+    world, view = slack, slack_view
+    assert view.server()["home"] == []
+    ada = world.person("ada").id
+    world.show_view(View("V1", ada, "home", "1", {"type": "home", "blocks": home_view(world)}))
+    header, question, note, actions = view.server()["home"]
+    assert (header["kind"], header["html"]) == ("header", "&lt;b&gt;Yours&lt;/b&gt;")
+    assert question["html"] == "&lt;i&gt;<br>B"
+    (leads,) = question["buttons"]
+    assert (leads["channel"], leads["thread"]) == (world.channel("general").id, "1700000000.000200")
+    assert "#general Nov 14 at 22:13" in note["html"]
+    new, get = actions["buttons"]
+    assert (new["channel"], new["thread"], get["channel"]) == (world.direct("ada").id, "", "")
+
+
+async def test_prompts_are_shown_and_chosen(slack: SlackWorld, slack_view: SlackView) -> None:
+    world, view = slack, slack_view
+    direct = world.direct("ada").id
+
+    async def offer() -> None:
+        world.set_prompts(Prompts(direct, ({"title": "Help", "message": "What can you do?"},), "Try"))
+
+    assert await next_view(view, offer) == {
+        "platform": "slack",
+        "offered": {"title": "Try", "prompts": ["Help"]},
+    }
+    await view.use_prompt("Help")
+    assert [one.text for one in world.messages(direct)] == ["What can you do?"]
+    assert view.written == 1
+    with pytest.raises(CantDo):
+        await view.use_prompt("Help")
+    with pytest.raises(CantDo):
+        await view.press_home("nothing")
+
+
+def test_a_sign_has_the_threads_title_and_loading_messages(slack: SlackWorld, slack_view: SlackView) -> None:
+    world, view = slack, slack_view
+    place = world.channel("general").id
+    until = world.clock() + 60
+    world.set_session(Session(place, "1.0", "active", "Sales", "is working…", until, ("One", "Two")))
+    (sign,) = view.server()["signs"]
+    assert (sign["title"], sign["loading"]) == ("Sales", ["One", "Two"])

@@ -402,24 +402,92 @@ async def test_a_status_ends_with_a_message_or_after_two_minutes(
     assert await refused(too_many) == "invalid_arguments"
 
 
-async def test_suggested_prompts_are_shown(client: AsyncWebClient, world: SlackWorld) -> None:
+async def test_suggested_prompts_are_shown_until_somebody_writes(
+    client: AsyncWebClient, world: SlackWorld
+) -> None:
     direct = world.direct("ada").id
     watch = world.watch()
     await client.assistant_threads_setSuggestedPrompts(
-        channel_id=direct, prompts=[{"title": "Help", "message": "What can you do?"}]
+        channel_id=direct, prompts=[{"title": "Help", "message": "What can you do?"}], title="Try"
     )
     change = await anext(watch)
-    assert (change.kind, change.prompts[0]["title"]) == ("prompts", "Help")
+    assert (change.kind, change.prompts[0]["title"], world.prompts[direct].title) == ("prompts", "Help", "Try")
+    ts = await world.use_prompt("ada", "Help")
+    assert (world.message(direct, ts).text, world.message(direct, ts).thread_ts) == ("What can you do?", None)
+    with pytest.raises(KeyError):
+        await world.use_prompt("ada", "Help")
+
+
+PROMPT = {"title": "Help", "message": "What can you do?"}
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [[], [PROMPT] * 5, "x", ["Help"], [{"title": "Help"}], [PROMPT | {"message": 1}], [PROMPT | {"title": ""}]],
+)
+async def test_prompts_that_slack_refuses(client: AsyncWebClient, world: SlackWorld, prompts: Any) -> None:
+    call = client.assistant_threads_setSuggestedPrompts(channel_id=world.direct("ada").id, prompts=prompts)
+    assert await refused(call) == "invalid_arguments"
+
+
+async def test_prompts_and_titles_are_for_direct_messages(client: AsyncWebClient, world: SlackWorld) -> None:
+    ts = await world.say("ada", "general", "hello")
+    general = world.channel("general").id
+    for call in (
+        client.assistant_threads_setSuggestedPrompts(channel_id=general, prompts=[PROMPT]),
+        client.assistant_threads_setTitle(channel_id=general, thread_ts=ts, title="Hello"),
+    ):
+        assert await refused(call) == "channel_not_found"
+
+
+async def test_an_agents_prompts_have_no_thread_and_an_assistants_need_one(
+    client: AsyncWebClient, world: SlackWorld
+) -> None:
+    direct = world.direct("ada").id
+    ts = await world.say("ada", direct, "hello")
+    await client.assistant_threads_setSuggestedPrompts(channel_id=direct, thread_ts=ts, prompts=[PROMPT])
+    assert direct not in world.prompts  # it says that all is well, and shows nothing
+    world.agent_view = False
+    assert (
+        await refused(client.assistant_threads_setSuggestedPrompts(channel_id=direct, prompts=[PROMPT]))
+        == "invalid_thread_ts"
+    )
+    await client.assistant_threads_setSuggestedPrompts(channel_id=direct, thread_ts=ts, prompts=[PROMPT])
+    assert direct in world.prompts
+
+
+async def test_a_session_takes_its_title_when_it_is_made(client: AsyncWebClient, world: SlackWorld) -> None:
+    ts = await world.say("ada", "general", "hello")
+    place = {"channel_id": world.channel("general").id, "thread_ts": ts}
+    await client.assistant_threads_setStatus(**place, status="is thinking…", loading_messages=["One", "Two"])
+    assert world.session("general", ts).loading_messages == ("One", "Two")
+    for title in ("Hello", "Another"):
+        await client.agents_sessions_setStatus(**place, status="processing", title=title)
+    assert world.session("general", ts).title == "Hello"
+    for loading in (["x"] * 11, "x", [""], [1]):
+        call = client.assistant_threads_setStatus(**place, status="x", loading_messages=loading)  # type: ignore[arg-type]
+        assert await refused(call) == "invalid_arguments"
 
 
 async def test_home_tab(client: AsyncWebClient, world: SlackWorld) -> None:
     ada = world.person("ada").id
     view = {"type": "home", "blocks": [{"type": "divider"}]}
-    published = await client.views_publish(user_id=ada, view=view)
-    await client.views_publish(user_id=ada, view=view)
-    assert len(world.views) == 1
+    first = (await client.views_publish(user_id=ada, view=view))["view"]
+    second = (await client.views_publish(user_id=ada, view=view, hash=first["hash"]))["view"]
+    assert (len(world.views), second["id"]) == (1, first["id"])
+    assert await refused(client.views_publish(user_id=ada, view=view, hash=first["hash"])) == "hash_conflict"
+    assert await refused(client.views_publish(user_id="U404", view=view)) == "invalid_arguments"
     assert await refused(client.views_open(trigger_id="x", view=view)) == "invalid_arguments"
-    assert await refused(client.views_update(view_id=published["view"]["id"], view=view)) == "not_found"
+    many = {"type": "home", "blocks": [{"type": "divider"}] * 101}
+    assert await refused(client.views_publish(user_id=ada, view=many)) == "invalid_arguments"
+    large = view | {"private_metadata": "x" * 2_000, "blocks": [_section("x" * 2_900)] * 90}
+    assert await refused(client.views_publish(user_id=ada, view=large)) == "view_too_large"
+    world.home_tab_enabled = False
+    assert await refused(client.views_publish(user_id=ada, view=view)) == "not_enabled"
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "plain_text", "text": text}}
 
 
 # --- installing -----------------------------------------------------------------------------------------------

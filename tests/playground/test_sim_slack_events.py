@@ -508,3 +508,28 @@ async def test_an_app_can_ask_for_no_retries(world: SlackWorld) -> None:
         await world.say("ada", "general", "hello")
         await settled(world)
     assert world.deliveries.envelopes[-1].attempts == 1
+
+
+async def test_the_home_tab_comes_with_what_stands_there(world: SlackWorld, url: str) -> None:
+    ada = world.person("ada").id
+    async with connected(world, url) as bot:
+        await world.open_home("ada", "home")
+        await settled(world)
+        element = {"type": "button", "action_id": "go", "text": {"type": "plain_text", "text": "Go"}, "value": "1"}
+        blocks = [{"type": "actions", "elements": [element]}]
+        client = AsyncWebClient(world.bot_token, base_url=f"{url}/api/")
+        view = (await client.views_publish(user_id=ada, view={"type": "home", "blocks": blocks}))["view"]
+        await world.open_home("ada", "home")
+        await settled(world)
+        world.home_tab_enabled = False
+        await world.open_home("ada", "home")
+        await settled(world)
+    first, second = bot.events
+    assert "view" not in first
+    assert (second["tab"], second["view"]["hash"], second["view"]["blocks"]) == (
+        "home",
+        view["hash"],
+        view["blocks"],
+    )
+    with pytest.raises(KeyError):
+        await world.press_home("ada", "no such button")

@@ -25,6 +25,7 @@ from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, WRONG_TOKE
 from bridge.frontends.slack.http import Endpoint
 from bridge.frontends.slack.listeners import Listeners
 from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes
+from bridge.frontends.slack.prompts import PromptsAt
 from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
@@ -58,11 +59,18 @@ class SlackFrontEnd:
 
     platform = "slack"
 
-    def __init__(self, settings: SlackSettings, inbox: Inbox, *, catch_up_hours: float = 24.0) -> None:
+    def __init__(
+        self,
+        settings: SlackSettings,
+        inbox: Inbox,
+        *,
+        catch_up_hours: float = 24.0,
+        prompts_at: PromptsAt = lambda _: (),
+    ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._workspace = Workspace(settings)
-        self._listeners = Listeners(inbox, self._workspace, self._missed)
+        self._listeners = Listeners(inbox, self._workspace, self._missed, prompts_at=prompts_at)
         self._catch_up = CatchUp(
             inbox, self._workspace, self._listeners.hear, oldest=timedelta(hours=catch_up_hours)
         )

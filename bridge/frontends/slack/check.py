@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.findings import Finding, fail, ok, warn
 from bridge.frontends.slack.errors import SDK_ERRORS, WRONG_TOKEN, Failure
+from bridge.frontends.slack.home import NOT_ENABLED
 from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes, scopes
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.workspace import Workspace
@@ -17,6 +18,7 @@ from bridge.turns.surface import Throttled
 
 BOT_TOKEN = "slack.bot_token"  # noqa: S105 - the name of the setting
 APP_TOKEN = "slack.app_token"  # noqa: S105
+HOME = "slack"
 SIGNING_SECRET = "slack.signing_secret"  # noqa: S105
 
 FIX_BOT_TOKEN = "Copy the Bot User OAuth Token from OAuth & Permissions in the app's settings."  # noqa: S105
@@ -25,6 +27,7 @@ FIX_APP_TOKEN = (
     " and turn Socket Mode on."
 )
 FIX_SCOPES = "Give the app the manifest that `threadbridge manifest slack` prints, and reinstall it."
+FIX_MANIFEST = "Give the app the manifest that `threadbridge manifest slack` prints."
 FIX_CHANNEL = "Check the id; into a private channel the app must be invited first."
 FIX_NOT_IN_CHANNEL = "Type /invite and the app's name there, or nobody can mention it."
 
@@ -42,6 +45,8 @@ async def check_slack(settings: SlackSettings, channels: Mapping[str, str]) -> A
         else:
             yield ok(BOT_TOKEN, f"accepted as {about.get('user')} in the workspace {about.get('team')}")
             yield _scopes(about.headers, settings)
+            if finding := await _home(workspace, str(about.get("user_id") or "")):
+                yield finding
             async for finding in _channels(workspace, channels):
                 yield finding
         if settings.mode == "http":
@@ -57,6 +62,16 @@ async def check_slack(settings: SlackSettings, channels: Mapping[str, str]) -> A
                 yield _refusal(APP_TOKEN, Failure.of(error), FIX_APP_TOKEN)
             else:
                 yield ok(APP_TOKEN, "accepted, and Socket Mode is on")
+
+
+async def _home(workspace: Workspace, bot: str) -> Finding | None:
+    """Whether the app has a Home tab, by the bot's own, which nobody sees. Nothing is said where that can't be told."""
+    try:
+        await workspace.client.views_publish(user_id=bot, view={"type": "home", "blocks": []})
+    except SDK_ERRORS as error:
+        if Failure.of(error).code == NOT_ENABLED:
+            return warn(HOME, "the app has no Home tab, where people find their conversations", FIX_MANIFEST)
+    return None
 
 
 async def _channels(workspace: Workspace, channels: Mapping[str, str]) -> AsyncIterator[Finding]:

@@ -138,7 +138,7 @@ class Commands:
         if channel and thread and user.get("id"):
             person = Person(str(user["id"]), workspace=str(user.get("team_id") or ""))
             address = Address("slack", self._workspace.me.team, channel, thread)
-            self._begin_bringing(Order("download", person, address, name))
+            self.bring(Order("download", person, address, name))
         return True
 
     async def _answer(self, order: Order) -> dict[str, Any]:
@@ -149,12 +149,13 @@ class Commands:
             case "download" if not order.argument:
                 return _private(NO_NAME)
             case "download":
-                self._begin_bringing(order)
+                self.bring(order)
                 return _private(BRINGING)
             case _:
                 return _private(await self._asking.ordered(order))
 
-    def _begin_bringing(self, order: Order) -> None:
+    def bring(self, order: Order) -> None:
+        """Begin to bring a file of a conversation into the person's direct message."""
         self._follow(asyncio.create_task(self._bring(order), name="slack.download"))
 
     async def _bring(self, order: Order) -> None:
@@ -183,6 +184,11 @@ class Commands:
             return NO_QUESTION.format(command=self._workspace.settings.command)
         question = _Question(self._place(body), _person(body), text)
         return await self._take(question) or ASKED
+
+    async def ask_in(self, thread: Address, person: Person, text: str, event: str) -> str:
+        """Ask in a thread what a person chose there, under an id of the choice. What to tell them where it can't be; ""
+        if it is asked. Raises what the inbox raises."""
+        return await self._take(_Question(thread, person, _escaped(text), event_id=event))
 
     async def _take(self, question: _Question) -> str:
         """The question is shown for all; where it has no thread yet, that of its answer hangs on it. What to tell the

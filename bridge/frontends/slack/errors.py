@@ -59,6 +59,7 @@ PASSING = frozenset({
 NOT_IN_WORKSPACE = frozenset({
     "feature_not_enabled",
     "method_not_supported",
+    "not_enabled",
     "missing_scope",
     "not_allowed_token_type",
     "team_not_supported",

@@ -20,7 +20,9 @@ from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.commands import Commands
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.history import History, timestamp
+from bridge.frontends.slack.home import Home, Opened
 from bridge.frontends.slack.presses import Presses
+from bridge.frontends.slack.prompts import Prompts, PromptsAt, Suggestions
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
 from bridge.frontends.slack.telling import tell
 from bridge.frontends.slack.uploading import UPLOAD
@@ -47,6 +49,8 @@ class Listeners:
         workspace: Workspace,
         missed: Callable[[str], None],
         clock: Callable[[], float] = time.time,
+        *,
+        prompts_at: PromptsAt = lambda _: (),
     ) -> None:
         self._inbox = inbox
         self._asking = Asking(inbox, workspace.who_is)
@@ -57,6 +61,10 @@ class Listeners:
         self._presses = Presses(inbox, workspace)
         self._commands = Commands(inbox, workspace)
         self._told = Told()
+        self._prompts = Prompts(workspace, prompts_at)
+        self._suggestions = Suggestions(workspace, self._commands.ask_in)
+        self._home = Home(self._asking, workspace, prompts_at, self._commands.bring)
+        self._showing: set[asyncio.Task[None]] = set()
         self._threads = KeyedLock()
         self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
         self._overtaking: MutableMapping[Address, bool] = LRUCache(
@@ -74,6 +82,9 @@ class Listeners:
     async def on_event(self, body: Payload) -> None:
         if not self._is_for_this_app(body):
             return
+        if opened := Opened.of(body):
+            self._show(opened)
+            return
         reading = read_event(body, self._workspace.me)
         if reading is None or (isinstance(reading, Heard) and not reading.may_concern_us):
             return
@@ -89,6 +100,19 @@ class Listeners:
                 case Stopped(address):
                     await self._inbox.stop(address)
 
+    def _show(self, opened: Opened) -> None:
+        """Nothing of it is stored, so Slack needn't wait for it."""
+        match opened.tab:
+            case "home":
+                showing = self._home.show(opened)
+            case "messages":
+                showing = self._prompts.show(opened.channel)
+            case _:
+                return
+        task = asyncio.create_task(showing, name=f"slack.{opened.tab}")
+        self._showing.add(task)
+        task.add_done_callback(self._showing.discard)
+
     async def hear(self, heard: Heard) -> None:
         """Take a message that was read and not heard, as if it had been heard now."""
         async with self._threads.of(heard.address):
@@ -98,7 +122,12 @@ class Listeners:
 
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
         ours = self._is_for_this_app(body)
-        by_command = ours and (self._commands.pressed(body) or await self._commands.open_pressed(body))
+        by_command = ours and (
+            self._commands.pressed(body)
+            or self._suggestions.pressed(body)
+            or await self._home.pressed(body)
+            or await self._commands.open_pressed(body)
+        )
         if ours and not by_command and (pressed := read_press(body, self._workspace.me)):
             await self._presses.decide(pressed)
         await ack()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bridge.commands import COMMANDS
 from bridge.frontends.slack.settings import SlackSettings
+from bridge.prompts import Prompt
 
 EVENTS_PATH = "/slack/events"
 
@@ -34,6 +36,11 @@ EVENTS = (
     "message.mpim",
 )
 
+PROMPTS = (
+    Prompt(title="What can you do?", message="What can you do, and what do you need for it?"),
+    Prompt(title="Ask about a file", message="I'll attach a file: what is in it?"),
+)
+
 
 def slack_manifest(
     settings: SlackSettings | None = None,
@@ -41,10 +48,12 @@ def slack_manifest(
     name: str = "Agent",
     description: str = "An AI agent in your threads",
     public_url: str = "https://YOUR-HOST",
+    prompts: Sequence[Prompt] = (),
 ) -> dict[str, Any]:
     """The manifest for these settings; without any, as before there are tokens, for mode "socket".
 
-    `public_url` is where Slack reaches this process in mode "http".
+    `public_url` is where Slack reaches this process in mode "http". `prompts` are those of the agent that answers in
+    direct messages; without any, two that suit every agent.
     """
     socket = settings is None or settings.mode == "socket"
     url = {} if socket else {"request_url": f"{public_url.rstrip('/')}{EVENTS_PATH}"}
@@ -54,13 +63,10 @@ def slack_manifest(
         "features": {
             "agent_view": {
                 "agent_description": description,
-                "suggested_prompts": [
-                    {"title": "What can you do?", "message": "What can you do, and what do you need for it?"},
-                    {"title": "Ask about a file", "message": "I'll attach a file: what is in it?"},
-                ],
+                "suggested_prompts": [one.model_dump() for one in prompts or PROMPTS],
             },
             "app_home": {
-                "home_tab_enabled": False,
+                "home_tab_enabled": True,
                 "messages_tab_enabled": True,
                 "messages_tab_read_only_enabled": False,
             },

@@ -9,6 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from bridge.access import AccessTable
 
+MAX_PROMPTS_TITLE = 100  # characters; Slack documents no limit
+MAX_LOADING = 10  # Slack's limit
+LoadingMessage = Annotated[str, Field(min_length=1, max_length=50)]  # Slack shows one line
+
 
 class SlackSettings(BaseModel):
     """How to reach Slack: over a socket that this process opens, or by requests that Slack sends to it."""
@@ -21,6 +25,9 @@ class SlackSettings(BaseModel):
     signing_secret: SecretStr | None = None  # for mode "http"
     api_url: str = "https://slack.com/api/"
     emails: bool = False  # an agent that is told all of who asks is told the address, too: another scope
+    prompts_title: Annotated[str, Field(max_length=MAX_PROMPTS_TITLE)] = ""  # above an agent's prompts
+    # Slack shows them in turn as long as the agent says nothing of its work.
+    loading: Annotated[list[LoadingMessage], Field(max_length=MAX_LOADING)] = []
     command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/agent"  # Slack takes 32 characters
     access: AccessTable = AccessTable()
 

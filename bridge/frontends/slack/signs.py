@@ -1,5 +1,6 @@
-"""The signs that the agent works: Slack's session status with its stop button, or the older status line; and our
-own stop button where Slack has none. Nothing is shown that words would take the place of at once."""
+"""The signs that the agent works: Slack's session status with its stop button and the thread's title, or the older
+status line; and our own stop button where Slack has none. Nothing is shown that words would take the place of at
+once."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ NO_STOP_BUTTON = "missing_agent_session_stopped_event_subscription"  # a warning
 
 SESSION = "agents.sessions.setStatus"
 LINE = "assistant.threads.setStatus"
+TITLE = "assistant.threads.setTitle"  # where there are no sessions
 EPHEMERAL = "chat.postEphemeral"
 
 
@@ -45,6 +47,7 @@ class Signs:
         self._buttons: Sequence[Button] = ()
         self._offered = False
         self.stoppable = False  # Slack shows a stop button of its own
+        self.title = ""  # of the thread, as long as Slack hasn't taken it
 
     async def show(self, label: str | None) -> None:
         """Show a label unless words come first; None ends all signs. The newest counts."""
@@ -57,8 +60,10 @@ class Signs:
         async with self._calling:  # an end is never overtaken by what is under way
             self.stoppable = False
             self._place.workspace.busy.pop(self._place.address, None)
-            if self._session == "processing":
+            if self._session == "processing" or self.title:
                 await self._set_session("active")
+            if self.title:
+                await self._set_title()
             if self._line:
                 await self._set_line("")
 
@@ -86,8 +91,10 @@ class Signs:
                 return
             self._place.workspace.busy[self._place.address] = self
             native = await self._set_session("processing")
-            if line := status_line(label) or ("" if native else PLAIN):
-                await self._set_line(line)
+            # An agent that says what it does isn't talked over.
+            loading = () if label else self._place.workspace.settings.loading
+            if line := status_line(label) or (PLAIN if loading or not native else ""):
+                await self._set_line(line, loading)
             if self._line and self._wanted is not None:
                 self._again.start(REARM_AFTER)
 
@@ -124,23 +131,36 @@ class Signs:
         answer = await self._call(
             SESSION,
             self._place.client.agents_sessions_setStatus(
-                channel_id=address.channel, thread_ts=address.thread, status=status
+                channel_id=address.channel, thread_ts=address.thread, status=status, title=self.title or None
             ),
         )
         if answer is None:
             return False
-        self._session = status
+        self._session, self.title = status, ""  # Slack takes a title once, for a session that it doesn't know yet
         self.stoppable = status == "processing" and NO_STOP_BUTTON not in str(answer.get("warning", ""))
         return True
 
-    async def _set_line(self, line: str) -> None:
+    async def _set_title(self) -> None:
+        address = self._place.address
+        if not address.channel.startswith("D") or not self._may_call(TITLE):
+            return
+        titled = self._place.client.assistant_threads_setTitle(
+            channel_id=address.channel, thread_ts=address.thread, title=self.title
+        )
+        if await self._call(TITLE, titled) is not None:
+            self.title = ""
+
+    async def _set_line(self, line: str, loading: Sequence[str] = ()) -> None:
         if not self._may_call(LINE):
             return
         address = self._place.address
         answer = await self._call(
             LINE,
             self._place.client.assistant_threads_setStatus(
-                channel_id=address.channel, thread_ts=address.thread, status=line
+                channel_id=address.channel,
+                thread_ts=address.thread,
+                status=line,
+                loading_messages=[status_line(one) for one in loading] or None,
             ),
         )
         if answer is not None:

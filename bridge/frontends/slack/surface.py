@@ -19,8 +19,10 @@ from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
 from bridge.frontends.slack.manifest import EMAIL_SCOPE
+from bridge.frontends.slack.prompts import FOLLOW_UPS, suggestion_blocks
 from bridge.frontends.slack.reading import attached, mentioned
 from bridge.frontends.slack.signs import STOP_AFTER, Signs
+from bridge.frontends.slack.titles import title_of
 from bridge.frontends.slack.workspace import Workspace, replies
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.incoming import from_slack
@@ -43,6 +45,7 @@ MAX_FILE_BYTES = 1_000_000_000  # Slack's limit for one file is 1 GB
 START_WAIT = 2.0  # seconds that first words wait for the budget of streams before they are posted
 PATIENCE = 5.0  # seconds for a call that must not hold up a reply
 
+MAX_TITLE = 100  # characters; Slack takes 200 and shows fewer
 NO_PART = PartKey("", PartKind.TEXT)  # of a message that is about to go
 EARLIER_MESSAGES = 50  # what a mid-thread call brings along: the last so many
 EARLIER_PAGES = 5
@@ -134,6 +137,22 @@ class SlackSurface:
 
     async def working(self, label: str | None) -> None:
         await self._signs.show(label)
+
+    def title(self, question: str) -> None:
+        self._signs.title = title_of(question, MAX_TITLE)
+
+    async def suggest(self, suggestions: Sequence[str]) -> None:
+        blocks = suggestion_blocks(self._address.thread, suggestions)
+        if blocks:
+            await self._works(
+                lambda: self._client.chat_postEphemeral(
+                    channel=self._address.channel,
+                    thread_ts=self._address.thread,
+                    user=self._person.id,
+                    text=FOLLOW_UPS,
+                    blocks=blocks,
+                )
+            )
 
     async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
         text = sentence_of(key, text)

@@ -26,7 +26,7 @@ from bridge.playground.page.feed import Feed, feed
 from bridge.playground.page.guard import SameOrigin
 from bridge.playground.page.rooms import Scene
 from bridge.playground.page.troubles import Trouble, views_of
-from bridge.playground.page.views import CantDo, PlatformView, Stops, TallyView
+from bridge.playground.page.views import CantDo, PlatformView, Stops, Tabs, TallyView
 
 HERE = Path(__file__).parent
 MAX_FILE_BYTES = 10 * 1024 * 1024  # one dropped file; Discord's own limit
@@ -121,6 +121,27 @@ def create_page(
             await platform.stop(_text(form, "channel"), _text(form, "thread"))
         return Response(status_code=204)
 
+    def tabs_of(request: Request) -> Tabs:
+        platform = platform_of(request)
+        if not isinstance(platform, Tabs):
+            raise HTTPException(404)
+        return platform
+
+    async def open_tab(request: Request) -> Response:
+        async with request.form() as form:
+            await tabs_of(request).open(_text(form, "tab"))
+        return Response(status_code=204)
+
+    async def press_home(request: Request) -> Response:
+        async with request.form() as form:
+            await tabs_of(request).press_home(_text(form, "button"))
+        return Response(status_code=204)
+
+    async def use_prompt(request: Request) -> Response:
+        async with request.form() as form:
+            await tabs_of(request).use_prompt(_text(form, "title"))
+        return Response(status_code=204)
+
     async def cause(request: Request) -> Response:
         place, name = request.path_params["place"], request.path_params["trouble"]
         try:
@@ -149,6 +170,9 @@ def create_page(
         Route("/say/{platform}", say, methods=["POST"]),
         Route("/press/{platform}", press, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),
+        Route("/open/{platform}", open_tab, methods=["POST"]),
+        Route("/home/{platform}", press_home, methods=["POST"]),
+        Route("/prompt/{platform}", use_prompt, methods=["POST"]),
         Route("/break/{place}/{trouble}", cause, methods=["POST"]),
         Route("/file/{platform}/{file}", file),
         Mount("/static", StaticFiles(directory=HERE / "static")),

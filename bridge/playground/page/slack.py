@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
+from bridge.playground.page.home import home_rows
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
@@ -14,13 +15,16 @@ from bridge.playground.page.views import (
     CHOICE,
     MAX_MESSAGES,
     NOTICE,
+    SUGGESTED,
     ButtonView,
     CantDo,
     ChangeView,
     ChannelView,
     FileView,
+    HomeRowView,
     MessageView,
     News,
+    PromptsView,
     ServerView,
     SignView,
 )
@@ -58,7 +62,9 @@ class SlackView:
             "app": self._world.bot.real_name,
             "channels": [self._channel(channel) for channel in self._channels()],
             "messages": [self._message(message) for message in messages[-MAX_MESSAGES:]],
-            "signs": [sign for sign in map(_sign, sessions) if sign["label"]],
+            "signs": [sign for sign in map(_sign, sessions) if sign["label"] or "title" in sign],
+            "home": self._home(),
+            "offered": self._offered(),
         }
 
     async def changes(self) -> AsyncIterator[News]:
@@ -78,6 +84,10 @@ class SlackView:
         message, session = change.message, change.session
         if change.kind == "lost":
             return News((self.platform, "server"), lambda: say(server=self.server()))
+        if change.kind == "prompts" and change.channel == self._direct.id:
+            return News((self.platform, "prompts"), lambda: say(offered=self._offered()))
+        if change.kind == "home" and change.user == self._me.id:
+            return News((self.platform, "home"), lambda: say(home=self._home()))
         if session is not None:
             key = (self.platform, "sign", session.channel, session.thread_ts)
             return News(key, lambda: say(sign=_sign(session)))
@@ -135,6 +145,16 @@ class SlackView:
             "system": message.subtype == "tombstone",
         }
 
+    def _offered(self) -> PromptsView:
+        offered = self._world.prompts.get(self._direct.id)
+        if offered is None:
+            return {"title": "", "prompts": []}
+        return {"title": offered.title, "prompts": [one["title"] for one in offered.prompts]}
+
+    def _home(self) -> list[HomeRowView]:
+        view = self._world.home_of(self._me.id)
+        return home_rows(view.body["blocks"] if view else (), self._name_of, self._direct.id)
+
     def _markdown(self, message: Message) -> str:
         """Streams and markdown blocks are standard Markdown already; all else is Slack's own."""
         if message.markdown or any(block.get("type") == "markdown" for block in message.blocks):
@@ -142,8 +162,8 @@ class SlackView:
         return from_slack(message.shown, self._name_of)
 
     def _name_of(self, reference: str) -> str | None:
-        person = self._world.people.get(reference)
-        return person.real_name if person else None
+        person, channel = self._world.people.get(reference), self._world.channels.get(reference)
+        return person.real_name if person else channel.name if channel else None
 
     async def say(self, channel: str, thread: str, text: str, files: Sequence[tuple[str, str, bytes]]) -> None:
         typed = self._world.typed(text)
@@ -176,12 +196,30 @@ class SlackView:
         if (message, button) not in self._pressed:  # a second press has no effect
             self._pressed.add((message, button))
             self.repeated += AGAIN in button
-            self.written += CHOICE in button
+            self.written += CHOICE in button or SUGGESTED in button
 
     async def stop(self, channel: str, thread: str) -> None:
         if self._world.session(channel, thread).status != "processing":
             raise CantDo("There is nothing to stop any more.")
         await self._world.stop_session(self._me.id, channel, thread)
+
+    async def open(self, tab: str) -> None:
+        await self._world.open_home(self._me.id, tab)
+
+    async def press_home(self, button: str) -> None:
+        try:
+            await self._world.press_home(self._me.id, button)
+        except KeyError:
+            raise CantDo("That button is no longer there.") from None
+        except NotAnswered:
+            raise CantDo("The app didn't answer in time.") from None
+
+    async def use_prompt(self, title: str) -> None:
+        try:
+            await self._world.use_prompt(self._me.id, title)
+        except KeyError:
+            raise CantDo("That is no longer offered.") from None
+        self.written += 1
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         file = self._world.files[file_id]
@@ -189,20 +227,26 @@ class SlackView:
 
 
 def _part_of(message: Message) -> tuple[str, str] | None:
-    """The turn and the part that a message of the bridge says it is; a stream says so once it has ended."""
+    """The turn and the part that a message of the bridge says it is; a stream says so once it has ended. A question
+    that it shows for a person, who chose it or typed it as a command, is none: an event's id has a colon."""
     payload = dict((message.metadata or {}).get("event_payload") or {})
     turn = payload.pop("turn", None)
-    return None if turn is None else (str(turn), "".join(map(str, payload.values())))
+    return None if turn is None or ":" in str(turn) else (str(turn), "".join(map(str, payload.values())))
 
 
 def _sign(session: Session) -> SignView:
     working = session.status == "processing"
-    return {
+    sign: SignView = {
         "channel": session.channel,
         "thread": session.thread_ts,
         "label": session.label or (WORKING if working else ""),
         "stoppable": working,
     }
+    if session.label and session.loading_messages:
+        sign["loading"] = list(session.loading_messages)
+    if session.title:
+        sign["title"] = session.title
+    return sign
 
 
 def _file(file: StoredFile) -> FileView:

@@ -11,6 +11,7 @@ from bridge.playground.page.tally import Replies
 
 AGAIN = "retry"  # what a button's id holds that sends a message again
 CHOICE = "choose"  # and one that answers an agent's question
+SUGGESTED = "suggested"  # and one that asks what an agent suggests
 NOTICE = "n"  # how the key of a part begins that holds the bridge's own words
 MAX_MESSAGES = 400  # newest of a platform that the page is given at first
 MAX_THREADS = 50  # newest of a server that the page lists
@@ -72,6 +73,29 @@ class SignView(TypedDict):
     thread: str
     label: str  # "" ends it
     stoppable: bool  # the platform shows a stop button of its own
+    loading: NotRequired[list[str]]  # shown in turn instead of the label
+    title: NotRequired[str]  # of the thread
+
+
+class HomeButtonView(ButtonView):
+    """`channel` and `thread` are where it leads; of a button that is pressed they are "", and of one that leads to the
+    direct message only the thread is."""
+
+    channel: str
+    thread: str
+
+
+class HomeRowView(TypedDict):
+    kind: Literal["header", "text", "note"]
+    html: str
+    buttons: list[HomeButtonView]
+
+
+class PromptsView(TypedDict):
+    """What is offered above the composer of the direct message."""
+
+    title: str
+    prompts: list[str]  # by title
 
 
 class ServerView(TypedDict):
@@ -84,6 +108,8 @@ class ServerView(TypedDict):
     channels: list[ChannelView]
     messages: list[MessageView]
     signs: list[SignView]
+    home: NotRequired[list[HomeRowView]]  # where the direct message has a Home tab beside it
+    offered: NotRequired[PromptsView]
 
 
 class TallyView(TypedDict):
@@ -105,6 +131,8 @@ class ChangeView(TypedDict, total=False):
     message: MessageView
     deleted: str
     sign: SignView
+    home: list[HomeRowView]
+    offered: PromptsView
     tally: TallyView
 
 
@@ -161,4 +189,19 @@ class Stops(Protocol):
 
     async def stop(self, channel: str, thread: str) -> None:
         """Press it. Raises `CantDo`."""
+        ...
+
+
+@runtime_checkable
+class Tabs(Protocol):
+    """The platform tells the bridge which of the app's tabs a person opens, and has a Home tab and prompts."""
+
+    async def open(self, tab: str) -> None: ...
+
+    async def press_home(self, button: str) -> None:
+        """Press a button of the Home tab. Raises `CantDo`."""
+        ...
+
+    async def use_prompt(self, title: str) -> None:
+        """Choose a prompt. Raises `CantDo`."""
         ...

@@ -356,6 +356,8 @@ def _element(element: Any, at: str) -> list[str]:
         case "button":
             problems += _text(element.get("text"), f"{at}/text", 75, kinds=_PLAIN)
             problems += _value(element, at)
+            if len(str(element.get("url", ""))) > 3_000:
+                problems.append(_problem(f"{at}/url", "must be less than 3001 characters"))
             if element.get("style") not in (None, "primary", "danger"):
                 problems.append(_problem(f"{at}/style", "must be primary or danger"))
         case "feedback_buttons":

@@ -168,6 +168,15 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompts:
+    """What `assistant.threads.setSuggestedPrompts` offers above the composer of a direct message."""
+
+    channel: str
+    prompts: tuple[Json, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """An open modal or a published home tab."""
 

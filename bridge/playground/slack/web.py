@@ -183,7 +183,7 @@ class _Served:
         target = world.ephemerals.get(ts or "") or channel.messages.get(ts or "")
         if target is not None and body.get("delete_original"):
             if target.ephemeral_for:
-                del world.ephemerals[target.ts]
+                world.hide_ephemeral(target)
             else:
                 world.remove(target)
         elif target is not None and body.get("replace_original"):

@@ -25,6 +25,7 @@ from bridge.playground.slack.values import (
     Message,
     Person,
     Ping,
+    Prompts,
     Session,
     StoredFile,
     Unfurl,
@@ -98,6 +99,9 @@ class Workspace:
         self.people: dict[str, Person] = {}
         self.channels: dict[str, Channel] = {}
         self.files: dict[str, StoredFile] = {}
+        self.home_tab_enabled = True
+        self.agent_view = True  # else the older assistant, whose prompts belong to a thread
+        self.prompts: dict[str, Prompts] = {}  # by direct message, until somebody writes there
         self.views: dict[str, View] = {}
         self.sessions: dict[tuple[str, str], Session] = {}
         self.ephemerals: dict[str, Message] = {}
@@ -281,6 +285,8 @@ class Workspace:
         if message.thread_ts:
             channel.threads.setdefault(message.thread_ts, []).append(message.ts)
         self.announce(Change("posted", channel.id, message))
+        if self.prompts.pop(channel.id, None):
+            self.announce(Change("prompts", channel.id))
         self._clear_label(message)
         event = self._in_channel(channel, shapes.message_json(self, message)) | {"event_ts": message.ts}
         self.emit(self._message_event(channel), channel, event)
@@ -375,6 +381,14 @@ class Workspace:
         session = self.sessions.get((message.channel, message.root))
         if session is not None and session.label and message.user == self.bot.id:
             self.set_session(replace(session, label="", loading_messages=()))
+
+    def set_prompts(self, prompts: Prompts) -> None:
+        self.prompts[prompts.channel] = prompts
+        self.announce(Change("prompts", prompts.channel, prompts=prompts.prompts))
+
+    def home_of(self, user: str) -> View | None:
+        """The Home tab as it was published to a person, by id."""
+        return next((view for view in self.views.values() if view.user == user and view.type == "home"), None)
 
     def set_session(self, session: Session) -> None:
         while len(self.sessions) >= KEPT_MESSAGES:

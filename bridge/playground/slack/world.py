@@ -122,16 +122,43 @@ class SlackWorld(Workspace):
     # --- the agent's surface ---------------------------------------------------------------------------------
 
     async def open_home(self, user: str, tab: str = "messages") -> None:
-        """Open the app's direct message (`messages`) or its home tab (`home`)."""
+        """Open the app's direct message (`messages`) or its home tab (`home`), which an app may not have."""
         channel = self.direct(user)
-        event = {
+        if tab == "home" and not self.home_tab_enabled:
+            return
+        published = self.home_of(self.person(user).id) if tab == "home" else None
+        event: Json = {
             "type": "app_home_opened",
             "user": self.person(user).id,
             "channel": channel.id,
             "tab": tab,
             "event_ts": self.new_ts(),
         }
+        if published is not None:
+            event["view"] = shapes.view_json(self, published)
         self.emit("app_home_opened", channel, event)
+
+    async def use_prompt(self, user: str, title: str) -> str:
+        """Choose one of the prompts above the composer of the direct message: its message is written there. `KeyError`
+        if there is none of that title."""
+        channel = self.direct(user)
+        offered = self.prompts.get(channel.id)
+        chosen = next((one for one in offered.prompts if one["title"] == title), None) if offered else None
+        if chosen is None:
+            raise KeyError(title)
+        return await self.say(user, channel.id, self.typed(chosen["message"]))
+
+    async def press_home(self, user: str, action_id: str) -> Json:
+        """Press a button of the Home tab. `KeyError` if there is none of that id."""
+        author = self.person(user)
+        view = self.home_of(author.id)
+        block, element = forms.find_element(view.body["blocks"] if view else (), action_id)
+        payload = self._interaction("block_actions", author) | {
+            "container": {"type": "view", "view_id": view.id if view else ""},
+            "view": shapes.view_json(self, view) if view else {},
+            "actions": [forms.pressed(block, element, None) | {"action_ts": self.new_ts()}],
+        }
+        return await self.deliveries.ask("interactive", payload)
 
     async def stop_session(self, user: str, channel: str, thread_ts: str) -> None:
         """Press the stop button that Slack shows while a session is `processing`: its streams end at once."""
@@ -349,6 +376,10 @@ class SlackWorld(Workspace):
         self.ephemerals[message.ts] = message
         self.announce(Change("ephemeral", message.channel, message, user=message.ephemeral_for or ""))
         return message
+
+    def hide_ephemeral(self, message: Message) -> None:
+        del self.ephemerals[message.ts]
+        self.announce(Change("deleted", message.channel, message, user=message.ephemeral_for or ""))
 
     def show_view(self, view: View) -> View:
         body = view.body | {"blocks": list(self.named_blocks(view.body.get("blocks", [])))}

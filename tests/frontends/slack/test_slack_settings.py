@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -7,6 +9,7 @@ from bridge.frontends.slack.manifest import EMAIL_SCOPE, EVENTS, SCOPES, missing
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground.slack.methods import METHODS
 from bridge.playground.slack.permissions import EVENT_SCOPES
+from bridge.prompts import Prompt
 
 SOCKET = {"bot_token": "xoxb-1", "app_token": "xapp-1"}
 HTTP = {"mode": "http", "bot_token": "xoxb-1", "signing_secret": "s"}
@@ -24,10 +27,13 @@ HTTP = {"mode": "http", "bot_token": "xoxb-1", "signing_secret": "s"}
         ({**SOCKET, "api_url": "slack.com"}, "url"),
         ({**SOCKET, "bot_tokn": "x"}, "bot_tokn"),
         ({**SOCKET, "command": "agent"}, "command"),
+        ({**SOCKET, "loading": ["x"] * 11}, "loading"),
+        ({**SOCKET, "loading": ["x" * 51]}, "loading"),
+        ({**SOCKET, "prompts_title": "x" * 101}, "prompts_title"),
         ({**SOCKET, "command": "/two words"}, "command"),
     ],
 )
-def test_a_mistake_says_what_to_do_and_no_secret(values: dict[str, str], hint: str) -> None:
+def test_a_mistake_says_what_to_do_and_no_secret(values: dict[str, Any], hint: str) -> None:
     with pytest.raises(ValidationError) as caught:
         SlackSettings.model_validate(values)
     (error,) = caught.value.errors()
@@ -50,6 +56,15 @@ def test_the_manifest_of_socket_mode_has_no_addresses(settings: SlackSettings | 
     assert "request_url" not in str(made)
     assert "agent_view" in made["features"]
     assert made["settings"]["event_subscriptions"]["bot_events"] == list(EVENTS)
+
+
+def test_the_manifest_has_a_home_tab_and_the_agents_prompts() -> None:
+    own = [Prompt(title="Sales", message="How are sales?")]
+    made = slack_manifest(prompts=own)["features"]
+    assert made["agent_view"]["suggested_prompts"] == [{"title": "Sales", "message": "How are sales?"}]
+    assert made["app_home"]["home_tab_enabled"] is True
+    assert "app_home_opened" in EVENTS
+    assert 0 < len(slack_manifest()["features"]["agent_view"]["suggested_prompts"]) <= 4
 
 
 def test_the_manifest_of_http_mode_says_where_to() -> None:
@@ -83,6 +98,8 @@ def test_the_scope_for_addresses_is_asked_for_by_its_setting_alone() -> None:
 CALLED = (
     "agents.sessions.setStatus",
     "assistant.threads.setStatus",
+    "assistant.threads.setSuggestedPrompts",
+    "assistant.threads.setTitle",
     "bots.info",
     "chat.postMessage",
     "conversations.history",

@@ -6,6 +6,7 @@ import { in_use, post } from "./writing.js";
 
 const COLOURS = ["#b45309", "#0f766e", "#7c3aed", "#be185d", "#2563eb", "#4d7c0f"];
 const TOGETHER = 300;  // seconds within which one author's messages stand below one name
+const LOADING_SECONDS = 2;  // that one of several loading messages is shown
 const MARKS = { channel: "#", thread: "↳", direct: "@" };
 
 const waiting = new Set();
@@ -101,6 +102,7 @@ function draw_channel(view, row, channel) {
     view.thread = isThread ? channel.id : "";
     view.dismissed = "";
     view.fresh.delete(channel.id);
+    if (channel.kind === "direct") open_tab(view, "messages");
     redraw(view);
   };
   const className = [on && "on", view.fresh.has(channel.id) && "fresh"].filter(Boolean).join(" ");
@@ -125,7 +127,18 @@ const draw_trouble = (view) => (row, trouble) => {
 
 function draw_main(view, channel, messages, threads) {
   const { main, server } = view;
-  main.head.replaceChildren(element("span", {}, `${MARKS[channel.kind]} ${channel.name}`));
+  const tabbed = channel.kind === "direct" && view.home !== null, home = tabbed && view.tab === "home";
+  const head = `${channel.id} ${home}`;
+  if (main.head.extra !== head) {
+    main.head.extra = head;
+    const tab = (name, label) => element("button", { type: "button", className: "tab", ariaPressed: `${view.tab === name}`, onclick: () => open_tab(view, name) }, label);
+    main.head.replaceChildren(element("span", {}, `${MARKS[channel.kind]} ${channel.name}`), ...(tabbed ? [tab("messages", "Messages"), tab("home", "Home")] : []));
+  }
+  main.root.classList.toggle("at-home", home);
+  if (main.home.hidden === home) main.scroll.scrollTop = 0;
+  main.home.hidden = !home;
+  if (home) draw_home(view);
+  draw_offered(view, channel.kind === "direct" && !home ? view.offered : { title: "", prompts: [] });
   const to = `Message ${channel.kind === "channel" ? "#" : ""}${channel.name}`;
   label(main.form, to, "Message…");
   if (main.intro.value !== channel) {
@@ -137,12 +150,58 @@ function draw_main(view, channel, messages, threads) {
       element("p", {}, channel.about, ...how),
       chips(view, main, { channel: channel.id, thread: "" }, mention, channel.prompts));
   }
-  draw_list(view, main, view.channel, messages, threads);
+  if (!home) draw_list(view, main, view.channel, messages, threads);
+}
+
+// The platform tells the bridge which tab is opened; the bridge then publishes the one, or offers prompts in the other.
+function open_tab(view, tab) {
+  if (view.home === null) return;
+  view.tab = tab;
+  view.main.stuck = tab !== "home";
+  send(`open/${view.platform}`, { tab });
+  redraw(view);
+}
+
+function draw_home(view) {
+  const { main } = view;
+  if (main.home.value === view.home) return;
+  main.home.value = view.home;
+  const press = (button) => async ({ target }) => {
+    if (button.channel) return go_to(view, button);
+    target.disabled = true;
+    const { error } = await send(`home/${view.platform}`, { button: button.id });
+    toast(error ?? "On its way: it comes in Messages.", error ? "wrong" : "");
+  };
+  main.home.replaceChildren(...view.home.map(({ kind, html, buttons }) => element("div", { className: kind },
+    element("div", { className: "body", innerHTML: html }),  // made and escaped by the server
+    element("div", { className: "under" }, ...buttons.map((one) => element("button", { type: "button", onclick: press(one) }, one.label))))));
+}
+
+function go_to(view, { channel, thread }) {
+  view.channel = channel;
+  view.thread = thread;
+  view.dismissed = "";
+  if (!thread) open_tab(view, "messages");
+  redraw(view);
+  if (!thread) requestAnimationFrame(() => view.main.form.text.focus());
+}
+
+function draw_offered(view, offered) {
+  const { prompts } = view.main, extra = JSON.stringify(offered);
+  if (prompts.extra === extra) return;
+  prompts.extra = extra;
+  const use = (title) => async () => {
+    const { error } = await send(`prompt/${view.platform}`, { title });
+    if (error) toast(error, "wrong");
+  };
+  const chips_of = element("div", { className: "chips" }, ...(offered.title ? [element("small", {}, offered.title)] : []),
+    ...offered.prompts.map((title) => element("button", { type: "button", onclick: use(title) }, title)));
+  prompts.replaceChildren(...(offered.prompts.length ? [chips_of] : []));
 }
 
 function draw_thread(view, channel, messages) {
   const { side } = view;
-  const name = view.channels.get(view.thread)?.name ?? "";
+  const name = view.channels.get(view.thread)?.name ?? view.titles.get(sign_key(view, view.channel, view.thread)) ?? "";
   side.empty.hidden = view.thread !== "";
   side.form.hidden = view.thread === "";
   if (side.head.extra !== `${view.thread} ${name}`) {
@@ -187,6 +246,7 @@ function draw_sign(view, pane, channel, thread) {
   const sign = view.signs.get(sign_key(view, channel, thread));
   if (pane.sign.value === sign) return;
   pane.sign.value = sign;
+  clearInterval(pane.sign.turning);
   if (!sign) return pane.sign.replaceChildren();
   const dots = element("span", { className: "dots", ariaHidden: "true" }, element("i"), element("i"), element("i"));
   const stop = async ({ target }) => {
@@ -194,7 +254,12 @@ function draw_sign(view, pane, channel, thread) {
     const { error } = await send(`stop/${view.platform}`, { channel, thread });
     if (error) toast(error, "wrong");
   };
-  pane.sign.replaceChildren(dots, element("span", {}, element("b", {}, view.server.app), ` ${sign.label}`));
+  const words = element("span", {}, ` ${sign.loading?.[0] ?? sign.label}`);
+  if (sign.loading) {
+    let at = 0;
+    pane.sign.turning = setInterval(() => { at += 1; words.textContent = ` ${sign.loading[at % sign.loading.length]}`; }, LOADING_SECONDS * 1000);
+  }
+  pane.sign.replaceChildren(dots, element("span", {}, element("b", {}, view.server.app), words));
   if (sign.stoppable) pane.sign.append(element("button", { type: "button", className: "stop", onclick: stop }, "Stop"));
 }
 

@@ -15,7 +15,7 @@ address(windows.values());
 function new_window(root) {
   const view = {
     platform: root.id, root, troubles, server: null, channels: new Map(), messages: new Map(), signs: new Map(), fresh: new Set(),
-    touched: new Map(), channel: "", thread: "", dismissed: "", main: pane(root.querySelector(".pane.main")), side: pane(root.querySelector(".pane.thread")),
+    touched: new Map(), titles: new Map(), home: null, tab: "messages", offered: { title: "", prompts: [] }, channel: "", thread: "", dismissed: "", main: pane(root.querySelector(".pane.main")), side: pane(root.querySelector(".pane.thread")),
   };
   make_composer(view, view.main, () => ({ channel: view.channel, thread: "" }));
   make_composer(view, view.side, () => ({ channel: view.channel, thread: view.thread }));
@@ -31,7 +31,7 @@ function new_window(root) {
 function pane(root) {
   const part = (name) => root.querySelector(name);
   const made = {
-    stuck: true, root, head: part(".head"), scroll: part(".scroll"), intro: part(".intro"), list: part(".messages"), empty: part(".empty"),
+    stuck: true, root, head: part(".head"), scroll: part(".scroll"), intro: part(".intro"), list: part(".messages"), empty: part(".empty"), home: part(".home"),
     sign: part(".sign"), prompts: part(".prompts"), form: part(".composer"),
   };
   // Whoever reads the newest message goes on seeing it, whatever grows or shrinks.
@@ -66,6 +66,8 @@ feed.onmessage = ({ data }) => {
   else if (change.message) take_message(view, change.message);
   else if (change.deleted) view.messages.delete(change.deleted);
   else if (change.sign) take_sign(view, change.sign);
+  else if (change.home) view.home = change.home;
+  else if (change.offered) view.offered = change.offered;
   redraw(view);
 };
 
@@ -76,6 +78,8 @@ function take_server(view, server) {
   for (const { timer } of view.signs.values()) clearTimeout(timer);
   view.signs.clear();
   server.signs.forEach((sign) => take_sign(view, sign));
+  view.home = server.home ?? null;
+  view.offered = server.offered ?? { title: "", prompts: [] };
   if (view.channels.has(view.channel)) return;
   const [channel, thread] = places_of(view.platform);
   const known = view.channels.has(channel);
@@ -115,6 +119,7 @@ const one_pane = (view) => getComputedStyle(view.root.querySelector(".panes")).g
 function take_sign(view, sign) {
   const key = sign_key(view, sign.channel, sign.thread);
   end_sign(view, key);
+  if (sign.title) view.titles.set(key, sign.title);
   if (!sign.label) return;
   const end = () => { view.signs.delete(key); redraw(view); };
   const timer = view.platform === "discord" ? setTimeout(end, TYPING_SECONDS * 1000) : 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from bridge.playground.slack import shapes
@@ -12,6 +13,7 @@ from bridge.playground.slack.methods.table import Arguments, method
 from bridge.playground.slack.values import Json, View
 from bridge.playground.slack.world import SlackWorld
 
+MAX_VIEW_BYTES = 250_000
 MAX_STACK = 3  # modals on top of each other
 
 
@@ -76,10 +78,15 @@ def update_view(world: SlackWorld, args: Arguments) -> Json:
 @method("views.publish", TIER_4)
 def publish_view(world: SlackWorld, args: Arguments) -> Json:
     user, body = args.need("user_id"), _read(args, "home")
+    if not world.home_tab_enabled:
+        raise SlackError("not_enabled")
     if user not in world.people:
-        raise SlackError("user_not_found")
-    for view in list(world.views.values()):
-        if view.user == user and view.type == "home":
-            del world.views[view.id]
-    view = world.show_view(_new(world, user, body))
+        raise SlackError("invalid_arguments", "invalid `user_id`")
+    if len(json.dumps(body)) > MAX_VIEW_BYTES:
+        raise SlackError("view_too_large")
+    known = world.home_of(user)
+    if args.text("hash") not in (None, "", known.hash if known else None):
+        raise SlackError("hash_conflict")
+    made = _new(world, user, body) if known is None else replace(known, body=body, hash=world.new_ts())
+    view = world.show_view(made)
     return {"view": shapes.view_json(world, view)}
