@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.playground.discord.model import MessageFlag
+from bridge.turns.gate import NOT_YOURS
 from tests.e2e.people import DiscordPeople, People, SlackPeople, Thread, text_of
 from tests.e2e.running import at_rest, serving, settings_for
 from tests.e2e.town import Town
@@ -81,7 +82,8 @@ async def test_stop_ends_a_reply_and_status_tells_of_it(
     thread = await people.say("ada", "sema4ai", f"{BOT} what now?")
     await eventually(lambda: people.shown(thread))
     assert "It is at work" in await give(people, "grace", thread, "status")
-    assert await give(people, "grace", thread, "stop") == "Stopping."
+    assert await give(people, "grace", thread, "stop") == NOT_YOURS
+    assert await give(people, "ada", thread, "stop") == "Stopping."
     backend.release()
     assert await at_rest(database, 1) == ["cancelled"]
     assert "nothing to stop" in await give(people, "grace", thread, "stop")

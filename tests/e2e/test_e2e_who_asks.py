@@ -11,6 +11,7 @@ import jwt
 import pytest
 
 from adapters.testing.backends import faults
+from bridge.access import AccessTable
 from bridge.settings import AgentTable, Settings
 from tests.e2e.people import People
 from tests.e2e.running import at_rest, serving, settings_for
@@ -93,7 +94,9 @@ async def test_nobody_is_told_of_where_the_settings_say_so(
 async def test_who_tries_again_asks_in_their_own_name_after_a_restart_too(
     town: Town, people: People, platform: str, database: Path
 ) -> None:
-    settings = settings_for(town, platform, database)
+    grace = people.world.person("grace").id  # type: ignore[attr-defined]
+    admins = AccessTable(admins=(f"{platform}:{grace}",))
+    settings = settings_for(town, platform, database).model_copy(update={"access": admins})
     town.backend("toqan").faults.add("create", faults.refuse(429, Retry_After="600"))
     async with serving(settings, people):
         thread = await people.say("ada", "toqan", f"{BOT} a question")

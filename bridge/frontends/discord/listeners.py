@@ -30,7 +30,7 @@ from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
-from bridge.frontends.discord.telling import refuse
+from bridge.frontends.discord.telling import Refusals
 from bridge.inbound import Address, Person
 from bridge.turns.inbox import Decision, Inbox, NotAllowed, Press
 from bridge.turns.surface import Gone, SurfaceError
@@ -74,6 +74,7 @@ class Listeners:
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
         self._told = Told()
+        self._refusals = Refusals()
         self._waiting = 0
         self._under_way: set[asyncio.Task[Any]] = set()
         self._spots: MutableMapping[int, Spot] = LRUCache(MAX_SPOTS)
@@ -159,7 +160,7 @@ class Listeners:
             new = await self._asking.take(replace(turn, person=author))
         except NotAllowed as refusal:
             if self._told.is_due(author, refusal):
-                self._follow(asyncio.create_task(refuse(message, refusal.sentence)))
+                self._follow(asyncio.create_task(self._refusals.tell(message, refusal.sentence)))
             return False
         if new and turn.address.thread == turn.message_id:
             self.names[message.id] = reading.thread_name(turn.text, author.name)

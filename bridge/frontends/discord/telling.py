@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 
 import discord
 import structlog
+from cachetools import TTLCache
 
 from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.places import Place, Places
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 WAITING = "⏳"
 UNDELIVERABLE = "⚠️"
 NOT_ALLOWED = "🚫"
+MAX_REFUSED_DIRECTLY = 20  # people who get words besides the sign,
+REFUSED_DIRECTLY_WITHIN = 600.0  # in so many seconds
 SUPPRESS_EMBEDS = 1 << 2  # flag of a message: no previews of links
 # Flag of a message that stands for a person's question, and of no part of a reply: so neither is taken for the other.
 SILENT = 1 << 12
@@ -51,18 +54,27 @@ def reply_to(message: int) -> Json:
     return {"message_id": str(message), "fail_if_not_exists": False}
 
 
-async def refuse(message: discord.Message, sentence: str) -> None:
-    """Tell who wrote why nothing is answered: in a direct message in words, elsewhere by a reaction alone, as others
-    would read the words."""
+class Refusals:
+    """Tells who wrote why nothing is answered: in words in a direct message, as elsewhere others would read them. In a
+    server a reaction stands for them, where they can't be said, too."""
 
-    async def said() -> None:
+    def __init__(self) -> None:
+        # Discord takes a bot for a spammer that begins to write to many people at once.
+        self._written_to: MutableMapping[int, bool] = TTLCache(MAX_REFUSED_DIRECTLY, REFUSED_DIRECTLY_WITHIN)
+
+    async def tell(self, message: discord.Message, sentence: str) -> None:
+        await never_raises("refusal", lambda: self._tell(message, sentence))
+
+    async def _tell(self, message: discord.Message, sentence: str) -> None:
+        author = message.author
         with told_apart("refuse"):
-            if message.guild is None:
-                await message.channel.send(plain(sentence), suppress_embeds=True)
-            else:
+            if message.guild is not None:
                 await message.add_reaction(NOT_ALLOWED)
-
-    await never_raises("refusal", said)
+                if author.id not in self._written_to and len(self._written_to) >= MAX_REFUSED_DIRECTLY:
+                    return
+                self._written_to[author.id] = True
+            to = message.channel if message.guild is None else author
+            await to.send(plain(sentence), suppress_embeds=True)
 
 
 class Telling:

@@ -188,8 +188,8 @@ class Listeners:
     def _is_young(self, heard: Heard) -> bool:
         return self._clock() - heard.position / 1_000_000 < ROOT_WITHIN
 
-    async def _store(self, heard: Heard, *, known: bool) -> bool | None:
-        """Whether it is a new turn; None if it is refused. Then whoever wrote it is told so."""
+    async def _store(self, heard: Heard, *, known: bool) -> bool:
+        """Whether it is a new turn. Whoever may not ask is told so."""
         inbound = Inbound(
             address=heard.address,
             event_id=heard.event_id,
@@ -207,7 +207,7 @@ class Listeners:
             if self._told.is_due(heard.person, refusal):
                 place = heard.address, heard.person
                 await tell(self._workspace, *place, refusal.sentence, in_thread=heard.in_thread)
-            return None
+            return False
 
     # --- events come in any order, and some never -------------------------------------------------------------
 
@@ -223,7 +223,8 @@ class Listeners:
         known = False
         for one in [*(one for one in messages or () if since <= one.position < heard.position), heard]:
             if one.is_for_us(known=known):
-                known = await self._store(one, known=known) is not None or known
+                # What isn't new was taken before, or refused.
+                known = await self._store(one, known=known) or await self._inbox.knows(one.address)
         if not known and messages is not None:
             self._looked_at[heard.address] = True
 

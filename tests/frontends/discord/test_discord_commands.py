@@ -11,7 +11,7 @@ from bridge.commands import COMMANDS
 from bridge.frontends.discord import commands, surface
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.commands import differ, payloads
-from bridge.inbound import Address, Person
+from bridge.inbound import Address, Person, Standing
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.commands import check_commands
 from bridge.playground.discord.invocations import CallbackType, Interaction
@@ -96,7 +96,7 @@ class TestAsk:
         channel = str(world.place("general").id)
         assert turn.address == Address("discord", str(world.guild.id), channel, str(shown.id))
         assert (turn.event_id, turn.message_id, turn.position) == (str(used.id), str(shown.id), shown.id)
-        assert turn.person == Person(str(world.person("ada").id), "Ada Lovelace")
+        assert turn.person == Person(str(world.person("ada").id), "Ada Lovelace", standing=Standing.MEMBER)
         assert turn.text == "How are @1 @everyone\nsales?"
         assert not turn.mid_thread
         assert shown.content == "**Ada Lovelace asks:**\n> How are <@1> @everyone\n> sales?"
@@ -153,7 +153,7 @@ class TestOrders:
         here, there = inbox.orders
         assert (here.name, here.address.thread) == (name, thread)
         assert (there.name, there.address) == (name, Address("discord", "", direct, direct))
-        assert here.person == Person(str(world.person("ada").id), "Ada Lovelace")
+        assert here.person == Person(str(world.person("ada").id), "Ada Lovelace", standing=Standing.MEMBER)
 
     async def test_in_a_channel_they_say_where_to_use_them(
         self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
