@@ -153,9 +153,9 @@ async def test_a_mention_that_an_edit_adds_is_refused_privately(
     serve: Serve, people: People, platform: str, database: Path
 ) -> None:
     async with serve({"people": [f"!{named(people, platform, 'grace')}"]}):
-        for who in ("grace", "ada"):
-            thread = await people.say(who, "general", "no mention yet")
+        refused = await people.say("grace", "general", "no mention yet")
+        asked = await people.say("ada", "general", "no mention yet")
+        for who, thread in (("grace", refused), ("ada", asked)):
             await people.edit(who, replace(thread, id=thread.channel), thread.first, f"{BOT} now there is one")
-            if who == "grace":
-                assert await eventually(lambda thread=thread: told(people, "grace", thread))
+        await eventually(lambda: told(people, "grace", refused))
         assert await at_rest(database, 1) == ["done"]
