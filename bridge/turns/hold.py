@@ -134,9 +134,7 @@ class Hold:
         self._parts.clear()
         self._steps = None
 
-    async def _with_parts(
-        self, turn: str, write: Callable[[Sequence[PartRecord], str | None], Awaitable[T]]
-    ) -> T:
+    async def _with_parts(self, turn: str, write: Callable[[Sequence[PartRecord], str | None], Awaitable[T]]) -> T:
         parts = list(self._parts.values()) if self._turn == turn else []
         steps = None
         if self._steps is not None and self._turn == turn:

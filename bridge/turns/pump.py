@@ -179,7 +179,9 @@ class Pump:
             await self._open(key, index)
         elif part.closed:
             if self._parts.is_finished(key, part.text):
-                if part.text and shown.ends != part.end:  # it reads the same, and what comes before it became longer or shorter
+                if (
+                    part.text and shown.ends != part.end
+                ):  # it reads the same, and what comes before it became longer or shorter
                     self._hold.note(self._turn, self._parts.finished(key, part.text, len(part.text), part.end))
                 return
             if shown.text == part.text:

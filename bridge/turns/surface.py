@@ -88,9 +88,9 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a part shows of the agent's work. Where `Style.cards` says so these are steps, each with a state, below the
-    `phase` as their title, and they stay; elsewhere there are no steps here, and the phase is what is done at the moment,
-    a line that goes. All of it is the agent's words in single lines, to be escaped."""
+    """What a part shows of the agent's work. Where `Style.cards` says so these are steps, each with a state, and the
+    `phase` is their title; they stay. Elsewhere there are no steps here, and the phase is what is done at the moment: a
+    line that goes. All of it is the agent's words in single lines, to be escaped."""
 
     phase: str = ""
     steps: tuple[Step, ...] = ()
@@ -120,8 +120,8 @@ class Unreachable(SurfaceError):
 
 class PartFull(SurfaceError):
     """The part takes no more live text (a Slack stream that expired or filled up). The reply finishes it with
-    `last=True` at the text it has by now, and goes on in a new part. A part without words has nothing to be finished at:
-    what it shows goes on in it as long as the platform lets it."""
+    `last=True` at the text it has by now, and goes on in a new part. A part without words has nothing to be finished
+    at: its steps go on in it."""
 
 
 class Gone(SurfaceError):

@@ -98,6 +98,14 @@ def plan_of(progress: Progress) -> Plan:
     return NO_PLAN.then(progress)
 
 
+def states(progress: Progress) -> list[dict[str, Any]]:
+    """For a stream of which nobody knows what its cards say: how each step ended, and nothing that would be added to
+    that."""
+    plan = plan_of(progress)
+    bare = (replace(card, details="", output="", sources=()) for card in plan.cards)
+    return replace(plan, cards=tuple(bare)).chunks(NO_PLAN)
+
+
 def _filled(card: Card, step: Step, room: int) -> tuple[Card, int]:
     """With what isn't told yet and still fits; the room that is left."""
     detail = _plain(step.detail)

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from bridge.frontends.slack.blocks import button_blocks, fallback, key_of, metadata, outgoing, part_blocks
-from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of
+from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of, states
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE, Client, required
 from bridge.frontends.slack.errors import BAD_CONTENT, REFUSED, SDK_ERRORS, Failure
 from bridge.frontends.slack.workspace import Workspace, replies
@@ -76,7 +76,9 @@ class Place:
             log.info("slack.no_stream", channel=self.address.channel, reason=failure.code)
             return None
 
-    async def post(self, key: PartKey, text: str, buttons: Sequence[Button], progress: Progress = NO_PROGRESS) -> str:
+    async def post(
+        self, key: PartKey, text: str, buttons: Sequence[Button], progress: Progress = NO_PROGRESS
+    ) -> str:
         try:
             return await self._post(key, text, buttons, progress, plain=False)
         except SDK_ERRORS as error:
@@ -197,8 +199,9 @@ class LivePart:
 
     async def close(self, progress: Progress) -> None:
         """End the stream, if it still is one, and the steps in it."""
+        chunks = self._plan.then(progress).chunks(self._plan) if self.streaming else states(progress)
         with suppress(StoppedByPerson):
-            await self._end_stream(self._plan.then(progress).chunks(self._plan))
+            await self._end_stream(chunks)
 
     async def delete(self) -> None:
         """Take the message away; where Slack keeps it, nothing that was said stays in it."""
@@ -321,6 +324,8 @@ class LivePart:
                 raise StoppedByPerson(f"{STOP}: {failure.code}") from error
             if not failure.refused:
                 raise failure.surface_error(STOP) from error
+            if chunks and failure.code not in STREAM_OVER:
+                await self._end_stream()
         self._state = _State.EDITABLE
 
     async def _post_rest(self, text: str, buttons: Sequence[Button]) -> None:
