@@ -91,7 +91,7 @@ class Reply:
         self._steps_changed()
 
     def settle(self, ending: Ending) -> None:
-        """There are no more steps."""
+        """There are no more steps. Said before `finish` or `close`, which know no more than that it was whole or wasn't."""
         self._steps.settle(ending)
         if len(self._steps):
             self._steps_changed()
@@ -111,6 +111,7 @@ class Reply:
     async def finish(self, text: str | None = None) -> None:
         """The answer is complete; `text` is the whole of it where it may differ from what was streamed. Returns when
         every part stands in the thread, and raises what has kept one from it."""
+        self._steps.settle(Ending.WHOLE)
         if not self._text.complete and not self._text.finish(text):
             self._pump.begin_anew()
         self._pump.finish()
@@ -127,6 +128,7 @@ class Reply:
 
     async def close(self) -> None:
         """The answer will never be known: what is shown of it stands, and no longer grows."""
+        self._steps.settle(Ending.FAILED)
         self._pump.halt()
         assert self._pumping is not None  # noqa: S101  # made on entering
         await asyncio.shield(self._pumping)
