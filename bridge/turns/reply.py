@@ -91,7 +91,7 @@ class Reply:
         self._steps_changed()
 
     def settle(self, ending: Ending) -> None:
-        """There are no more steps. Said before `finish` or `close`, which know no more than that it was whole or wasn't."""
+        """There are no more steps. Said before `finish` and `close`, which know less of how it ended."""
         self._steps.settle(ending)
         if len(self._steps):
             self._steps_changed()

@@ -202,8 +202,8 @@ async def _killed(style: object, kills: list[int], recorded: bool, faults: list[
         assert all(step.state is DONE for step in message.progress.steps)
     if recorded and not faults:
         assert steps_shown(platform) == [str(number) for number in range(0, 30, 3)]
-    else:  # where nothing was recorded, a step may stand there a second time, in a later part
-        assert set(steps_shown(platform)) == {str(number) for number in range(0, 30, 3)} or kills or faults
+    else:  # where nothing was recorded, one that moved may stand in other parts than before
+        assert set(steps_shown(platform)) == {str(number) for number in range(0, 30, 3)}
 
 
 async def _play(reply: object, text: str, kill: int | None) -> bool:
