@@ -81,7 +81,7 @@ async def test_a_hostile_line_pings_nobody_and_unfolds_nothing(
     evil = Progress("@everyone <@1> **bold** [a](https://evil.example) https://example.com")
     part = await surface.post(KEY, "", last=False, buttons=STOP, progress=evil)
     await surface.edit(KEY, part, "Words", shown="", last=False, buttons=STOP, progress=evil)
-    assert (world.pings, world.unfurls) == ([], [])
+    assert [*world.pings, *world.unfurls] == []
     shown = content(world, thread)
     assert "@everyone" not in shown
     assert "\\*\\*bold" in shown
