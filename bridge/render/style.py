@@ -64,3 +64,6 @@ class Style:
     max_files: int
     max_file_bytes: int
     working_part: bool = False  # there is no sign with a Stop button but a message: see `turns.pump`
+    cards: bool = (
+        False  # an agent's steps are shown as cards that stay, without words too; else in a line that goes
+    )

@@ -14,8 +14,8 @@ What is durable before what, and what rides along:
 | asking is concluded, with all that the reply needs | the last words go out next, and the agent isn't asked again |
 | the turn ends; the thread goes on with the next or rests | the next turn is asked |
 
-The parts that were posted ride along with any of these, or follow within a second: who takes a turn up again looks for
-what isn't recorded before it posts.
+The parts that were posted, and the agent's steps in them, ride along with any of these, or follow within a second: who
+takes a turn up again looks for what isn't recorded before it posts.
 """
 
 from __future__ import annotations
@@ -141,24 +141,39 @@ class Queue:
             raise Changed from None
 
     async def record_checkpoint(
-        self, claim: Claim, turn: str, checkpoint: Checkpoint, parts: Sequence[PartRecord] = (), *, progress: bool
+        self,
+        claim: Claim,
+        turn: str,
+        checkpoint: Checkpoint,
+        parts: Sequence[PartRecord] = (),
+        *,
+        steps: str | None = None,
+        progress: bool,
     ) -> None:
         """`progress`: it is further than the turn ever was."""
         await self._engine.run(
             self._advance(claim, checkpoint, progress=progress),
             Op(sql.CHECKPOINT, {"turn_id": turn, "stands": checkpoint_json(checkpoint)}),
-            *_parts(turn, parts),
+            *_shown(turn, parts, steps),
         )
 
-    async def record_parts(self, claim: Claim, turn: str, parts: Sequence[PartRecord]) -> None:
-        await self._engine.run(self._advance(claim, None, progress=True), *_parts(turn, parts))
+    async def record_parts(
+        self, claim: Claim, turn: str, parts: Sequence[PartRecord], *, steps: str | None = None
+    ) -> None:
+        await self._engine.run(self._advance(claim, None, progress=True), *_shown(turn, parts, steps))
 
     async def forget_part(self, claim: Claim, turn: str, kind: str, index: int) -> None:
         key = {"turn_id": turn, "kind": kind, "index": index}
         await self._engine.run(Op(sql.FENCE, self._fence(claim)), Op(sql.FORGET_PART, key))
 
     async def conclude(
-        self, claim: Claim, turn: str, conclusion: Conclusion, parts: Sequence[PartRecord] = ()
+        self,
+        claim: Claim,
+        turn: str,
+        conclusion: Conclusion,
+        parts: Sequence[PartRecord] = (),
+        *,
+        steps: str | None = None,
     ) -> None:
         """The whole reply is known: from here on it can be delivered without the agent."""
         values = {
@@ -173,7 +188,7 @@ class Queue:
             self._advance(claim, None, progress=True),
             Op(sql.CONCLUDE, values),
             *(Op(sql.PUT_ARTIFACT, {"turn_id": turn} | _artifact(made)) for made in conclusion.artifacts),
-            *_parts(turn, parts),
+            *_shown(turn, parts, steps),
         )
 
     async def end(
@@ -184,6 +199,7 @@ class Queue:
         outcome: Outcome,
         parts: Sequence[PartRecord] = (),
         *,
+        steps: str | None = None,
         detail: str = "",
         last_part: str | None = None,
         shown_at: int | None = None,
@@ -208,7 +224,7 @@ class Queue:
             "holds": shown_at if waits and outcome is Outcome.INPUT_REQUEST else None,
             "at": now(),
         }
-        before = [Op(sql.FENCE, self._fence(claim)), *_parts(turn, parts), Op(sql.END, ended)]
+        before = [Op(sql.FENCE, self._fence(claim)), *_shown(turn, parts, steps), Op(sql.END, ended)]
         seats = self._give_seat(claim)
         results = await self._engine.run(
             *before, Op(sql.GO_ON, self._fence(claim) | advance), *seats, *_look(claim)
@@ -351,8 +367,10 @@ def _waiting(row: Row) -> WaitingTurn:
     return WaitingTurn(turn.id, Waiting(outcome, shown_at if shown_at is not None else turn.position), stored)
 
 
-def _parts(turn: str, parts: Sequence[PartRecord]) -> Sequence[Op]:
-    return [Op(sql.PUT_PART, {"turn_id": turn} | asdict(part)) for part in parts]
+def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:
+    """What the thread shows of a turn: parts, and the agent's steps where they changed."""
+    ops = [Op(sql.PUT_PART, {"turn_id": turn} | asdict(part)) for part in parts]
+    return ops if steps is None else [*ops, Op(sql.PUT_STEPS, {"turn_id": turn, "now": steps})]
 
 
 def _artifact(artifact: ArtifactRecord) -> dict[str, object]:

@@ -537,6 +537,9 @@ PUT_PART = Statement(
         },
     )
 )
+PUT_STEPS = Statement(
+    sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(steps=_value(_turn.c.steps, "now"))
+)
 FORGET_PART = Statement(
     sa.delete(_part).where(
         _part.c.turn_id == _id("turn_id"), _part.c.kind == _id("kind"), _part.c.index == _number("index")

@@ -186,6 +186,7 @@ class Turn(SQLModel, table=True):
     answer: str | None = _text(default=None)
     request: dict[str, Any] | None = _json(default=None)  # what the agent asked back: text, choices
     notice: str | None = _text(default=None)  # the bridge's own sentence below the answer
+    steps: str | None = _text(default=None)  # JSON of the agent's steps as they are shown: see `turns.steps`
     outcome: str | None = Field(default=None, max_length=32)
     detail: str | None = _text(default=None)  # for the operator
     superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as

@@ -57,6 +57,7 @@ class StoredTurn:
     answer: str | None
     request: InputRequestShown | None
     notice: str | None
+    steps: str | None  # as they are stored: see `turns.steps`
     outcome: Outcome | None
     detail: str | None
     superseded_by: str | None
@@ -235,6 +236,7 @@ def turn_of(row: Row) -> StoredTurn:
         answer=value["answer"],
         request=InputRequestShown(request["text"], tuple(request["choices"])) if request else None,
         notice=value["notice"],
+        steps=value["steps"],
         outcome=Outcome(value["outcome"]) if value["outcome"] else None,
         detail=value["detail"],
         superseded_by=value["superseded_by"],

@@ -30,6 +30,7 @@ from adapters.base import (
     Scalar,
     Stateless,
     Status,
+    Step,
     Table,
     Text,
     TimedOut,
@@ -52,6 +53,7 @@ from bridge.store.values import (
 )
 from bridge.turns.prepare import PATIENCE, Prepared, prepare
 from bridge.turns.reply import Reply
+from bridge.turns.steps import Ending
 from bridge.turns.surface import SurfaceError
 from bridge.turns.work import Work
 
@@ -247,7 +249,10 @@ class Asking:
                         await self._store(event)
                     case Status(label):
                         if not self._stopped.is_set():
-                            reply.signs.working(storable(label))
+                            reply.status(storable(label))
+                    case Step():
+                        if not self._stopped.is_set():
+                            reply.step(event)
                     case File() | Table():
                         if len(self._artifacts) < MAX_ARTIFACTS:
                             self._artifacts.append(_artifact(len(self._artifacts), event))
@@ -300,6 +305,7 @@ class Asking:
         await self._stopped.wait()
         log.info("turn stopped by a person")
         self._reply.signs.working(None)
+        self._reply.settle(Ending.STOPPED)
         await self._tell_agent()
         with suppress(SurfaceError, Fenced):  # the delivery meets it again, and says so
             await self._reply.finish()

@@ -19,6 +19,7 @@ from bridge.store.engine import Fenced, persist
 from bridge.store.values import ArtifactRecord, Conclusion, InputRequestShown
 from bridge.turns.ask import STOPPED
 from bridge.turns.reply import Reply
+from bridge.turns.steps import Ending
 from bridge.turns.surface import Button, PartKey, PartKind, Refused, SurfaceError, Upload
 from bridge.turns.work import Work
 
@@ -66,6 +67,7 @@ class _Delivery:
 
     async def run(self) -> Delivered:
         conclusion, reply = self._conclusion, self._reply
+        reply.settle(Ending.of(conclusion.outcome))
         if _knows_nothing(conclusion):
             await reply.close()
         else:

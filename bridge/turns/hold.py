@@ -1,7 +1,7 @@
 """A claimed thread while this process works on it: what is written, and who looks before a call.
 
-Every step is repeated until the database has taken it, as long as the claim holds. Parts ride along with the next step,
-or follow by themselves within `RIDE_SECONDS`.
+Every write is repeated until the database has taken it, as long as the claim holds. Parts ride along with the next one,
+or follow by themselves within `RIDE_SECONDS`; the agent's steps ride along with either.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Hold:
         self._gaps = lease.gaps
         self._turn = ""
         self._parts: dict[tuple[str, int], PartRecord] = {}
+        self._steps: Callable[[], str] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._riding: asyncio.Task[None] | None = None
 
@@ -75,11 +76,15 @@ class Hold:
     async def checkpoint(self, turn: str, checkpoint: Checkpoint, *, progress: bool) -> None:
         await self._with_parts(
             turn,
-            lambda parts: self.queue.record_checkpoint(self.claim, turn, checkpoint, parts, progress=progress),
+            lambda parts, steps: self.queue.record_checkpoint(
+                self.claim, turn, checkpoint, parts, steps=steps, progress=progress
+            ),
         )
 
     async def conclude(self, turn: str, conclusion: Conclusion) -> None:
-        await self._with_parts(turn, lambda parts: self.queue.conclude(self.claim, turn, conclusion, parts))
+        await self._with_parts(
+            turn, lambda parts, steps: self.queue.conclude(self.claim, turn, conclusion, parts, steps=steps)
+        )
 
     async def end(
         self,
@@ -93,8 +98,16 @@ class Hold:
     ) -> Outlook | None:
         return await self._with_parts(
             turn,
-            lambda parts: self.queue.end(
-                self.claim, turn, event, outcome, parts, detail=detail, last_part=last_part, shown_at=shown_at
+            lambda parts, steps: self.queue.end(
+                self.claim,
+                turn,
+                event,
+                outcome,
+                parts,
+                steps=steps,
+                detail=detail,
+                last_part=last_part,
+                shown_at=shown_at,
             ),
         )
 
@@ -103,6 +116,11 @@ class Hold:
         self._turn = turn
         self._parts[part.kind, part.index] = part
         self._ride_soon()
+
+    def note_steps(self, turn: str, steps: Callable[[], str]) -> None:
+        """The turn's steps changed, as `steps` will give them. They ride along, and alone they don't follow."""
+        self._turn = turn
+        self._steps = steps
 
     async def forget(self, turn: str, kind: str, index: int) -> None:
         self._parts.pop((kind, index), None)
@@ -114,10 +132,14 @@ class Hold:
             self._timer.cancel()
             self._timer = None
         self._parts.clear()
+        self._steps = None
 
-    async def _with_parts(self, turn: str, write: Callable[[Sequence[PartRecord]], Awaitable[T]]) -> T:
+    async def _with_parts(self, turn: str, write: Callable[[Sequence[PartRecord], str | None], Awaitable[T]]) -> T:
         parts = list(self._parts.values()) if self._turn == turn else []
-        result = await persist(lambda: write(parts))
+        steps = None
+        if self._steps is not None and self._turn == turn:
+            steps, self._steps = self._steps(), None
+        result = await persist(lambda: write(parts, steps))
         for part in parts:
             if self._parts.get((part.kind, part.index)) == part:
                 del self._parts[part.kind, part.index]
@@ -140,7 +162,9 @@ class Hold:
     async def _ride_alone(self) -> None:
         turn = self._turn
         try:
-            await self._with_parts(turn, lambda parts: self.queue.record_parts(self.claim, turn, parts))
+            await self._with_parts(
+                turn, lambda parts, steps: self.queue.record_parts(self.claim, turn, parts, steps=steps)
+            )
         except Fenced:  # the task that works on the turn meets it as well
             log.info("parts not recorded: the thread is no longer ours")
             self._parts.clear()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bridge.inbound import position
 from bridge.store.values import PartRecord
-from bridge.turns.surface import PartKey, PartKind
+from bridge.turns.surface import NO_PROGRESS, PartKey, PartKind, Progress
 
 FOUND_SHOWS = 1_000  # characters: what a part that was found may show at most, as it is recorded within seconds
 
@@ -26,6 +26,7 @@ class Shown:
     text: str | None = None  # None: nobody knows
     length: int = 0  # characters of the part's text that it shows at least: no live edit takes them back
     digest: str | None = None  # of the text it was finished with
+    progress: Progress | None = None  # None: nobody knows
     ends: int | None = None
 
 
@@ -40,7 +41,7 @@ class Parts:
         self._absent: set[PartKey] = set()
         self._shown = {
             PartKey(turn, PartKind(one.kind), one.index): Shown(
-                one.message_id, None, one.shown, one.digest, one.ends
+                one.message_id, None, one.shown, one.digest, None, one.ends
             )
             for one in records
         }
@@ -95,13 +96,15 @@ class Parts:
     def found(self, key: PartKey, message_id: str) -> PartRecord:
         return self._put(key, Shown(message_id, length=FOUND_SHOWS))
 
-    def posted(self, key: PartKey, message_id: str, text: str, length: int) -> PartRecord:
-        return self._put(key, Shown(message_id, text, length))
+    def posted(
+        self, key: PartKey, message_id: str, text: str, length: int, progress: Progress = NO_PROGRESS
+    ) -> PartRecord:
+        return self._put(key, Shown(message_id, text, length, progress=progress))
 
-    def shows(self, key: PartKey, text: str, length: int) -> PartRecord:
+    def shows(self, key: PartKey, text: str, length: int, progress: Progress = NO_PROGRESS) -> PartRecord:
         """An edit was taken."""
         shown = self._shown[key]
-        shown.text, shown.length = text, length
+        shown.text, shown.length, shown.progress = text, length, progress
         return self.record(key)
 
     def finished(self, key: PartKey, text: str, length: int, ends: int | None) -> PartRecord:

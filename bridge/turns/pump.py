@@ -3,12 +3,15 @@
 Text that comes in meanwhile is simply part of the next step. The first words go out at once, those in between no more
 often than the surface's interval, the last ones at once again. Where a platform has no sign with a Stop button, the
 newest message carries it until the turn is over, and a small message with it stands in while there are no words yet.
+The agent's steps ride in the same messages, as cards or as a line below the words, and are paced like them; cards need
+no words to stand there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -21,11 +24,14 @@ from bridge.render.whole import LEAVES_THE_LOOP
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts, Shown
 from bridge.turns.retry import retry
+from bridge.turns.steps import Steps
 from bridge.turns.surface import (
+    NO_PROGRESS,
     Button,
     PartFull,
     PartKey,
     PartKind,
+    Progress,
     Sending,
     StoppedByPerson,
     Surface,
@@ -38,6 +44,7 @@ RECORD_EVERY = 3.0  # seconds between two records of how much a growing part sho
 HELD_BACK = 5.0  # seconds without the first message being taken, after which the question shows that it waits
 WORKING_AFTER = 5.0  # seconds without words, after which a message stands in where it must carry the Stop button
 WORKING = "…"
+MAX_LABEL = 200  # characters of the agent's words in that message
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -47,12 +54,22 @@ class Pump:
     """One reply's calls to its surface. `run` is a task; the rest is called beside it."""
 
     def __init__(
-        self, surface: Surface, hold: Hold, text: ReplyText, parts: Parts, *, turn: str, asked: str, after: str
+        self,
+        surface: Surface,
+        hold: Hold,
+        text: ReplyText,
+        parts: Parts,
+        steps: Steps,
+        *,
+        turn: str,
+        asked: str,
+        after: str,
     ) -> None:
         self._surface = surface
         self._hold = hold
         self._text = text
         self._parts = parts
+        self._steps = steps
         self._turn = turn
         self._asked = asked
         self._after = after
@@ -70,7 +87,7 @@ class Pump:
         self.on_stop: Callable[[], None] = _nothing
 
     def wake(self) -> None:
-        """There is more text."""
+        """There is more to show."""
         self._wake.set()
 
     def finish(self) -> None:
@@ -110,7 +127,7 @@ class Pump:
 
     def label(self, words: str) -> None:
         """What the message that stands in says."""
-        self._label = words or WORKING
+        self._label = self._style.dialect.literal(words[:MAX_LABEL]) or WORKING
         if self._stands_in:
             self._wake.set()
 
@@ -132,7 +149,9 @@ class Pump:
             except PartFull as full:
                 log.info("part takes no more", part=index, reason=str(full))
                 parts = self._text.parts()
-                if index < len(parts) and not parts[index].closed:
+                if index >= len(parts):
+                    return  # it has no words at which it could end
+                if not parts[index].closed:
                     self._text.cut()
                 continue
             except StoppedByPerson:
@@ -142,10 +161,12 @@ class Pump:
                 return
             except _Outdated:
                 continue
-            if index != self._settled or index >= len(self._text.parts()):
+            parts = self._all()
+            if index != self._settled or index >= len(parts):
                 continue  # the text began again meanwhile
-            part = self._text.parts()[index]
+            part = parts[index]
             if part.closed and self._parts.is_finished(self._key(index), part.text):
+                self._steps.close(index)
                 self._settled += 1
             elif not part.closed or self._waits_with_stop(index):
                 return
@@ -153,23 +174,37 @@ class Pump:
     async def _bring(self, index: int) -> None:
         key = self._key(index)
         shown = self._parts.get(key)
-        part = self._text.parts()[index]
+        part = self._part(index)
         if shown is None:
             await self._open(key, index)
         elif part.closed:
             if self._parts.is_finished(key, part.text):
-                if shown.ends != part.end:  # it reads the same, and what comes before it became longer or shorter
+                if (
+                    part.text and shown.ends != part.end
+                ):  # it reads the same, and what comes before it became longer or shorter
                     self._hold.note(self._turn, self._parts.finished(key, part.text, len(part.text), part.end))
                 return
             if shown.text == part.text:
                 if self._waits_with_stop(index):
+                    if self._has_news(index, part, shown):
+                        await self._pause()
+                        await self._edit(key, index, shown)
                     return
                 if self._carries_stop(index):
                     await self._open_next(index)
             await self._edit(key, index, shown)
-        elif shown.digest is None and shown.text != self._wanted(part) and len(part.text) > shown.length:
-            await self._pause()
+        elif shown.digest is None and self._has_news(index, part, shown):
+            if self.first_words_at is not None or not part.text:
+                await self._pause()
             await self._edit(key, index, shown)
+
+    def _has_news(self, index: int, part: Part, shown: Shown) -> bool:
+        """Whether a part that grows has more to show, and takes nothing back by it."""
+        if len(part.text) > shown.length and shown.text != self._wanted(part):
+            return True
+        if not len(self._steps) or len(part.text) < shown.length:
+            return False
+        return shown.progress != self._progress(index)
 
     async def _open_next(self, index: int) -> None:
         """The next part takes the Stop button over, before this one gives it away."""
@@ -189,84 +224,109 @@ class Pump:
     async def _open(self, key: PartKey, index: int) -> None:
         if index and not self._finishing.is_set():
             await self._pause()
-        sent: list[tuple[Part, str, bool]] = []
+        sent: list[_Sent] = []
 
         async def post() -> str:
             part = self._part(index)
             text, stop = self._wanted(part), self._carries_stop(index)
             last = part.closed and not stop
             buttons = () if last else self._stop_button()
-            message_id = await self._surface.post(key, text, last=last, buttons=buttons)
-            sent.append((part, text, last))
+            progress = self._progress(index, last=last)
+            message_id = await self._surface.post(key, text, last=last, buttons=buttons, progress=progress)
+            sent.append(_Sent(part, text, progress, last))
             return message_id
 
         message_id = await self.once(key, post, self._sending(index))
-        if self.first_words_at is None:
-            self.first_words_at = asyncio.get_running_loop().time()
         if not sent:
+            self._words_came()
             self._hold.note(self._turn, self._parts.found(key, message_id))
             return
-        part, text, last = sent[-1]
-        self._parts.posted(key, message_id, text, len(part.text))
-        self._now_shows(key, part, text, last=last, first=True)
+        self._parts.posted(key, message_id, sent[-1].text, len(sent[-1].part.text), sent[-1].progress)
+        self._now_shows(key, sent[-1], first=True)
 
     async def _edit(self, key: PartKey, index: int, shown: Shown) -> None:
-        async def edit() -> tuple[Part, str, bool]:
+        async def edit() -> _Sent:
             part = self._part(index)
             text = self._wanted(part)
             last = part.closed and not self._waits_with_stop(index)
             buttons = () if last else self._stop_button()
-            await self._surface.edit(key, shown.id, text, shown=shown.text, last=last, buttons=buttons)
-            return part, text, last
+            progress = self._progress(index, last=last)
+            await self._surface.edit(
+                key, shown.id, text, shown=shown.text, last=last, buttons=buttons, progress=progress
+            )
+            return _Sent(part, text, progress, last)
 
-        part, text, last = await self._send(edit, self._sending(index))
-        if self.first_words_at is None:
-            self.first_words_at = asyncio.get_running_loop().time()
-        self._now_shows(key, part, text, last=last)
+        self._now_shows(key, await self._send(edit, self._sending(index)))
 
-    def _now_shows(self, key: PartKey, part: Part, text: str, *, last: bool, first: bool = False) -> None:
-        if part.closed and last:
-            self._hold.note(self._turn, self._parts.finished(key, text, len(part.text), part.end))
+    def _now_shows(self, key: PartKey, sent: _Sent, *, first: bool = False) -> None:
+        part = sent.part
+        self._words_came(part.text)
+        if part.closed and sent.last:
+            ends = part.end if part.text else None
+            self._hold.note(self._turn, self._parts.finished(key, sent.text, len(part.text), ends))
             return
-        record = self._parts.shows(key, text, len(part.text))
+        record = self._parts.shows(key, sent.text, len(part.text), sent.progress)
         at = asyncio.get_running_loop().time()
         if first or at - self._recorded_at >= RECORD_EVERY:
             self._recorded_at = at
             self._hold.note(self._turn, record)
 
     async def _stand_in(self) -> None:
-        """A message that carries the Stop button until the first words take its place."""
-        key, label = self._key(0), self._label
+        """A message that carries the Stop button until the first words take its place. It says what step is taken, or
+        else what the agent said of its work."""
+        key, progress = self._key(0), self._progress(0)
+        label = "" if progress else self._label
         shown = self._parts.get(key)
         if shown is None and not self._parts.to_be_found(key):
-            message_id = await self.once(key, lambda: self._post_stand_in(key, label), Sending.FIRST)
-            self._hold.note(self._turn, self._parts.posted(key, message_id, label, 0))
-        elif shown is not None and shown.length == 0 and shown.text not in (None, label):
-            await self._send(lambda: self._edit_stand_in(key, shown, label), Sending.GROWTH)
-            self._parts.shows(key, label, 0)
+            message_id = await self.once(key, lambda: self._post_stand_in(key, label, progress), Sending.FIRST)
+            self._hold.note(self._turn, self._parts.posted(key, message_id, label, 0, progress))
+        elif shown is not None and shown.length == 0 and shown.text is not None:
+            if (shown.text, shown.progress) == (label, progress):
+                return
+            await self._pause()
+            if self._all():
+                return
+            progress = self._progress(0)
+            label = "" if progress else self._label
+            try:
+                await self._send(lambda: self._edit_stand_in(key, shown, label, progress), Sending.GROWTH)
+            except PartFull as full:  # the words come as its last edit, or in it
+                log.info("stand-in takes no more", reason=str(full))
+            self._parts.shows(key, label, 0, progress)
 
-    async def _post_stand_in(self, key: PartKey, label: str) -> str:
-        return await self._surface.post(key, label, last=False, buttons=self._stop_button())
+    async def _post_stand_in(self, key: PartKey, label: str, progress: Progress) -> str:
+        return await self._surface.post(key, label, last=False, buttons=self._stop_button(), progress=progress)
 
-    async def _edit_stand_in(self, key: PartKey, shown: Shown, label: str) -> None:
+    async def _edit_stand_in(self, key: PartKey, shown: Shown, label: str, progress: Progress) -> None:
         buttons = self._stop_button()
-        await self._surface.edit(key, shown.id, label, shown=shown.text, last=False, buttons=buttons)
+        await self._surface.edit(
+            key, shown.id, label, shown=shown.text, last=False, buttons=buttons, progress=progress
+        )
 
     def _want_stand_in(self) -> None:
         self._stands_in = True
         self._wake.set()
 
     async def close(self) -> None:
-        """What still grows ends as it is: nobody knows how it would go on. A message without words goes."""
+        """What still grows ends as it is: nobody knows how it would go on. A message without words goes, unless it has
+        cards."""
         await self._look_for_one_more(self._parts.text_count)
         for key in self._parts.growing():
             shown = self._parts.get(key)
             if shown is None:
                 continue
-            if shown.length == 0:
+            progress = self._progress(key.index, last=True)
+            if shown.length == 0 and progress:
+                await self._leave_cards(key, shown, progress)
+            elif shown.length == 0:
                 await self._take_away(key, shown.id)
             else:
-                await self._send(partial(self._surface.close, key, shown.id), Sending.LAST)
+                await self._send(partial(self._surface.close, key, shown.id, progress=progress), Sending.LAST)
+
+    async def _leave_cards(self, key: PartKey, shown: Shown, progress: Progress) -> None:
+        edit = partial(self._surface.edit, key, shown.id, "", shown=shown.text, last=True, progress=progress)
+        await self._send(edit, Sending.LAST)
+        self._hold.note(self._turn, self._parts.finished(key, "", 0, None))
 
     async def _take_away_surplus(self) -> None:
         await self._look_for_one_more(len(self._all()))
@@ -294,12 +354,36 @@ class Pump:
     def _all(self) -> Sequence[Part]:
         """The parts that the thread is to show."""
         parts = self._text.parts()
+        if len(self._steps) and self._style.cards:
+            parts = self._with_cards(parts)
         if not self.curtailed:
             return parts
         stand = self._parts.text_count
         if self._parts.to_be_found(self._key(stand)):
             stand += 1  # perhaps: then it is finished like the others
         return parts[: max(1, stand)]
+
+    def _with_cards(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """And those that have steps to show, and no words yet."""
+        shown = list(parts)
+        end = parts[-1].end if parts else 0
+        while self._steps.of(len(shown)):
+            shown.append(Part(len(shown), "", "", end, end, closed=self._text.complete))
+        return shown
+
+    def _progress(self, index: int, *, last: bool = False) -> Progress:
+        """What a part shows of the agent's steps when its next call goes out; the `last` one ends it."""
+        if not len(self._steps):
+            return NO_PROGRESS
+        if last:
+            self._steps.close(index)
+        if self._style.cards:
+            return self._steps.of(index)
+        return NO_PROGRESS if last else self._steps.line
+
+    def _words_came(self, text: str = WORKING) -> None:
+        if self.first_words_at is None and text:
+            self.first_words_at = asyncio.get_running_loop().time()
 
     @property
     def _style(self) -> Style:
@@ -385,7 +469,20 @@ class Pump:
     def _sending(self, index: int) -> Sending:
         if self._finishing.is_set():
             return Sending.LAST
-        return Sending.GROWTH if index or self.first_words_at is not None else Sending.FIRST
+        if index or self.first_words_at is not None:
+            return Sending.GROWTH
+        only_cards = self._parts.get(self._key(index)) is not None and not self._part(index).text
+        return Sending.GROWTH if only_cards else Sending.FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a call brought into the thread."""
+
+    part: Part
+    text: str
+    progress: Progress
+    last: bool
 
 
 class _Outdated(Exception):

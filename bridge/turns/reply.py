@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from adapters.base import Step, StepState
 from bridge.inbound import position
 from bridge.store.values import storable
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
 from bridge.turns.pump import Pump
 from bridge.turns.signs import Signs
+from bridge.turns.steps import Ending, Steps
 from bridge.turns.surface import Button, PartKey, PartKind, Sending, Surface, Upload
 from bridge.turns.text import ReplyText
 
@@ -21,7 +23,15 @@ class Reply:
     """Used as a context manager around a turn; leaving it by an exception stops the pump where it is."""
 
     def __init__(
-        self, surface: Surface, hold: Hold, parts: Parts, *, turn: str, asked: str, last_part: str | None
+        self,
+        surface: Surface,
+        hold: Hold,
+        parts: Parts,
+        *,
+        turn: str,
+        asked: str,
+        last_part: str | None,
+        steps: Steps | None = None,
     ) -> None:
         self._surface = surface
         self._hold = hold
@@ -29,7 +39,8 @@ class Reply:
         self._turn = turn
         self._text = ReplyText(surface.style, parts.cuts)
         after = _later(asked, last_part)
-        self._pump = Pump(surface, hold, self._text, parts, turn=turn, asked=asked, after=after)
+        self._steps = steps or Steps()
+        self._pump = Pump(surface, hold, self._text, parts, self._steps, turn=turn, asked=asked, after=after)
         self.signs = Signs(surface, self._pump.label)
         self._pumping: asyncio.Task[None] | None = None
         self._began = 0.0
@@ -62,9 +73,45 @@ class Reply:
         self._text.begin_anew(self._parts.cuts)
         self._pump.begin_anew()
 
+    # --- the agent's work -----------------------------------------------------------------------------------
+
+    def status(self, label: str) -> None:
+        """What the agent is doing."""
+        self._steps.phase(label)
+        self.signs.working(label)
+        if len(self._steps):
+            self._steps_changed()
+
+    def step(self, step: Step) -> None:
+        """A piece of it."""
+        if not self._steps.add(step):
+            return
+        if step.state is StepState.RUNNING:
+            self._show_doing(self._steps.line.phase)
+        self._steps_changed()
+
+    def settle(self, ending: Ending) -> None:
+        """There are no more steps. Said before `finish` and `close`, which know less of how it ended."""
+        self._steps.settle(ending)
+        if len(self._steps):
+            self._steps_changed()
+
+    def _show_doing(self, label: str) -> None:
+        if self._surface.style.cards and self._parts.text_count:
+            self.signs.note(label)  # its card says it
+        else:
+            self.signs.working(label)
+
+    def _steps_changed(self) -> None:
+        self._hold.note_steps(self._turn, self._steps.stored)
+        self._pump.wake()
+
+    # --- its end --------------------------------------------------------------------------------------------
+
     async def finish(self, text: str | None = None) -> None:
         """The answer is complete; `text` is the whole of it where it may differ from what was streamed. Returns when
         every part stands in the thread, and raises what has kept one from it."""
+        self._steps.settle(Ending.WHOLE)
         if not self._text.complete and not self._text.finish(text):
             self._pump.begin_anew()
         self._pump.finish()
@@ -81,6 +128,7 @@ class Reply:
 
     async def close(self) -> None:
         """The answer will never be known: what is shown of it stands, and no longer grows."""
+        self._steps.settle(Ending.FAILED)
         self._pump.halt()
         assert self._pumping is not None  # noqa: S101  # made on entering
         await asyncio.shield(self._pumping)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import structlog
 
+from bridge.lifecycle import Outcome
 from bridge.store.values import StoredTurn
 from bridge.turns.parts import Parts
 from bridge.turns.retry import retry
-from bridge.turns.surface import PartFull, PartKey, PartKind, Sending, Surface, SurfaceError
+from bridge.turns.steps import Ending, Steps
+from bridge.turns.surface import (
+    NO_PROGRESS,
+    PartFull,
+    PartKey,
+    PartKind,
+    Progress,
+    Sending,
+    Surface,
+    SurfaceError,
+)
 from bridge.turns.text import ReplyText
 
 log = structlog.get_logger()
@@ -17,19 +28,25 @@ async def restate(surface: Surface, turn: StoredTurn, parts: Parts) -> None:
     """Of a turn whose answer is stored and whose parts are recorded."""
     text = ReplyText(surface.style, parts.cuts)
     text.finish(turn.answer)
-    for part in text.parts():
-        key = PartKey(turn.id, PartKind.TEXT, part.index)
+    words = [part.text for part in text.parts()]
+    steps = Steps(turn.steps)
+    steps.settle(Ending.of(turn.outcome or Outcome.ANSWERED))
+    for index in range(parts.text_count):
+        key = PartKey(turn.id, PartKind.TEXT, index)
         shown = parts.get(key)
-        if shown is None:
+        said = words[index] if index < len(words) else ""
+        progress = steps.of(index) if surface.style.cards else NO_PROGRESS
+        if shown is None or not (said or progress):
             continue
-        message_id, words = shown.id, part.text
 
-        async def write(key: PartKey = key, message_id: str = message_id, words: str = words) -> None:
+        async def write(
+            key: PartKey = key, message_id: str = shown.id, said: str = said, progress: Progress = progress
+        ) -> None:
             async with surface.slot(Sending.LAST):
-                await surface.edit(key, message_id, words, shown=None, last=True)
+                await surface.edit(key, message_id, said, shown=None, last=True, progress=progress)
 
         try:
             await retry(write)
         except (SurfaceError, PartFull) as error:
-            log.warning("part can't be written again", part=part.index, error=str(error))
+            log.warning("part can't be written again", part=index, error=str(error))
     log.info("reply written again", turn=turn.id, parts=len(parts))

@@ -27,9 +27,13 @@ class Signs:
         if self._showing is None:
             self._showing = asyncio.create_task(self._show(), name="signs")
 
+    def note(self, label: str) -> None:
+        """What the agent does now, where the thread shows that already."""
+        self._label = label
+
     @property
     def label(self) -> str:
-        """What is shown of the agent's work."""
+        """What the agent does, as far as it said."""
         return self._label or ""
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from enum import Enum, StrEnum, auto
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from adapters.base import Step
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
@@ -85,6 +86,22 @@ class Upload:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a part shows of the agent's work. Where `Style.cards` says so these are steps, each with a state, and the
+    `phase` is their title; they stay. Elsewhere there are no steps here, and the phase is what is done at the moment: a
+    line that goes. All of it is the agent's words in single lines, to be escaped."""
+
+    phase: str = ""
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.phase or self.steps)
+
+
+NO_PROGRESS = Progress()
+
+
 class SurfaceError(Exception):
     """Root of what a surface raises. `str(error)` is for the log and holds no secret."""
 
@@ -103,7 +120,8 @@ class Unreachable(SurfaceError):
 
 class PartFull(SurfaceError):
     """The part takes no more live text (a Slack stream that expired or filled up). The reply finishes it with
-    `last=True` at the text it has by now, and goes on in a new part."""
+    `last=True` at the text it has by now, and goes on in a new part. A part without words has nothing to be finished
+    at: its steps go on in it."""
 
 
 class Gone(SurfaceError):
@@ -149,8 +167,17 @@ class Surface(Protocol):
         a sign of life must not cost a reply."""
         ...
 
-    async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
-        """Post a new part and return the platform's message id. `last=False`: it will grow."""
+    async def post(
+        self,
+        key: PartKey,
+        text: str,
+        *,
+        last: bool,
+        buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
+    ) -> str:
+        """Post a new part and return the platform's message id. `last=False`: it will grow. The text may be empty
+        where there is `progress` to show."""
         ...
 
     async def edit(
@@ -162,13 +189,15 @@ class Surface(Protocol):
         shown: str | None,
         last: bool,
         buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         """Bring the part from `shown` to `text`; None where nobody knows what it shows (after a restart).
         `last=True` finishes it: the stream is stopped, the buttons are those given."""
         ...
 
-    async def close(self, key: PartKey, message_id: str) -> None:
-        """End a part that still grows, with whatever it shows: nobody will ever know its text again."""
+    async def close(self, key: PartKey, message_id: str, *, progress: Progress = NO_PROGRESS) -> None:
+        """End a part that still grows, with whatever text it shows: nobody will ever know that again. Its steps are
+        brought to their end where that can be done without the text."""
         ...
 
     async def delete(self, message_id: str) -> None:

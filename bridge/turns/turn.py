@@ -14,6 +14,7 @@ from bridge.turns.ask import MAX_ATTEMPTS, Asking
 from bridge.turns.deliver import Delivered, deliver, undeliverable
 from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
+from bridge.turns.steps import Steps
 from bridge.turns.surface import Suggests, Titles
 from bridge.turns.work import Work
 
@@ -95,6 +96,7 @@ class TurnAtWork:
             turn=turn.id,
             asked=turn.message_id,
             last_part=self._work.outlook.last_part,
+            steps=Steps(turn.steps),
         )
 
     async def _ask(self, reply: Reply) -> Conclusion:

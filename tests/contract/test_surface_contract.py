@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from adapters.base import Step
 from bridge.turns.surface import (
+    NO_PROGRESS,
     Button,
     Gone,
     PartKey,
     PartKind,
+    Progress,
     Refused,
     Surface,
     SurfaceError,
@@ -95,6 +98,57 @@ async def test_the_last_edit_may_bring_buttons_and_be_repeated(stage: Stage, sur
     [message] = stage.shown()
     assert (message.text, message.growing) == ("Words and more.", False)
     assert list(message.buttons) == ["Send it again"]
+
+
+def progress_for(surface: Surface, title: str) -> Progress:
+    """As the reply gives it: cards where they are shown, else a line."""
+    return Progress(title, (Step("a", title, detail="a detail"),) if surface.style.cards else ())
+
+
+async def test_what_the_agent_does_is_shown_before_its_words_and_beside_them(
+    stage: Stage, surface: Surface
+) -> None:
+    message_id = await surface.post(
+        KEY, "", last=False, buttons=(STOP,), progress=progress_for(surface, "Searching")
+    )
+    for text, before, title in (
+        ("First", "", "Searching"),
+        ("First", "First", "Reading"),
+        ("First words", "First", ""),
+    ):
+        progress = progress_for(surface, title) if title else NO_PROGRESS
+        await surface.edit(KEY, message_id, text, shown=before, last=False, buttons=(STOP,), progress=progress)
+        [shown] = stage.shown()
+        assert (shown.id, shown.text.startswith(text), shown.growing) == (message_id, True, True)
+    await surface.edit(KEY, message_id, "First words.", shown="First words", last=True)
+    [shown] = stage.shown()
+    assert (shown.text, shown.growing) == ("First words.", False)
+
+
+async def test_what_another_process_showed_of_the_agents_work_goes_on(stage: Stage, surface: Surface) -> None:
+    message_id = await stage.surface().post(
+        KEY, "", last=False, buttons=(STOP,), progress=progress_for(surface, "Searching")
+    )
+    for _ in range(2):
+        await surface.edit(
+            KEY, message_id, "", shown=None, last=False, buttons=(STOP,), progress=progress_for(surface, "Reading")
+        )
+    await stage.surface().edit(KEY, message_id, "The answer.", shown=None, last=True)
+    [shown] = stage.shown()
+    assert (shown.id, shown.text, shown.growing) == (message_id, "The answer.", False)
+
+
+async def test_a_part_without_words_is_found_again(stage: Stage, surface: Surface) -> None:
+    stage.trouble("unheard")
+    with pytest.raises(Unreachable):
+        await surface.post(KEY, "", last=False, progress=progress_for(surface, "Searching"))
+    successor = stage.surface()
+    found = await successor.find(KEY, after=stage.asked, known=set())
+    if found is None:
+        found = await successor.post(KEY, "Words.", last=True)
+    else:
+        await successor.edit(KEY, found, "Words.", shown=None, last=True)
+    assert [(shown.id, shown.text) for shown in stage.shown()] == [(found, "Words.")]
 
 
 async def test_a_part_that_another_process_left_growing(stage: Stage) -> None:

@@ -133,6 +133,109 @@ async def test_tasks_and_blocks_are_kept(stream: Stream, world: SlackWorld) -> N
     assert stream.shown == "text"
 
 
+LOOK: dict[str, Any] = {"type": "task_update", "id": "1", "title": "Look", "status": "in_progress"}
+PAGE = {"type": "url", "url": "https://example.com", "text": "Example"}
+
+
+async def test_title_and_status_are_replaced_and_what_is_said_of_a_task_grows(
+    stream: Stream, world: SlackWorld
+) -> None:
+    await stream.start(task_display_mode="plan", chunks=[{"type": "plan_update", "title": "Working"}, LOOK])
+    for chunk in (LOOK | {"details": "one"}, LOOK | {"details": " two", "title": "Looked", "sources": [PAGE]}):
+        await stream.client.chat_appendStream(channel=stream.channel, ts=stream.ts, chunks=[chunk])
+    done = {"type": "task_update", "id": "1", "title": "Looked", "status": "complete", "output": "3 found"}
+    await stream.stop(chunks=[{"type": "plan_update", "title": "Done"}, done])
+    answer = await stream.client.conversations_replies(channel=stream.channel, ts=stream.root)
+    [plan] = answer["messages"][1]["blocks"]
+    [card] = plan["tasks"]
+    assert (plan["type"], plan["title"], card["title"], card["status"]) == ("plan", "Done", "Looked", "complete")
+    said = [card[name]["elements"][0]["elements"][0]["text"] for name in ("details", "output")]
+    assert (said, card["sources"]) == (["one two", "3 found"], [PAGE])
+
+
+async def test_a_plan_without_a_title_says_completed_between_two_tasks(stream: Stream) -> None:
+    await stream.start(chunks=[LOOK | {"status": "complete"}])
+    answer = await stream.client.conversations_replies(channel=stream.channel, ts=stream.root)
+    assert answer["messages"][1]["blocks"][0]["title"] == "Thinking completed"
+
+
+async def test_a_stream_takes_text_or_chunks(stream: Stream) -> None:
+    append = stream.client.chat_appendStream
+    text = [{"type": "markdown_text", "text": "a"}]
+    await stream.start(chunks=text)
+    both = append(channel=stream.channel, ts=stream.ts, markdown_text="b", chunks=text)
+    assert await refused(both) == "cannot_provide_both_markdown_text_and_chunks"
+    assert await refused(stream.append("b")) == "streaming_mode_mismatch"
+    assert await refused(stream.stop(markdown_text="b")) == "streaming_mode_mismatch"
+    await stream.stop(chunks=text)
+    await stream.start(markdown_text="a")
+    mismatch = append(channel=stream.channel, ts=stream.ts, chunks=text)
+    assert await refused(mismatch) == "streaming_mode_mismatch"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "plan_update"},
+        {"type": "plan_update", "title": ""},
+        {"type": "plan_update", "title": "x" * 257},
+        {"type": "task_update", "title": "Look", "status": "complete"},
+        {"type": "task_update", "id": "1", "status": "complete"},
+        {"type": "task_update", "id": "1", "title": "Look"},
+        LOOK | {"status": "done"},
+        LOOK | {"details": "x" * 257},
+        LOOK | {"output": {"type": "rich_text"}},
+        LOOK | {"text": "?"},
+        LOOK | {"sources": [{"type": "url", "url": "https://example.com"}]},
+        LOOK | {"sources": [{"type": "url", "url": "javascript:x", "text": "x"}]},
+        LOOK | {"sources": "https://example.com"},
+        {"type": "thought", "text": "x"},
+        "text",
+    ],
+)
+async def test_chunks_of_another_shape_are_refused(stream: Stream, wrong: object) -> None:
+    await stream.start()
+    call = stream.client.api_call(
+        "chat.appendStream", json={"channel": stream.channel, "ts": stream.ts, "chunks": [wrong]}
+    )
+    assert await refused(call) == "invalid_chunks"
+
+
+async def test_a_plan_has_fifty_tasks(stream: Stream) -> None:
+    await stream.start(chunks=[LOOK | {"id": str(number)} for number in range(50)])
+    one_more = stream.client.chat_appendStream(channel=stream.channel, ts=stream.ts, chunks=[LOOK | {"id": "x"}])
+    assert await refused(one_more) == "invalid_chunks"
+
+
+CARD: dict[str, Any] = {"type": "task_card", "task_id": "1", "title": "Look", "status": "complete"}
+WORDS = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": []}]}
+
+
+@pytest.mark.parametrize(
+    ("block", "taken"),
+    [
+        ({"type": "plan", "title": "Plan", "tasks": [CARD | {"details": WORDS, "sources": [PAGE]}]}, True),
+        (CARD, True),
+        ({"type": "plan", "tasks": [CARD]}, False),
+        ({"type": "plan", "title": "Plan", "tasks": [CARD, CARD]}, False),
+        ({"type": "plan", "title": "Plan", "tasks": [CARD | {"task_id": str(n)} for n in range(51)]}, False),
+        (CARD | {"status": "running"}, False),
+        (CARD | {"title": ""}, False),
+        (CARD | {"details": "plain"}, False),
+        (CARD | {"output": {"type": "rich_text", "elements": []}}, False),
+        (CARD | {"sources": [{"type": "url", "url": "x", "text": "x"}]}, False),
+        (CARD | {"id": "1"}, False),
+    ],
+)
+async def test_plans_and_cards_as_blocks(stream: Stream, block: dict[str, Any], taken: bool) -> None:
+    posted = stream.client.chat_postMessage(channel=stream.channel, text="x", blocks=[block])
+    if taken:
+        ts = (await posted)["ts"]
+        await stream.client.chat_update(channel=stream.channel, ts=ts, text="x", blocks=[block])
+    else:
+        assert await refused(posted) == "invalid_blocks"
+
+
 async def test_needs_a_recipient_outside_direct_messages(world: SlackWorld, client: AsyncWebClient) -> None:
     root = await world.say("ada", "general", "question")
     call: dict[str, Any] = {"channel": world.channel("general").id, "thread_ts": root}

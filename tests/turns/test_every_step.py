@@ -5,23 +5,36 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from adapters.base import Done, File, Status, Text
+from adapters import base
+from adapters.base import Done, File, Status, StepState, Text
 from bridge.inbound import Address, Person
 from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine, Op, Rows, StoreUnavailable
 from bridge.turns.surface import Guard, PartKind, Surface
 from tests.turns.agents import Backend, FileAgent, Step
 from tests.turns.process import Bridge, running
-from tests.turns.world import MemoryPlatform, MemorySurface, inbound
+from tests.turns.world import STYLE, MemoryPlatform, MemorySurface, inbound
 
 pytestmark = pytest.mark.slow
 
 LONG = "\n\n".join(f"Paragraph {number} " + "word " * 20 + "end." for number in range(8))
 SCRIPT: list[Step] = [Text(LONG[:300]), Status("thinking"), Text(LONG[300:]), File("a.txt", "a.txt"), Done()]
+SEARCH, READ = base.Step("search", "Search"), base.Step("read", "Read")
+STEPS: list[Step] = [
+    SEARCH,
+    replace(SEARCH, state=StepState.DONE, detail="3 found"),
+    Text(LONG[:300]),
+    READ,
+    Text(LONG[300:]),
+    replace(READ, state=StepState.DONE),
+    File("a.txt", "a.txt"),
+    Done(),
+]
 MOST_STEPS = 200
 RESTS = ("done", "waiting", "failed")
 
@@ -88,16 +101,20 @@ class PluggedPlatform(MemoryPlatform):
         return surface
 
 
-@pytest.mark.parametrize("has_history", [True, False])
+@pytest.mark.parametrize(("has_history", "script"), [(True, SCRIPT), (False, SCRIPT), (True, STEPS)])
 async def test_killed_at_any_step_it_asks_once_and_the_whole_reply_arrives_once(
-    migrated_sqlite: Path, tmp_path: Path, has_history: bool, monkeypatch: pytest.MonkeyPatch
+    migrated_sqlite: Path,
+    tmp_path: Path,
+    has_history: bool,
+    script: list[Step],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bridge.turns.hold.RIDE_SECONDS", 0.0)  # its own steps, too
     finished_without_a_kill = False
     uncertain = 0
     for step in range(MOST_STEPS):
-        platform = PluggedPlatform()
-        backend = Backend(SCRIPT, contents={"a.txt": b"made"}, has_history=has_history)
+        platform = PluggedPlatform(style=replace(STYLE, cards=True))
+        backend = Backend(script, contents={"a.txt": b"made"}, has_history=has_history)
         path = tmp_path / f"{step}.db"
         shutil.copyfile(migrated_sqlite, path)
         plug = Plug(step)
@@ -134,6 +151,7 @@ async def test_killed_at_any_step_it_asks_once_and_the_whole_reply_arrives_once(
         else:
             assert state == "done", (step, outcome)
             check_reply(platform, backend, step)
+            check_steps(platform, {"search", "read"} if script is STEPS else set())
         if finished_without_a_kill:
             break
     assert finished_without_a_kill
@@ -198,6 +216,14 @@ async def test_a_database_that_is_lost_at_any_step_changes_nothing_that_people_s
             break
     assert step > 5
     assert blinking[0].left >= 0
+
+
+def check_steps(platform: MemoryPlatform, wanted: set[str]) -> None:
+    shown = [one for message in platform.messages for one in message.progress.steps]
+    assert {one.id for one in shown} == wanted
+    assert all(one.state is StepState.DONE for one in shown)
+    ended = [one.id for one in shown if one.detail != "goes on below"]
+    assert len(ended) == len(set(ended)), "each stands there once, but where it moved on"
 
 
 def check_reply(platform: MemoryPlatform, backend: Backend, step: int) -> None:

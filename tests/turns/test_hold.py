@@ -25,6 +25,7 @@ class Recorded(Queue):
 
     def __init__(self) -> None:
         self.writes: list[tuple[str, list[int]]] = []
+        self.steps: list[str | None] = []
         self.gate: asyncio.Event | None = None
         self.outages = 0
 
@@ -37,12 +38,23 @@ class Recorded(Queue):
             self.outages -= 1
             raise StoreUnavailable("away")
 
-    async def record_parts(self, claim: Claim, turn: str, parts: Sequence[PartRecord]) -> None:
+    async def record_parts(
+        self, claim: Claim, turn: str, parts: Sequence[PartRecord], *, steps: str | None = None
+    ) -> None:
+        self.steps.append(steps)
         await self._write("parts", parts)
 
     async def record_checkpoint(
-        self, claim: Claim, turn: str, checkpoint: Checkpoint, parts: Sequence[PartRecord] = (), *, progress: bool
+        self,
+        claim: Claim,
+        turn: str,
+        checkpoint: Checkpoint,
+        parts: Sequence[PartRecord] = (),
+        *,
+        steps: str | None = None,
+        progress: bool,
     ) -> None:
+        self.steps.append(steps)
         await self._write("checkpoint", parts)
 
 
@@ -97,3 +109,20 @@ async def test_nothing_rides_once_the_thread_is_let_go(hold: Hold) -> None:
     hold.close()
     await asyncio.sleep(0.01)
     assert writes(hold) == []
+
+
+async def test_steps_ride_along_as_they_are_then_and_never_alone(hold: Hold) -> None:
+    queue = hold.queue
+    assert isinstance(queue, Recorded)
+    known = ["one"]
+    hold.note_steps(TURN, lambda: " ".join(known))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert queue.writes == []
+    known.append("two")
+    await hold.checkpoint(TURN, Checkpoint("c"), progress=True)
+    await hold.checkpoint(TURN, Checkpoint("c"), progress=True)
+    hold.note_steps(TURN, lambda: "three")
+    hold.note(TURN, part(0))
+    await eventually(lambda: len(queue.steps) == 3)
+    assert queue.steps == ["one two", None, "three"]

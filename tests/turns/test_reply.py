@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bridge.turns import pump
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
+from bridge.turns.steps import Steps
 from bridge.turns.surface import Button, Gone, PartKey, PartKind, Refused, Sending, Upload
 from bridge.turns.text import MAX_REPLY, ReplyText
 from tests.e2e.waiting import PATIENCE
@@ -30,6 +32,7 @@ class MemoryHold(Hold):
     def __init__(self, *, keeps: bool = True) -> None:
         self.recorded: dict[tuple[str, int], PartRecord] = {}
         self.keeps = keeps
+        self.steps: str | None = None
 
     async def guard(self) -> None:
         return
@@ -37,6 +40,10 @@ class MemoryHold(Hold):
     def note(self, turn: str, part: PartRecord) -> None:
         if self.keeps:
             self.recorded[part.kind, part.index] = part
+
+    def note_steps(self, turn: str, steps: Callable[[], str]) -> None:
+        if self.keeps:
+            self.steps = steps()
 
     async def forget(self, turn: str, kind: str, index: int) -> None:
         self.recorded.pop((kind, index), None)
@@ -46,7 +53,8 @@ def reply_on(platform: MemoryPlatform, hold: Hold | None = None, *, resumed: boo
     hold = hold or MemoryHold()
     records = hold.recorded.values() if isinstance(hold, MemoryHold) else ()
     parts = Parts(TURN, records, resumed=resumed)
-    return Reply(MemorySurface(platform), hold, parts, turn=TURN, asked="q", last_part=None)
+    steps = Steps(hold.steps if isinstance(hold, MemoryHold) else None)
+    return Reply(MemorySurface(platform), hold, parts, turn=TURN, asked="q", last_part=None, steps=steps)
 
 
 def paragraphs(count: int) -> str:

@@ -13,12 +13,14 @@ from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
 from bridge.turns.surface import (
+    NO_PROGRESS,
     Button,
     Gone,
     Guard,
     PartFull,
     PartKey,
     PartKind,
+    Progress,
     Refused,
     Sending,
     StoppedByPerson,
@@ -47,6 +49,8 @@ class Posted:
     buttons: tuple[Button, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     history: list[str] = field(default_factory=list)  # every text it ever showed
+    progress: Progress = NO_PROGRESS
+    followed: list[Progress] = field(default_factory=list)  # every progress it ever showed
 
 
 @dataclass
@@ -140,16 +144,28 @@ class MemorySurface:
                 raise StoppedByPerson("stopped on the platform")
         return fault
 
-    def _check(self, text: str) -> None:
-        if not text.strip():
+    def _check(self, text: str, progress: Progress) -> None:
+        if not text.strip() and not progress:
             raise Refused("empty text")
+        assert not progress.steps or self.style.cards, "a line has no steps"
+        assert self.style.cards or progress.phase or progress == NO_PROGRESS
         if self.style.measure(text) > self.style.limit:
             raise Refused(f"{len(text)} characters are too long")
 
-    async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
+    async def post(
+        self,
+        key: PartKey,
+        text: str,
+        *,
+        last: bool,
+        buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
+    ) -> str:
         fault = await self._called()
-        self._check(text)
-        posted = self._add(key, text, finished=last, buttons=tuple(buttons))
+        self._check(text, progress)
+        posted = self._add(
+            key, text, finished=last, buttons=tuple(buttons), progress=progress, followed=[progress]
+        )
         if fault == "unheard":
             raise Unreachable("the answer was lost")
         return posted.id
@@ -176,11 +192,12 @@ class MemorySurface:
         shown: str | None,
         last: bool,
         buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         fault = await self._called()
-        if fault == "full" and not last:
+        if fault == "full" and not last and text:
             raise PartFull("the stream expired")
-        self._check(text)
+        self._check(text, progress)
         message = self._message(message_id)
         if shown is not None:
             assert shown in message.history, "the reply knows what it showed"
@@ -189,14 +206,16 @@ class MemorySurface:
         assert key == message.key
         message.text, message.finished, message.buttons = text, last, tuple(buttons)
         message.history.append(text)
+        message.progress = progress
+        message.followed.append(progress)
         self._platform.changed.set()
         if fault == "unheard":
             raise Unreachable("the answer was lost")
 
-    async def close(self, key: PartKey, message_id: str) -> None:
+    async def close(self, key: PartKey, message_id: str, *, progress: Progress = NO_PROGRESS) -> None:
         await self._called()
         message = self._message(message_id)
-        message.finished, message.buttons = True, ()
+        message.finished, message.buttons, message.progress = True, (), progress
         self._platform.changed.set()
 
     async def delete(self, message_id: str) -> None:

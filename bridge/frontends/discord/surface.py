@@ -27,16 +27,18 @@ from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, WAITING, Telling, 
 from bridge.frontends.discord.typing_sign import TypingSign
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.discord import DISCORD
-from bridge.render.measure import utf16
+from bridge.render.measure import fitting, utf16
 from bridge.render.style import Style
 from bridge.turns.surface import (
     EDITED,
+    NO_PROGRESS,
     Button,
     Gone,
     Guard,
     PartFull,
     PartKey,
     PartKind,
+    Progress,
     Sending,
     Throttled,
     Unreachable,
@@ -52,6 +54,7 @@ OLD = timedelta(hours=1)  # of a message: from then on Discord takes few edits o
 OLD_EDIT_PAUSE = 60.0  # seconds: it doesn't say how many in what time
 NONCE_LIVES = timedelta(minutes=1)  # at least: documented are "the past few minutes"
 SEARCHED = 100  # messages looked through for a lost part: one request
+LEAST_LINE = 30  # units; with less room a message shows no line of what the agent does
 HELD_BACK = 5.0  # seconds that a reply may wait for its thread without a sign
 
 
@@ -106,6 +109,7 @@ class DiscordSurface:
         self._held_back: asyncio.Task[None] | None = None  # the mark on a question whose thread has to wait
         self._typing = TypingSign(self._open, self._type, partial(connection.keep, address))
         self._buttons: dict[str, Sequence[Button]] = {}  # that a message of this turn shows
+        self._lines: dict[str, str] = {}  # below the words that a message of this turn shows
         self._answered: str | None = None  # the turn, once a part of its answer is finished
         self.style = Style(
             dialect=DISCORD,
@@ -148,12 +152,22 @@ class DiscordSurface:
         if turn is not None and after and time.monotonic() - self._began >= after:
             await never_raises("notify", lambda: self._notify(turn))
 
-    async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
-        text = _harmless(key, text)
+    async def post(
+        self,
+        key: PartKey,
+        text: str,
+        *,
+        last: bool,
+        buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
+    ) -> str:
+        line = _line(progress)
+        text = _with_line(_harmless(key, text), line)
         rows = components(buttons)
         sent = await self._send(key, {"content": text, **({"components": rows} if rows else {})})
         wanted = sum(len(row["components"]) for row in rows)
         self._buttons[sent.id] = buttons if sent.buttons else ()
+        self._lines[sent.id] = line
         if sent.content.strip() != text.strip() or sent.buttons > wanted:
             # The nonce gave back what an earlier try posted, when less of the text was known. A message that is
             # whole gets no Stop button again.
@@ -171,21 +185,29 @@ class DiscordSurface:
         shown: str | None,
         last: bool,
         buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         """Sends what is different only. Discord takes few edits of a message that is over an hour old. Such a part
         takes no more live text: `PartFull`; its last edit waits until there is room again: `Throttled`."""
         payload: Json = {}
-        if text != shown:
-            payload["content"] = _harmless(key, text)
+        line = _line(progress)
+        if text != shown or line != self._lines.get(message_id, ""):
+            payload["content"] = _with_line(_harmless(key, text), line)
         if message_id not in self._buttons or tuple(buttons) != tuple(self._buttons[message_id]):
             payload["components"] = components(buttons)
         if payload:
             self._buttons.pop(message_id, None)  # nobody knows, until there is an answer
             await self._change(message_id, payload, last=last)
-            self._buttons[message_id] = buttons
+            self._buttons[message_id], self._lines[message_id] = buttons, line
         self._shown(key, last=last)
 
-    async def close(self, key: PartKey, message_id: str) -> None:
+    async def close(
+        self,
+        key: PartKey,
+        message_id: str,
+        *,
+        progress: Progress = NO_PROGRESS,  # noqa: ARG002
+    ) -> None:
         await self._change(message_id, {"components": components(())}, last=True)
         self._shown(key, last=True)
 
@@ -359,6 +381,21 @@ def _harmless(key: PartKey, text: str) -> str:
     """An answer's text and a table's preview were rendered, and are harmless; the bridge's own words may hold a
     person's, as the name of a file."""
     return text if key.kind in (PartKind.TEXT, PartKind.REST, PartKind.TABLE) else plain(text)
+
+
+def _line(progress: Progress) -> str:
+    """What the agent does at the moment, in small letters."""
+    return f"-# ⏳ {DISCORD.literal(progress.phase)}" if progress.phase else ""
+
+
+def _with_line(text: str, line: str) -> str:
+    """The line below the words, as far as a message has room for it."""
+    if not line or not text:
+        return text or line
+    room = MAX_TEXT - utf16(text) - 1
+    if room < LEAST_LINE:
+        return text
+    return f"{text}\n{line if utf16(line) <= room else line[: fitting(line, room - 1, utf16)] + '…'}"
 
 
 def _belongs(message: discord.Message, place: Place) -> bool:

@@ -81,10 +81,12 @@ NOT_IN_CHANNEL = frozenset({
 })  # fmt: skip
 BAD_CONTENT = frozenset({
     "attachment_payload_limit_exceeded",
+    "cannot_provide_both_markdown_text_and_chunks",
     "invalid_arguments",
     "invalid_attachments",
     "invalid_blocks",
     "invalid_blocks_format",
+    "invalid_chunks",
     "invalid_metadata_format",
     "invalid_metadata_schema",
     "markdown_text_conflict",

@@ -7,16 +7,29 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 import structlog
 
 from bridge.frontends.slack.blocks import button_blocks, fallback, key_of, metadata, outgoing, part_blocks
+from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of, states
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE, Client, required
 from bridge.frontends.slack.errors import BAD_CONTENT, REFUSED, SDK_ERRORS, Failure
 from bridge.frontends.slack.workspace import Workspace, replies
 from bridge.inbound import Address, Person
 from bridge.render.slack import slack_mrkdwn
-from bridge.turns.surface import Button, Gone, PartFull, PartKey, PartKind, StoppedByPerson, Throttled, Unreachable
+from bridge.turns.surface import (
+    NO_PROGRESS,
+    Button,
+    Gone,
+    PartFull,
+    PartKey,
+    PartKind,
+    Progress,
+    StoppedByPerson,
+    Throttled,
+    Unreachable,
+)
 
 log = structlog.get_logger()
 
@@ -41,13 +54,15 @@ class Place:
     address: Address
     person: Person
 
-    async def start_stream(self, text: str) -> str | None:
-        """Start a stream with the first words; its message's id, None where there are no streams."""
+    async def start_stream(self, text: str, plan: Plan = NO_PLAN) -> str | None:
+        """Start a stream with the first words or cards; its message's id, None where there are no streams."""
         try:
             answer = await self.client.chat_startStream(
                 channel=self.address.channel,
                 thread_ts=self.address.thread,
-                markdown_text=outgoing(text),
+                # A stream takes chunks or plain text, as it began, and shows its cards in the way that it began with.
+                chunks=_chunks(outgoing(text), plan, NO_PLAN),
+                task_display_mode="plan",
                 recipient_team_id=self.person.workspace or self.address.workspace,
                 recipient_user_id=self.person.id,
             )
@@ -61,25 +76,30 @@ class Place:
             log.info("slack.no_stream", channel=self.address.channel, reason=failure.code)
             return None
 
-    async def post(self, key: PartKey, text: str, buttons: Sequence[Button]) -> str:
+    async def post(
+        self, key: PartKey, text: str, buttons: Sequence[Button], progress: Progress = NO_PROGRESS
+    ) -> str:
         try:
-            return await self._post(key, text, buttons, plain=False)
+            return await self._post(key, text, buttons, progress, plain=False)
         except SDK_ERRORS as error:
             failure = Failure.of(error)
             about_blocks = failure.refused and (failure.code in BAD_CONTENT or failure.code not in REFUSED)
             if not about_blocks or failure.kind is Gone:
                 raise failure.surface_error(POST) from error
         try:
-            return await self._post(key, text, buttons, plain=True)
+            return await self._post(key, text, buttons, progress, plain=True)
         except SDK_ERRORS as error:
             raise Failure.of(error).surface_error(POST) from error
 
-    async def _post(self, key: PartKey, text: str, buttons: Sequence[Button], *, plain: bool) -> str:
+    async def _post(
+        self, key: PartKey, text: str, buttons: Sequence[Button], progress: Progress, *, plain: bool
+    ) -> str:
+        said = text or progress.phase
         answer = await self.client.chat_postMessage(
             channel=self.address.channel,
             thread_ts=self.address.thread,
-            text=slack_mrkdwn(text) if plain else fallback(text),
-            blocks=None if plain else part_blocks(text, buttons),
+            text=(slack_mrkdwn(text) or fallback(said)) if plain else fallback(said),
+            blocks=None if plain else [*plan_of(progress).blocks(), *part_blocks(text, buttons)],
             metadata=metadata(key),
             unfurl_links=False,  # an unfolded link can carry what was said to whoever wrote the address
             unfurl_media=False,
@@ -115,21 +135,29 @@ class LivePart:
         state: _State,
         visible: str,
         clock: Callable[[], float],
+        plan: Plan = NO_PLAN,
     ) -> None:
         self._place = place
         self._key = key
         self.id = message_id
         self._state = state
         self._visible = visible  # what the message shows for certain
+        self._plan = plan  # and of the steps
         self._clock = clock
         self._started = clock()
         self._may_have_posted_rest = False
 
     @classmethod
     def of_stream(
-        cls, place: Place, key: PartKey, message_id: str, text: str, clock: Callable[[], float] = time.monotonic
+        cls,
+        place: Place,
+        key: PartKey,
+        message_id: str,
+        text: str,
+        plan: Plan = NO_PLAN,
+        clock: Callable[[], float] = time.monotonic,
     ) -> LivePart:
-        return cls(place, key, message_id, _State.STREAMING, text, clock)
+        return cls(place, key, message_id, _State.STREAMING, text, clock, plan)
 
     @classmethod
     def of_message(cls, place: Place, key: PartKey, message_id: str, text: str) -> LivePart:
@@ -150,29 +178,30 @@ class LivePart:
         """Since it was posted."""
         return self._clock() - self._started
 
-    async def grow(self, text: str, buttons: Sequence[Button]) -> None:
-        """Show more of the text. Raises `PartFull` when the stream won't take more."""
+    async def grow(self, text: str, progress: Progress, buttons: Sequence[Button]) -> None:
+        """Show more of the text and of the steps. Raises `PartFull` when the stream won't take more."""
         if self._state is _State.STOPPED:
             raise StoppedByPerson("a person stopped this stream")
         if self.streaming and text.startswith(self._visible):
-            await self._append(text, buttons)
+            await self._append(text, progress, buttons)
         elif self._state is not _State.FROZEN:
-            await self._rewrite(text, buttons)
+            await self._rewrite(text, progress, buttons)
 
-    async def finish(self, text: str, buttons: Sequence[Button]) -> None:
-        """Show all of the text, and the buttons. Of a stream that a person stopped nothing is changed."""
+    async def finish(self, text: str, progress: Progress, buttons: Sequence[Button]) -> None:
+        """Show all of the text and the steps, and the buttons. Of a stream that a person stopped nothing is changed."""
         if self._state is _State.STOPPED:
             return
-        if self.streaming and text.startswith(self._visible) and await self._stop(text, buttons):
+        if self.streaming and text.startswith(self._visible) and await self._stop(text, progress, buttons):
             return
-        if self._state is not _State.FROZEN and await self._rewrite(text, buttons):
+        if self._state is not _State.FROZEN and await self._rewrite(text, progress, buttons):
             return
         await self._post_rest(text, buttons)
 
-    async def close(self) -> None:
-        """End the stream, if it still is one."""
+    async def close(self, progress: Progress) -> None:
+        """End the stream, if it still is one, and the steps in it."""
+        chunks = self._plan.then(progress).chunks(self._plan) if self.streaming else states(progress)
         with suppress(StoppedByPerson):
-            await self._end_stream()
+            await self._end_stream(chunks)
 
     async def delete(self) -> None:
         """Take the message away; where Slack keeps it, nothing that was said stays in it."""
@@ -186,34 +215,39 @@ class LivePart:
                 raise failure.surface_error("chat.delete") from error
             if failure.kind is not Gone:
                 log.info("slack.cant_delete", reason=failure.code)
-                await self._rewrite("…", ())
+                await self._rewrite("…", NO_PROGRESS, ())
 
-    async def _append(self, text: str, buttons: Sequence[Button]) -> None:
+    async def _append(self, text: str, progress: Progress, buttons: Sequence[Button]) -> None:
         if self.seconds > STREAM_SECONDS:
+            if not text:  # nothing to go on from: the cards do in an ordinary message
+                await self._rewrite(text, progress, buttons)
+                return
             raise PartFull("the stream is about to expire")
-        delta = self._delta(text)
-        if not delta:
+        plan = self._plan.then(progress)
+        chunks = _chunks(self._delta(text), plan, self._plan)
+        if not chunks:
             return
         try:
             await self._place.client.chat_appendStream(
-                channel=self._place.address.channel, ts=self.id, markdown_text=delta
+                channel=self._place.address.channel, ts=self.id, chunks=chunks
             )
         except SDK_ERRORS as error:
             failure = Failure.of(error)
             self._broke(APPEND, failure, error)
-            if failure.code in STREAM_OVER:
+            if failure.code in STREAM_OVER and text:
                 raise PartFull(f"{APPEND}: {failure.code}") from error
-            await self._rewrite(text, buttons)
+            await self._rewrite(text, progress, buttons)
         else:
-            self._visible = text
+            self._visible, self._plan = text, plan
 
-    async def _stop(self, text: str, buttons: Sequence[Button]) -> bool:
+    async def _stop(self, text: str, progress: Progress, buttons: Sequence[Button]) -> bool:
         """Finish the stream natively; False if it has to be done by an edit."""
+        plan = self._plan.then(progress)
         try:
             await self._place.client.chat_stopStream(
                 channel=self._place.address.channel,
                 ts=self.id,
-                markdown_text=self._delta(text) or None,
+                chunks=_chunks(self._delta(text), plan, self._plan) or None,
                 blocks=button_blocks(buttons) or None,
                 metadata=metadata(self._key),
             )
@@ -227,7 +261,7 @@ class LivePart:
                 return True
             self._broke(STOP, failure, error)
             return False
-        self._state, self._visible = _State.EDITABLE, text
+        self._state, self._visible, self._plan = _State.EDITABLE, text, plan
         return True
 
     def _delta(self, text: str) -> str:
@@ -245,20 +279,24 @@ class LivePart:
         if not failure.refused or failure.place_is_gone:
             raise failure.surface_error(method) from error
 
-    async def _rewrite(self, text: str, buttons: Sequence[Button]) -> bool:
-        """Replace the message's text; False if Slack won't have it changed."""
+    async def _rewrite(self, text: str, progress: Progress, buttons: Sequence[Button]) -> bool:
+        """Replace what the message shows; False if Slack won't have it changed."""
         if self._state in (_State.STREAMING, _State.BROKEN):
             await self._end_stream()
+        plan = plan_of(progress)
         try:
             await self._place.client.chat_update(
                 channel=self._place.address.channel,
                 ts=self.id,
-                text=fallback(text),
-                blocks=part_blocks(text, buttons),
+                text=fallback(text or progress.phase),
+                blocks=[*plan.blocks(), *part_blocks(text, buttons)],
                 metadata=metadata(self._key),
             )
         except SDK_ERRORS as error:
             failure = Failure.of(error)
+            if plan.cards and text and failure.refused and failure.code in BAD_CONTENT:
+                log.info("slack.cards_refused", reason=failure.code)  # the words matter more
+                return await self._rewrite(text, NO_PROGRESS, buttons)
             if failure.code == STILL_STREAMING:
                 self._state = _State.BROKEN
                 raise Throttled(f"{UPDATE}: {failure.code}", LOOK_AGAIN_AFTER) from error
@@ -267,14 +305,17 @@ class LivePart:
             log.info("slack.cant_update", reason=failure.code)
             self._state = _State.FROZEN
             return False
-        self._visible = text
+        self._visible, self._plan = text, plan
         return True
 
-    async def _end_stream(self) -> None:
+    async def _end_stream(self, chunks: Sequence[dict[str, Any]] = ()) -> None:
         """Stop the stream, if the message still is one."""
         try:
             await self._place.client.chat_stopStream(
-                channel=self._place.address.channel, ts=self.id, metadata=metadata(self._key)
+                channel=self._place.address.channel,
+                ts=self.id,
+                chunks=list(chunks) or None,
+                metadata=metadata(self._key),
             )
         except SDK_ERRORS as error:
             failure = Failure.of(error)
@@ -283,6 +324,8 @@ class LivePart:
                 raise StoppedByPerson(f"{STOP}: {failure.code}") from error
             if not failure.refused:
                 raise failure.surface_error(STOP) from error
+            if chunks and failure.code not in STREAM_OVER:
+                await self._end_stream()
         self._state = _State.EDITABLE
 
     async def _post_rest(self, text: str, buttons: Sequence[Button]) -> None:
@@ -293,3 +336,11 @@ class LivePart:
             self._may_have_posted_rest = True
             await self._place.post(key, rest, buttons)
         self._visible = text
+
+
+def _chunks(delta: str, plan: Plan, before: Plan) -> list[dict[str, Any]]:
+    """What brings a stream from the plan before to this one, and more of its text."""
+    chunks = plan.chunks(before)
+    if delta:
+        chunks.append({"type": "markdown_text", "text": delta})
+    return chunks

@@ -14,6 +14,7 @@ import structlog
 from bridge.frontends.common.budget import Budget
 from bridge.frontends.slack import files as transfers
 from bridge.frontends.slack.blocks import fallback, key_of, sentence_of
+from bridge.frontends.slack.cards import plan_of
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
 from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
@@ -29,7 +30,7 @@ from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.surface import Button, Fenced, Guard, PartKey, PartKind, Sending, Upload
+from bridge.turns.surface import NO_PROGRESS, Button, Fenced, Guard, PartKey, PartKind, Progress, Sending, Upload
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ STREAM_STYLE = Style(
     appends=True,
     max_files=MAX_FILES,
     max_file_bytes=MAX_FILE_BYTES,
+    cards=True,
 )
 UPDATE_STYLE = replace(STREAM_STYLE, interval=UPDATE_INTERVAL, appends=False)
 
@@ -154,9 +156,17 @@ class SlackSurface:
                 )
             )
 
-    async def post(self, key: PartKey, text: str, *, last: bool, buttons: Sequence[Button] = ()) -> str:
+    async def post(
+        self,
+        key: PartKey,
+        text: str,
+        *,
+        last: bool,
+        buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
+    ) -> str:
         text = sentence_of(key, text)
-        part = await self._begin(key, text, buttons, last=last)
+        part = await self._begin(key, text, progress, buttons, last=last)
         self._parts[part.id] = part
         self._growing = None if last else part
         self._signs.words_came(posted=True)
@@ -173,6 +183,7 @@ class SlackSurface:
         shown: str | None,
         last: bool,
         buttons: Sequence[Button] = (),
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         text = sentence_of(key, text)
         part = self._parts.get(message_id)
@@ -181,15 +192,16 @@ class SlackSurface:
         self._growing = part
         self._signs.words_came(posted=False)
         if last:
-            await part.finish(text, buttons)
+            await part.finish(text, progress, buttons)
             self._signs.grows_no_more()
             self._growing = None
         else:
-            await part.grow(text, self._while_growing(part, buttons))
+            await part.grow(text, progress, self._while_growing(part, buttons))
             self._signs.grows(buttons, beside=part.streaming)
 
-    async def close(self, key: PartKey, message_id: str) -> None:
-        await LivePart.found_again(self._place, key, message_id).close()
+    async def close(self, key: PartKey, message_id: str, *, progress: Progress = NO_PROGRESS) -> None:
+        part = self._parts.get(message_id) or LivePart.found_again(self._place, key, message_id)
+        await part.close(progress)
 
     async def delete(self, message_id: str) -> None:
         part = self._parts.pop(message_id, None)
@@ -238,15 +250,18 @@ class SlackSurface:
 
     # --- which way ------------------------------------------------------------------------------------------
 
-    async def _begin(self, key: PartKey, text: str, buttons: Sequence[Button], *, last: bool) -> LivePart:
+    async def _begin(
+        self, key: PartKey, text: str, progress: Progress, buttons: Sequence[Button], *, last: bool
+    ) -> LivePart:
         if not last and self.style.appends and self._may_stream():
-            streamed = await self._place.start_stream(text)
+            plan = plan_of(progress)
+            streamed = await self._place.start_stream(text, plan)
             if streamed is not None:
                 self.style = STREAM_STYLE
-                return LivePart.of_stream(self._place, key, streamed, text)
+                return LivePart.of_stream(self._place, key, streamed, text, plan)
         if not last:
             self.style = UPDATE_STYLE
-        message_id = await self._place.post(key, text, buttons if last else ())
+        message_id = await self._place.post(key, text, buttons if last else (), progress)
         return LivePart.of_message(self._place, key, message_id, text)
 
     def _may_stream(self) -> bool:
@@ -256,7 +271,7 @@ class SlackSurface:
 
     def _method_of(self, sending: Sending) -> str:
         """What the next call is going to be."""
-        if sending is Sending.FIRST:
+        if sending is Sending.FIRST and self._growing is None:
             self.style = STREAM_STYLE if self._may_stream() else UPDATE_STYLE
             return START if self.style.appends else POST
         if self._growing is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.playground.discord import Attachment, Change, Channel, ChannelType, DiscordWorld, Message
 from bridge.playground.discord.model import MessageType
-from bridge.playground.page.markdown import to_html
+from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
 from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
@@ -159,9 +159,10 @@ class DiscordView:
             "channel": str(message.channel_id),
             "thread": str(thread or ""),
             "author": {"name": message.author.display_name, "bot": message.author.bot},
-            "html": to_html(text),
+            "html": small_print(to_html(text)),
             "at": message.created,
             "files": [self._file(attachment) for attachment in message.attachments],
+            "steps": None,
             "buttons": list(_buttons(message.components)),
             "growing": _growing(message),
             "only_you": message.seen_only_by is not None,

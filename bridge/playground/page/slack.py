@@ -27,8 +27,11 @@ from bridge.playground.page.views import (
     PromptsView,
     ServerView,
     SignView,
+    StepsView,
+    StepView,
 )
 from bridge.playground.slack import Change, Channel, Message, NotAnswered, Session, SlackWorld, StoredFile
+from bridge.playground.slack.tasks import plan_block
 from bridge.render.incoming import from_slack
 
 WORKING = "is working…"  # where the app gave no words of its own
@@ -138,6 +141,7 @@ class SlackView:
             "html": to_html(self._markdown(message)),
             "at": float(message.ts),
             "files": [_file(file) for file in message.files],
+            "steps": _steps(message),
             "buttons": [button for block in message.blocks for button in _buttons(block)],
             "growing": message.streaming == "in_progress",
             "only_you": message.ephemeral_for is not None,
@@ -224,6 +228,30 @@ class SlackView:
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         file = self._world.files[file_id]
         return file.name, file.media_type, file.content
+
+
+def _steps(message: Message) -> StepsView | None:
+    """The plan of a message, whether a stream made it or it came as a block."""
+    streamed = plan_block(message.tasks)
+    plan = streamed or next((block for block in message.blocks if block.get("type") == "plan"), None)
+    if plan is None:
+        return None
+    return {"title": plan["title"], "steps": [_step(card) for card in plan.get("tasks", [])]}
+
+
+def _step(card: Mapping[str, Any]) -> StepView:
+    return {
+        "title": card["title"],
+        "status": card.get("status", "pending"),
+        "details": _said(card.get("details")),
+        "output": _said(card.get("output")),
+        "sources": [{"text": one["text"], "url": one["url"]} for one in card.get("sources", ())],
+    }
+
+
+def _said(rich_text: Mapping[str, Any] | None) -> str:
+    sections = (rich_text or {}).get("elements", ())
+    return " ".join(str(one.get("text", "")) for section in sections for one in section.get("elements", ()))
 
 
 def _part_of(message: Message) -> tuple[str, str] | None:

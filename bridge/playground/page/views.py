@@ -42,6 +42,26 @@ class ButtonView(TypedDict):
     label: str
 
 
+class StepView(TypedDict):
+    title: str
+    status: Literal["pending", "in_progress", "complete", "error"]
+    details: str
+    output: str
+    sources: list[LinkView]
+
+
+class LinkView(TypedDict):
+    text: str
+    url: str
+
+
+class StepsView(TypedDict):
+    """What an agent did for an answer, as cards above it."""
+
+    title: str
+    steps: list[StepView]
+
+
 class MessageView(TypedDict):
     id: str
     channel: str  # where it is listed: a channel, or a thread's own id
@@ -50,6 +70,7 @@ class MessageView(TypedDict):
     html: str
     at: float  # seconds since 1970
     files: list[FileView]
+    steps: StepsView | None
     buttons: list[ButtonView]
     growing: bool
     only_you: bool

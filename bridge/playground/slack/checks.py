@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bridge.playground.slack.errors import SlackError
+from bridge.playground.slack.tasks import card_problems, check_update, plan_problems
 from bridge.playground.slack.values import Json
 
 # Documented limits of Slack's messages.
@@ -106,16 +107,8 @@ def check_chunks(chunks: Sequence[Json]) -> None:
         match chunk:
             case {"type": "markdown_text", "text": str()}:
                 pass
-            case {"type": "plan_update", "title": str()}:
-                pass
-            case {
-                "type": "task_update",
-                "id": str(),
-                "title": str(),
-                "status": "pending" | "in_progress" | "complete" | "error",
-            }:
-                if any(len(str(chunk.get(name, ""))) > 256 for name in ("title", "details", "output")):
-                    raise SlackError("invalid_chunks", "must be at most 256 characters")
+            case {"type": "plan_update" | "task_update"}:
+                check_update(chunk)
             case {"type": "blocks", "blocks": list(blocks)}:
                 check_message(blocks)
             case _:
@@ -126,7 +119,7 @@ def texts(node: Any) -> Iterator[str]:
     """Every text that blocks show."""
     if isinstance(node, dict):
         for name, value in node.items():
-            if name == "text" and isinstance(value, str):
+            if name in ("text", "title") and isinstance(value, str):
                 yield value
             elif isinstance(value, dict | list):
                 yield from texts(value)
@@ -343,6 +336,14 @@ def _rich_text(block: Json, at: str) -> list[str]:
     return [] if isinstance(block.get("elements"), list) else [_problem(at, "missing required field: elements")]
 
 
+def _plan(block: Json, at: str) -> list[str]:
+    return [_problem(where, what) for where, what in plan_problems(block, at)]
+
+
+def _task_card(block: Json, at: str) -> list[str]:
+    return [_problem(where, what) for where, what in card_problems(block, at)]
+
+
 def _anything(_block: Json, _at: str) -> list[str]:
     return []
 
@@ -415,10 +416,10 @@ _CHECKERS: dict[str, Callable[[Json, str], list[str]]] = {
     "image": _image,
     "input": _input,
     "markdown": _markdown,
-    "plan": _anything,
+    "plan": _plan,
     "rich_text": _rich_text,
     "section": _section,
     "table": _table,
-    "task_card": _anything,
+    "task_card": _task_card,
     "video": _anything,
 }

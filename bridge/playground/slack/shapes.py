@@ -6,6 +6,7 @@ import mimetypes
 import re
 from typing import TYPE_CHECKING
 
+from bridge.playground.slack.tasks import plan_block
 from bridge.playground.slack.values import Channel, Json, Message, Person, StoredFile, View
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def message_json(world: Workspace, message: Message, *, with_metadata: bool = Tr
     if message.username:
         shape["username"] = message.username
     markdown = [{"type": "markdown", "block_id": "md", "text": message.markdown}] if message.markdown else []
-    if markdown or message.blocks:
-        shape["blocks"] = [*markdown, *message.blocks]
+    plan = plan_block(message.tasks)
+    if plan or markdown or message.blocks:
+        shape["blocks"] = [*([plan] if plan else []), *markdown, *message.blocks]
     if message.attachments:
         shape["attachments"] = list(message.attachments)
     if message.files:

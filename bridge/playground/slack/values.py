@@ -73,7 +73,8 @@ class Message:
     edited_by: str | None = None
     reactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     streaming: Literal["in_progress", "completed"] | None = None
-    tasks: Mapping[str, Json] = field(default_factory=dict)  # a stream's `task_update` chunks by id
+    streams: Literal["text", "chunks"] | None = None  # what a stream takes, from the first of it on
+    tasks: Mapping[str, Json] = field(default_factory=dict)  # of a stream, by id: see `tasks.updated`
     ephemeral_for: str | None = None
 
     @property

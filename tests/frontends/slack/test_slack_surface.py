@@ -67,7 +67,9 @@ async def test_a_stream_grows_by_deltas_and_ends_with_buttons_and_key(
     await surface.edit(key, ts, "One two", shown="One two", last=False)
     await surface.edit(key, ts, "One two three", shown="One two", last=True, buttons=[AGAIN])
     assert shown() == ["One two three"]
-    assert [call.args["markdown_text"] for call in world.calls("chat.appendStream")] == [" two"]
+    assert [call.args["chunks"] for call in world.calls("chat.appendStream")] == [
+        [{"type": "markdown_text", "text": " two"}]
+    ]
     assert methods(world)[-1] == "chat.stopStream"
     assert buttons_of(world, ts) == ["threadbridge:retry"]
     assert await surface.find(key, after="", known=()) == ts

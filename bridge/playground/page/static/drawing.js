@@ -296,7 +296,21 @@ function draw_message(view, row, message, { again, thread }) {
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
-  row.replaceChildren(avatar, by, body, under);
+  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under);
+}
+
+const STEP_MARKS = { pending: "○", in_progress: "", complete: "✓", error: "!" };
+const STEP_WORDS = { pending: "to do", in_progress: "under way", complete: "done", error: "failed" };
+
+function steps_box({ title, steps }) {
+  return element("div", { className: "steps" }, element("b", {}, title),
+    element("ol", {}, ...steps.map((step) => {
+      const mark = element("i", { className: step.status, title: STEP_WORDS[step.status], role: "img", ariaLabel: STEP_WORDS[step.status] }, STEP_MARKS[step.status]);
+      const said = [step.details, step.output].filter(Boolean).join(" → ");
+      const sources = step.sources.map(({ text, url }) => element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text));
+      const more = [...(said ? [element("small", {}, said)] : []), ...(sources.length ? [element("small", { className: "sources" }, ...sources)] : [])];
+      return element("li", {}, mark, element("div", {}, step.title, ...more));
+    })));
 }
 
 function replies_button(view, thread, { count, growing }) {

@@ -11,6 +11,7 @@ from bridge.playground.slack.limits import TIER_2, TIER_4
 from bridge.playground.slack.methods.agents import STATUSES
 from bridge.playground.slack.methods.chat import thread_root
 from bridge.playground.slack.methods.table import Arguments, find_channel, find_message, joined_channel, method
+from bridge.playground.slack.tasks import updated
 from bridge.playground.slack.values import Channel, Json, Message
 from bridge.playground.slack.world import SlackWorld
 
@@ -19,8 +20,13 @@ def _grow(world: SlackWorld, message: Message, args: Arguments) -> Message:
     """The message with the call's text and chunks at its end."""
     markdown = args.text("markdown_text") or ""
     chunks = args.json("chunks", "invalid_chunks") or []
-    if not isinstance(chunks, list):
+    if not isinstance(chunks, list) or not all(isinstance(chunk, dict) for chunk in chunks):
         raise SlackError("invalid_chunks")
+    if markdown and chunks:
+        raise SlackError("cannot_provide_both_markdown_text_and_chunks")
+    mode = "text" if markdown else "chunks" if chunks else message.streams
+    if message.streams not in (None, mode):
+        raise SlackError("streaming_mode_mismatch")
     check_chunks(chunks)
     text, blocks, tasks = message.markdown, list(message.blocks), dict(message.tasks)
     added = [markdown, *(chunk["text"] for chunk in chunks if chunk["type"] == "markdown_text")]
@@ -28,16 +34,14 @@ def _grow(world: SlackWorld, message: Message, args: Arguments) -> Message:
         raise SlackError("msg_too_long")
     text += "".join(added)
     for chunk in chunks:
-        if chunk["type"] == "task_update":
-            tasks[chunk["id"]] = chunk
-        elif chunk["type"] == "plan_update":
-            tasks[""] = chunk
+        if chunk["type"] in ("task_update", "plan_update"):
+            tasks = updated(tasks, chunk)
         elif chunk["type"] == "blocks":
             blocks += world.named_blocks(chunk["blocks"])
     check_message(blocks)
     if len(text.encode()) > world.stream_bytes:
         raise SlackError("msg_too_long")
-    return replace(message, markdown=text, blocks=tuple(blocks), tasks=tasks)
+    return replace(message, markdown=text, blocks=tuple(blocks), tasks=tasks, streams=mode)
 
 
 def _streaming(world: SlackWorld, args: Arguments) -> tuple[Channel, Message]:
