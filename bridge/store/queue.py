@@ -370,7 +370,7 @@ def _waiting(row: Row) -> WaitingTurn:
 def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:
     """What the thread shows of a turn: parts, and the agent's steps where they changed."""
     ops = [Op(sql.PUT_PART, {"turn_id": turn} | asdict(part)) for part in parts]
-    return ops if steps is None else [*ops, Op(sql.PUT_STEPS, {"turn_id": turn, "now": steps})]
+    return ops if steps is None else [*ops, Op(sql.PUT_STEPS, {"turn_id": turn, "taken": steps})]
 
 
 def _artifact(artifact: ArtifactRecord) -> dict[str, object]:

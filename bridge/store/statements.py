@@ -538,7 +538,7 @@ PUT_PART = Statement(
     )
 )
 PUT_STEPS = Statement(
-    sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(steps=_value(_turn.c.steps, "now"))
+    sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(steps=_value(_turn.c.steps, "taken"))
 )
 FORGET_PART = Statement(
     sa.delete(_part).where(

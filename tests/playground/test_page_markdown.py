@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.playground.page.markdown import to_html
+from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import MAX_CELL, MAX_COLUMNS, MAX_LINES, MAX_READ, MAX_ROWS, preview
 from bridge.playground.page.views import PreviewView
 
@@ -86,3 +86,11 @@ def test_a_preview_is_small_whatever_the_file_is() -> None:
     assert text["text"].splitlines() == ["ü"] * MAX_LINES + ["…"]
     cut = preview("a.txt", "text/plain", ("ab" + "ü" * MAX_READ)[1:].encode())  # in the middle of a letter
     assert cut is not None
+
+
+def test_small_print_is_a_line_of_its_own() -> None:
+    html = small_print(to_html("Words\n-# ⏳ Reading <b>\nmore -# words\n\n-# alone\n\n```\n-# code\n```"))
+    assert html.count("<small>") == 2
+    assert "<small>⏳ Reading &lt;b&gt;</small>" in html
+    assert "<p><small>alone</small></p>" in html
+    assert "more -# words" in html

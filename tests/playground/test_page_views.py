@@ -106,6 +106,38 @@ async def test_slack_shows_an_ephemeral_message_to_its_reader_only(
     assert (message["html"], message["only_you"]) == ("<p>for ada</p>\n", True)
 
 
+async def test_slack_shows_an_agents_steps(slack: SlackWorld, slack_view: SlackView) -> None:
+    said = {
+        "type": "rich_text",
+        "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "x"}]}],
+    }
+    page = {"type": "url", "url": "https://example.com", "text": "Example"}
+    card = {
+        "type": "task_card",
+        "task_id": "1",
+        "title": "Look",
+        "status": "error",
+        "details": said,
+        "sources": [page],
+    }
+    plan = {"type": "plan", "title": "Done", "tasks": [card, {"task_id": "2", "title": "Go"}]}
+    slack.respond(slack.channel("general"), None, slack.person("ada").id, {"text": "t", "blocks": [plan]})
+    (message,) = slack_view.server()["messages"]
+    assert message["steps"] == {
+        "title": "Done",
+        "steps": [
+            {
+                "title": "Look",
+                "status": "error",
+                "details": "x",
+                "output": "",
+                "sources": [{"text": "Example", "url": "https://example.com"}],
+            },
+            {"title": "Go", "status": "pending", "details": "", "output": "", "sources": []},
+        ],
+    }
+
+
 async def test_slacks_sign_and_its_stop_button(slack: SlackWorld, slack_view: SlackView) -> None:
     general = slack.channel("general").id
     ts = await slack.say("ada", "general", "hi")
