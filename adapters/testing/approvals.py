@@ -27,7 +27,7 @@ class ApprovalContract(Contract):
 
     @pytest.mark.parametrize("decision", [YES, NO], ids=["approved", "declined"])
     async def test_it_asks_for_leave_and_goes_on_with_the_decision(self, world: World, decision: Decision) -> None:
-        asked = await self._asked(world)
+        asked = await self._asking(world)
         approval = asked.events[-1]
         assert isinstance(approval, Approval)
         assert approval.title.strip()
@@ -40,13 +40,13 @@ class ApprovalContract(Contract):
         assert decision.reason in world.decided()[0].reason
 
     async def test_the_conversation_goes_on_after_it(self, world: World) -> None:
-        asked = await self._asked(world)
+        asked = await self._asking(world)
         answered = await hear(self._decide(world, asked, self._decision(NO)))
         first = replace_conversation(answered, asked)
         assert (await self.turn(world.agent(), self.second_question, first)).text
 
     async def test_words_without_a_decision_are_no_leave(self, world: World) -> None:
-        asked = await self._asked(world)
+        asked = await self._asking(world)
         answered = await hear(self._decide(world, asked, self.message(world.agent(), "Rather call them.")))
         assert isinstance(answered.events[-1], Done | Approval)
         assert not any(told.approved for told in world.decided())
@@ -83,7 +83,7 @@ class ApprovalContract(Contract):
         expected, total = "", 1
         nth = -1
         while nth < total:
-            asked = await self._asked(world)
+            asked = await self._asking(world)
             message = self._decision(YES)
             before = len(world.decided())
             events = self._decide(world, asked, message)
@@ -103,7 +103,7 @@ class ApprovalContract(Contract):
         uncertain = 0
         for nth in count(1):
             assert nth <= MAX_REQUESTS
-            asked = await self._asked(world)
+            asked = await self._asking(world)
             message = self._decision(YES)
             before = len(world.decided())
             world.stall(nth)
@@ -118,7 +118,7 @@ class ApprovalContract(Contract):
             uncertain += heard is None
         assert uncertain <= 1, "only the request that decides may leave doubt"
 
-    async def _asked(self, world: World) -> Heard:
+    async def _asking(self, world: World) -> Heard:
         agent = world.agent()
         asked = await hear(agent.ask(None, self.message(agent, self.approving_question)))
         assert isinstance(asked.events[-1], Approval)

@@ -4,7 +4,7 @@ What it refuses follows the API reference: unknown parameters, parts and models,
 previous response, a background response that isn't stored, and a second question while one is worked on.
 
 `lacks` names what the server doesn't have, as servers of other makers do: "conversations", "files", "background",
-"streams", "usage" (of a chat's stream), "models", "person" (fields that say who asks).
+"streams", "usage" (of a chat's stream), "models", "person" (fields that say who asks), "summaries" (of thoughts).
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from adapters.base import Decision
 from adapters.testing.backends.base import PACE, REMEMBERED, Backend, Run
-from adapters.testing.backends.brain import Blob
+from adapters.testing.backends.brain import INTERNAL, Blob, Plan
 
 MODEL = "simulated-1"
+MCP_SERVER = {
+    "label": "post",
+    "url": "https://mcp.example/post",
+}  # of the adapter's settings: its calls want leave
 IMAGE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"not much of a picture").decode()
 _PARAMETERS = {
     "background",
@@ -56,6 +61,12 @@ _CHAT_PARAMETERS = {
     "user",
 }
 _PERSON_FIELDS = ("user", "safety_identifier", "metadata")
+_TOOLS = {  # what may stand in each kind of tool
+    "web_search": {"type"},
+    "code_interpreter": {"type", "container"},
+    "image_generation": {"type"},
+    "mcp": {"type", "server_label", "server_url", "require_approval", "authorization"},
+}
 _CODES = {401: "invalid_api_key", 404: "not_found", 409: "conversation_locked"}
 
 
@@ -79,9 +90,14 @@ class Answer:
     images: int
     streamed: bool
     container: str
+    summarizes: bool = False
+    request: str = ""  # the id of the call that wants leave
+    decided: bool = False
 
     @property
     def status(self) -> str:
+        if self.request:
+            return "completed"
         if self.run.aborted:
             return "cancelled"
         if not self.run.over:
@@ -198,6 +214,8 @@ class OpenAIBackend(Backend):
             raise HTTPException(422, f"{min(refused)}: extra fields are not permitted")
         _check_person(asked)
         self._check_model(asked)
+        _check_tools(asked)
+        self._check_reasoning(asked)
         conversation, previous = asked.get("conversation"), asked.get("previous_response_id")
         if conversation and previous:
             raise HTTPException(400, "conversation and previous_response_id exclude each other")
@@ -206,16 +224,22 @@ class OpenAIBackend(Backend):
         if asked.get("background") and not asked.get("store", True):
             raise HTTPException(400, "a background response must be stored")
         earlier = self._earlier(conversation, previous)
-        text, uploads, item = self._input(asked.get("input"))
         response = self._new("resp")
         home = conversation or (self._first(previous) if previous else response)
         running = self.run_of(home)
         if running and not running.over and conversation:
-            self.violations.append(f"{home}: asked {text!r} while still at work")
+            self.violations.append(f"{home}: asked {asked['input']!r} while still at work")
             raise HTTPException(409, "Another process is currently operating on this conversation.")
+        if _is_decision(asked.get("input")):
+            run, item = self._decide(asked["input"], conversation, previous)
+            self._runs[home] = run
+            text = ""
+        else:
+            text, uploads, item = self._input(asked.get("input"))
+            run = self.begin(home, text, uploads, earlier)
         answer = Answer(
             response,
-            self.begin(home, text, uploads, earlier),
+            run,
             item,
             conversation,
             previous,
@@ -223,11 +247,39 @@ class OpenAIBackend(Backend):
             images=int(bool(re.search(r"\bimage\b", text.lower()))),
             streamed=bool(asked.get("stream")) and "streams" not in self.lacks,
             container=self._new("cntr"),
+            summarizes="summary" in (asked.get("reasoning") or {}),
         )
+        wants_leave = any(tool.get("require_approval") == "always" for tool in asked.get("tools") or ())
+        if run.plan.approves and wants_leave:
+            answer.request, run.aborted = self._new("mcpr"), True  # it ends here; the decision begins another
         self._answers[response] = answer
         if answer.streamed:
             return self._stream(answer, after=-1)
         return JSONResponse(self._whole(answer))
+
+    def _decide(
+        self, said: list[dict[str, Any]], conversation: str | None, previous: str | None
+    ) -> tuple[Run, dict[str, Any]]:
+        """Go on with what leave was asked for. Refuses what doesn't answer an open request of this conversation."""
+        [item] = said
+        if item.keys() - {"type", "approval_request_id", "approve", "reason"} or not isinstance(
+            item.get("approve"), bool
+        ):
+            raise HTTPException(400, "Invalid mcp_approval_response")
+        reason = item.get("reason") or ""
+        for answer in self._answers.values():
+            here = answer.conversation == conversation if conversation else answer.id == previous
+            if here and answer.request and answer.request == item.get("approval_request_id"):
+                break
+        else:
+            raise HTTPException(400, f"No approval request '{item.get('approval_request_id')}' was found.")
+        if answer.decided or not isinstance(reason, str):
+            raise HTTPException(400, "That approval request was answered.")
+        answer.decided = True
+        self.decisions.append(Decision(item["approve"], reason))
+        words = "I sent the letters." if item["approve"] else "I sent nothing."
+        plan = Plan(f"{answer.run.plan.text}\n\n{words}")
+        return Run(plan, self.pace, held=self.hold), {"id": self._new("mcpr"), **item}
 
     async def _read(self, request: Request) -> Response:
         answer = self._answer(request)
@@ -270,7 +322,16 @@ class OpenAIBackend(Backend):
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _events(self, answer: Answer) -> AsyncIterator[dict[str, Any]]:
-        at = {"item_id": f"msg_{answer.id}", "output_index": answer.images, "content_index": 0}
+        yield {"type": "response.created", "response": self._whole(answer, "in_progress")}
+        yield {"type": "response.in_progress", "response": self._whole(answer, "in_progress")}
+        work = [*self._work(answer), *self._pictures(answer)]
+        for index, item in enumerate(work):
+            for event in _worked(item, index):
+                yield event
+        if answer.request:
+            yield {"type": "response.completed", "response": self._whole(answer)}
+            return
+        at = {"item_id": f"msg_{answer.id}", "output_index": len(work), "content_index": 0}
         message = {
             "id": at["item_id"],
             "type": "message",
@@ -278,11 +339,7 @@ class OpenAIBackend(Backend):
             "status": "in_progress",
             "content": [],
         }
-        yield {"type": "response.created", "response": self._whole(answer, "in_progress")}
-        yield {"type": "response.in_progress", "response": self._whole(answer, "in_progress")}
-        for item in self._pictures(answer):
-            yield {"type": "response.output_item.added", "output_index": 0, "item": {**item, "result": None}}
-        yield {"type": "response.output_item.added", "output_index": answer.images, "item": message}
+        yield {"type": "response.output_item.added", "output_index": len(work), "item": message}
         part = {"type": "output_text", "text": "", "annotations": []}
         yield {"type": "response.content_part.added", **at, "part": part}
         async for piece in answer.run.deltas():
@@ -313,7 +370,9 @@ class OpenAIBackend(Backend):
         }
 
     def _output(self, answer: Answer) -> list[dict[str, Any]]:
-        notes = []
+        if answer.request:
+            return list(self._work(answer))
+        notes = _citations(answer.run.plan)
         for number, blob in enumerate(answer.run.plan.files):
             file = f"cfile_{answer.id}_{number}"
             self._made[answer.container, file] = blob
@@ -321,7 +380,29 @@ class OpenAIBackend(Backend):
             notes.append({**note, "filename": blob.name, "start_index": 0, "end_index": 0})
         part = {"type": "output_text", "text": answer.run.plan.text, "annotations": notes, "logprobs": []}
         message = {"id": f"msg_{answer.id}", "type": "message", "role": "assistant", "status": "completed"}
-        return [*self._pictures(answer), {**message, "content": [part]}]
+        return [*self._work(answer), *self._pictures(answer), {**message, "content": [part]}]
+
+    def _work(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """What comes before the answer: thoughts in summary, calls of tools, a call that wants leave."""
+        if answer.summarizes:
+            texts = ("**Looking at the question**\n\nIt is about the town.", "No headline here.")
+            summary = [{"type": "summary_text", "text": text} for text in texts]
+            yield {"id": f"rs_{answer.id}", "type": "reasoning", "summary": summary}
+        for number, work in enumerate(answer.run.plan.steps):
+            call = {"id": f"call_{answer.id}_{number}", "status": "completed"}
+            if not number:
+                action = {
+                    "type": "search",
+                    "query": work.topic,
+                    "sources": [{"type": "url", "url": "https://a.example"}],
+                }
+                yield {**call, "type": "web_search_call", "action": action}
+            else:
+                told = {"name": work.tool, "server_label": "town", "arguments": json.dumps({"key": INTERNAL})}
+                yield {**call, "type": "mcp_call", **told, "output": INTERNAL, "error": None}
+        if answer.request:
+            told = {"name": answer.run.plan.approves, "server_label": "post", "arguments": '{"to": "everybody"}'}
+            yield {"id": answer.request, "type": "mcp_approval_request", **told}
 
     def _pictures(self, answer: Answer) -> Iterator[dict[str, Any]]:
         for number in range(answer.images):
@@ -331,7 +412,7 @@ class OpenAIBackend(Backend):
     def _settle(self, answer: Answer) -> None:
         """Items are added to the conversation once the response is complete."""
         held = self._conversations.get(answer.conversation or "")
-        if held and answer.status == "completed" and not answer.run.settled:
+        if held is not None and answer.status == "completed" and not answer.run.settled:
             answer.run.settled = True
             held.items += [answer.asked, *self._output(answer)]
 
@@ -363,7 +444,7 @@ class OpenAIBackend(Backend):
             wants_usage = (asked.get("stream_options") or {}).get("include_usage")
             chunks = _chat_chunks({**head, "object": "chat.completion.chunk"}, run, usage if wants_usage else None)
             return StreamingResponse(chunks, media_type="text/event-stream")
-        message = {"role": "assistant", "content": run.plan.text, "refusal": None}
+        message = {"role": "assistant", "content": run.plan.text, "refusal": None, **_chat_extras(run.plan)}
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -389,6 +470,15 @@ class OpenAIBackend(Backend):
         if asked.get("model") != MODEL:
             raise HTTPException(404, f"The model '{asked.get('model')}' does not exist.")
 
+    def _check_reasoning(self, asked: dict[str, Any]) -> None:
+        reasoning = asked.get("reasoning") or {}
+        if unknown := reasoning.keys() - {"effort", "summary"}:
+            raise HTTPException(400, f"Unknown parameter: 'reasoning.{min(unknown)}'.")
+        if reasoning.get("summary", "auto") not in {"auto", "concise", "detailed"}:
+            raise HTTPException(400, "Invalid value: 'reasoning.summary'.")
+        if "summary" in reasoning and "summaries" in self.lacks:
+            raise HTTPException(400, "Your organization must be verified to generate reasoning summaries.")
+
     def _first(self, response: str) -> str:
         while (answer := self._answers.get(response)) and answer.previous:
             response = answer.previous
@@ -402,7 +492,8 @@ class OpenAIBackend(Backend):
         while previous:
             if previous not in self._answers:
                 raise HTTPException(404, f"Previous response with id '{previous}' not found.")
-            earlier.append(_said(self._answers[previous].asked))
+            if "content" in self._answers[previous].asked:
+                earlier.append(_said(self._answers[previous].asked))
             previous = self._answers[previous].previous
         return earlier[::-1]
 
@@ -445,6 +536,50 @@ class OpenAIBackend(Backend):
         return JSONResponse({"object": "list", "data": page, "has_more": len(items) > limit, **ids})
 
 
+def _is_decision(said: object) -> bool:
+    return isinstance(said, list) and len(said) == 1 and said[0].get("type") == "mcp_approval_response"
+
+
+def _check_tools(asked: dict[str, Any]) -> None:
+    for tool in asked.get("tools") or ():
+        kind = tool.get("type")
+        if kind not in _TOOLS or tool.keys() - _TOOLS[kind]:
+            raise HTTPException(400, f"Invalid tool: {tool!r}")
+        if kind == "mcp" and tool.get("require_approval") not in {"always", "never"}:
+            raise HTTPException(400, "Invalid value: 'require_approval'.")
+
+
+def _worked(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
+    """The events of an item that isn't the answer."""
+    kind, at = item["type"], {"item_id": item["id"], "output_index": index}
+    empty = {"summary": []} if kind == "reasoning" else {"result": None} if kind == "image_generation_call" else {}
+    begun = {**item, **empty, **({"status": "in_progress"} if "status" in item else {}), "output": None}
+    yield {"type": "response.output_item.added", "output_index": index, "item": begun}
+    for number, part in enumerate(item.get("summary") or ()):
+        here = {**at, "summary_index": number}
+        head = "response.reasoning_summary"
+        yield {"type": f"{head}_part.added", **here, "part": {"type": "summary_text", "text": ""}}
+        for piece in re.findall(r".{1,9}", part["text"], re.DOTALL):
+            yield {"type": f"{head}_text.delta", **here, "delta": piece}
+        yield {"type": f"{head}_text.done", **here, "text": part["text"]}
+        yield {"type": f"{head}_part.done", **here, "part": part}
+    if kind in {"web_search_call", "mcp_call"}:
+        yield {"type": f"response.{kind}.in_progress", **at}
+        if kind == "web_search_call":
+            yield {"type": "response.web_search_call.searching", **at}
+        yield {"type": f"response.{kind}.completed", **at}
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def _citations(plan: Plan) -> list[dict[str, Any]]:
+    notes: list[dict[str, Any]] = []
+    for citation in plan.citations:
+        start = plan.text.index(citation.after)
+        place = {"start_index": start, "end_index": start + len(citation.after)}
+        notes.append({"type": "url_citation", "url": citation.url, "title": citation.title, **place})
+    return notes
+
+
 def _said(item: dict[str, Any]) -> str:
     return str(item["content"][0].get("text", ""))
 
@@ -481,14 +616,42 @@ def _chat_content(content: object) -> tuple[str, list[Blob]]:
     return question, [*uploads, *map(_inlined, inlined)]
 
 
+def _chat_extras(plan: Plan) -> dict[str, Any]:
+    """What servers send besides the text that run tools by themselves, think aloud and quote pages."""
+    calls = [
+        {
+            "index": number,
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": work.tool, "arguments": json.dumps({"key": INTERNAL})},
+        }
+        for number, work in enumerate(plan.steps)
+    ]
+    notes = [
+        {"type": "url_citation", "url_citation": {name: value for name, value in note.items() if name != "type"}}
+        for note in _citations(plan)
+    ]
+    extras = {"tool_calls": calls, "reasoning_content": f"The password is {INTERNAL}." if calls else ""}
+    return {name: value for name, value in {**extras, "annotations": notes}.items() if value}
+
+
 async def _chat_chunks(head: dict[str, Any], run: Run, usage: dict[str, int] | None) -> AsyncIterator[bytes]:
-    def event(delta: dict[str, str], finish: str | None = None) -> bytes:
+    def event(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
         return b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
 
     yield event({"role": "assistant", "content": ""})
+    extras = _chat_extras(run.plan)
+    for piece in re.findall(r".{1,9}", extras.get("reasoning_content", "")):
+        yield event({"reasoning_content": piece})
+    for call in extras.get("tool_calls", ()):
+        arguments = call["function"]["arguments"]
+        yield event({"tool_calls": [{**call, "function": {**call["function"], "arguments": ""}}]})
+        yield event({"tool_calls": [{"index": call["index"], "function": {"arguments": arguments}}]})
     async for piece in run.deltas():
         yield event({"content": piece})
+    if "annotations" in extras:
+        yield event({"annotations": extras["annotations"]})
     yield event({}, "stop")
     if usage:
         yield b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode() + b"\n\n"
