@@ -32,7 +32,9 @@ from adapters.http.service import create_client
 from adapters.person import as_object
 from adapters.testing import (
     AdapterContract,
+    ApprovalContract,
     CancelsContract,
+    ChoiceContract,
     Contract,
     FilesContract,
     Heard,
@@ -40,6 +42,8 @@ from adapters.testing import (
     InputRequestContract,
     ListsContract,
     PolledContract,
+    SourcesContract,
+    StepContract,
     StreamContract,
     TablesContract,
     UploadContract,
@@ -88,6 +92,10 @@ class Streamed(
     ListsContract,
     CancelsContract,
     InputRequestContract,
+    ChoiceContract,
+    ApprovalContract,
+    StepContract,
+    SourcesContract,
 ):
     way: ClassVar[dict[str, Any]] = {}
 
@@ -116,6 +124,10 @@ class Polled(
     ListsContract,
     CancelsContract,
     InputRequestContract,
+    ChoiceContract,
+    ApprovalContract,
+    StepContract,
+    SourcesContract,
 ):
     way: ClassVar[dict[str, Any]] = {}
 
