@@ -36,7 +36,8 @@ class StepContract(Contract):
     async def test_a_turn_without_steps_shows_none_of_an_earlier_one(self, world: World) -> None:
         first = await self.turn(world.agent(), self.steps_question)
         second = await self.turn(world.agent(), self.second_question, first)
-        assert not first.steps.keys() & second.steps.keys()
+        other = await self.turn(world.agent(), self.second_question)
+        assert titles(second) == titles(other)
 
     async def test_steps_come_again_from_whatever_checkpoint(self, world: World) -> None:
         """Under the ids that they had: whoever takes the turn up goes on with the same cards."""
@@ -53,7 +54,9 @@ class StepContract(Contract):
                 checkpoint = await self.nth_checkpoint(agent.ask(None, message), nth)
                 heard = await self.resumed(world, message, None, checkpoint)
                 if heard:
-                    assert titles(heard) == titles(expected), f"after checkpoint {nth + 1} of {total}"
+                    assert sorted(titles(heard)) == sorted(titles(expected)), (
+                        f"after checkpoint {nth + 1} of {total}"
+                    )
                     assert {step.state for step in heard.steps.values()} == {StepState.DONE}
                 assert world.asked() - before <= 1
             nth += 1

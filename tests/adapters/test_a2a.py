@@ -555,3 +555,10 @@ async def test_what_was_shown_before_a_question_is_not_shown_again() -> None:
     parts = [{"artifactId": name, "parts": [{"text": name}]} for name in ("old", "new")]
     events = [*reader.feed(task("COMPLETED", *parts)), *reader.rest()]
     assert Heard(events).text == "new"
+
+
+async def test_a_chart_comes_with_its_numbers(start: Callable[..., Any]) -> None:
+    server = await start()
+    [chart] = (await hear(server.agent.ask(None, said("a chart")))).charts
+    assert chart.labels[0] == "January"
+    assert [series.name for series in chart.series] == ["orders"]

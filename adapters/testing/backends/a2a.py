@@ -317,6 +317,11 @@ class _Brain(AgentExecutor):
         if frame := run.plan.frame:
             data = ParseDict({"columns": list(frame.columns), "rows": [list(row) for row in frame.rows]}, Value())
             await updater.add_artifact([Part(data=data)], name=frame.name)
+        if (figures := run.plan.figures) and figures.measure is not None:
+            name, values = figures.columns[figures.measure], figures.values()
+            series = [{"name": name, "values": values}]
+            chart = {"kind": "bar", "labels": [str(row[0]) for row in figures.rows], "series": series}
+            await updater.add_artifact([Part(data=ParseDict(chart, Value()))], name="figures")
         for blob in run.plan.files:
             part = Part(raw=blob.content, filename=blob.name, media_type=blob.media_type)
             await updater.add_artifact([part], name=blob.name)

@@ -67,6 +67,7 @@ class Plan:
     text: str
     files: tuple[Blob, ...] = ()
     frame: Frame | None = None
+    figures: Figures | None = None  # what a chart shows
     fails: bool = False
     slow: bool = False
     asks: str = ""  # the question it asks back before it goes on
@@ -93,6 +94,7 @@ CITATIONS = (
 def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = ()) -> Plan:
     """What the agent makes of a question, the files that came with it and the questions before it."""
     words = set(re.findall(r"[a-z]+", question.lower()))
+    drawn: Figures | None = None
     figures = next(filter(None, (read_csv(upload.content) for upload in uploads)), None)
     frame = _frame_of(figures) if "table" in words else None
     files = _files(words, bool(uploads))
@@ -100,6 +102,7 @@ def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = 
         shown = figures or _own_figures()
         name = uploads[0].name if uploads else "the sales"
         parts = [f"I looked at **{name}**: {len(shown.rows)} rows. {_highest(shown)}"]
+        drawn = shown if shown.measure is not None else None
         files = (*files, Blob("chart.png", "image/png", bar_chart(shown.values())))
     else:
         parts = [_opening(question, earlier), *(_about(upload) for upload in uploads)]
@@ -124,6 +127,7 @@ def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = 
         text="\n\n".join(parts),
         files=files,
         frame=frame,
+        figures=drawn,
         fails="fail" in words,
         slow=not words.isdisjoint({"slow", "slowly"}),
         asks="Which year do you mean?" if re.search(r"\bask me\b", question.lower()) else "",
