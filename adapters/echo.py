@@ -108,7 +108,7 @@ _TABLE = re.compile(r"\btable\b(?:\s+(\d{1,9}))?", re.IGNORECASE)
 _LONG = re.compile(r"\blong\s+(\d{1,9})\b", re.IGNORECASE)
 _APPROVE = re.compile(r"\bapprove\b[ \t]*([^\n]*)", re.IGNORECASE)
 _STEPS = re.compile(r"\b(?:think|steps)\b(?:\s+(\d{1,2})\b)?", re.IGNORECASE)
-_CHART = re.compile(rf"\bchart\b(?:\s+({'|'.join(ChartKind)})\b)?", re.IGNORECASE)
+_CHART = re.compile(rf"\bchart\b(?!\.\w)(?:\s+({'|'.join(ChartKind)})\b)?", re.IGNORECASE)
 _SOURCES = re.compile(r"\bsources\b", re.IGNORECASE)
 _ASK = re.compile(r"\bask\b", re.IGNORECASE)
 _WHOAMI = re.compile(r"\bwhoami\b", re.IGNORECASE)
@@ -367,11 +367,11 @@ class Echo:
             return
 
         yield Status("Thinking")
-        for step in _steps(wish.steps):
+        for thought in _steps(wish.steps):
             if await _cancelled(held, self._step_pause(wish)):
                 yield Done()
                 return
-            yield step
+            yield thought
         words = answer(message, waited=waited, leave=leave)
         deltas = _WORDS.findall(words)
         pause, step = self._pace(len(deltas), wish)

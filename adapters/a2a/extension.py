@@ -84,8 +84,8 @@ def decided(decision: Decision) -> dict[str, Any]:
 def chart_of(name: str, data: object) -> Chart | None:
     """Data that is a chart: `labels`, and `series` of a `name` and as many `values`."""
     match data:
-        case {"labels": [*labels], "series": [*lines]} if labels and lines:
-            kind = data.get("kind")
+        case {"labels": [*labels], "series": [*lines], **more} if labels and lines:
+            kind = more.get("kind")
             series = [found for line in lines[:MAX_SERIES] if (found := _series(line, len(labels)))]
             if not series:
                 return None
@@ -97,9 +97,9 @@ def chart_of(name: str, data: object) -> Chart | None:
 
 def _series(value: object, length: int) -> Series | None:
     match value:
-        case {"values": [*values]} if len(values) == length:
+        case {"values": [*values], **more} if len(values) == length:
             numbers = tuple(map(_number, values[:MAX_TABLE_ROWS]))
-            return Series(_text(value.get("name")) or "value", numbers)
+            return Series(_text(more.get("name")) or "value", numbers)
         case _:
             return None
 

@@ -158,7 +158,9 @@ class Reader:
         yield Done(text=None if self._speech is whole else whole.said, sources=self._sources())
 
     def _sources(self) -> tuple[Source, ...]:
-        told = [*self._artifacts.values(), self._status.message, *filter(None, (self._closing,))]
+        told: list[Message | Artifact] = [*self._artifacts.values(), self._status.message]
+        if self._closing is not None:
+            told.append(self._closing)
         return sources_of(source for one in told for source in sources_in(one))
 
     def _waiting(self) -> Checkpoint:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from openai.types.responses import ResponseInputItemParam
+from openai.types.responses.response_input_item_param import McpApprovalResponse
 
 from adapters.base import Approval, Decision, Message, RunFailed
 from adapters.openai.steps import as_dict
@@ -43,11 +44,17 @@ def approval_of(requests: Sequence[dict[str, Any]]) -> Approval:
 def decisions(requests: Iterable[str], message: Message) -> list[ResponseInputItemParam]:
     """What tells the server of the decision. Words without one are no leave, but the reason."""
     made = message.decision or Decision(approved=False, reason=message.text)
-    reason = {"reason": scrub(made.reason)[:MAX_REASON]} if made.reason else {}
-    return [
-        {"type": "mcp_approval_response", "approval_request_id": known, "approve": made.approved, **reason}  # type: ignore[typeddict-item]
-        for known in requests
-    ]
+    given: list[ResponseInputItemParam] = []
+    for known in requests:
+        told: McpApprovalResponse = {
+            "type": "mcp_approval_response",
+            "approval_request_id": known,
+            "approve": made.approved,
+        }
+        if made.reason:
+            told["reason"] = scrub(made.reason)[:MAX_REASON]
+        given.append(told)
+    return given
 
 
 def _fenced(text: str) -> str:

@@ -38,7 +38,8 @@ def quotes_in(annotations: Iterable[Any] | None, length: int) -> list[Quote]:
     quotes: list[Quote] = []
     for annotation in map(as_dict, annotations or ()):
         kind = annotation.get("type")
-        about = annotation.get("url_citation") if isinstance(annotation.get("url_citation"), dict) else annotation
+        nested = annotation.get("url_citation")
+        about: dict[str, Any] = nested if isinstance(nested, dict) else annotation
         if kind == "url_citation" and isinstance(about.get("url"), str):
             source = Source(about["url"], str(about.get("title") or ""))
         elif kind == "file_citation":

@@ -425,6 +425,12 @@ async def test_it_makes_charts(echo: Echo, words: str, kind: ChartKind) -> None:
     assert {len(series.values) for series in chart.series} == {len(chart.labels)}
 
 
+async def test_a_file_of_that_name_is_no_chart(echo: Echo) -> None:
+    heard = await turn(echo, "Make a file chart.png and a table 8")
+    assert not heard.charts
+    assert heard.files
+
+
 async def test_it_quotes_pages(echo: Echo) -> None:
     heard = await turn(echo, "with sources")
     assert len(heard.sources) == 2

@@ -162,7 +162,7 @@ def test_thoughts_in_summary_are_steps_and_others_a_status() -> None:
 
 
 def test_a_response_that_is_looked_at_has_the_same_steps() -> None:
-    items = [
+    items: list[dict[str, Any]] = [
         {"id": "r1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "**Weighing**\n\nTwo."}]},
         {
             "id": "w1",

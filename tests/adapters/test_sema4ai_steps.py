@@ -67,7 +67,10 @@ def test_what_else_stands_in_messages_is_no_step() -> None:
 
 
 def test_an_action_without_an_id_has_the_same_one_in_whatever_list() -> None:
-    raw = [{"role": "user", "content": "q"}, {"role": "agent", "content": [tool(tool_call_id=None)]}]
+    raw: list[dict[str, Any]] = [
+        {"role": "user", "content": "q"},
+        {"role": "agent", "content": [tool(tool_call_id=None)]},
+    ]
     whole = turn_in({"messages": [{"role": "agent", "content": "before"}, *raw]})
     page = [Item(role=item["role"], content=item["content"]) for item in raw]
     assert [step.id for step in Work().look(whole)] == [step.id for step in Work().look(page)] == ["tool-0-0"]

@@ -266,7 +266,7 @@ class _Brain(AgentExecutor):
                     await updater.start_work(said)
         if run.plan.asks or run.plan.approves:
             run.aborted = True  # it ends here; the answer begins another
-            metadata = {}
+            metadata: dict[str, Any] = {}
             if run.plan.approves and extended:
                 self._wants_leave.add(task_id)
                 metadata = {EXTENSION: {"approval": {"title": "Send letters", "detail": "To **everybody**."}}}

@@ -148,9 +148,9 @@ class AgentokBackend(Backend):
             self._write(chat, "assistant", "calendar.today()", metadata=call)
             for number, work in enumerate(run.plan.steps):
                 joins = {"meta": f"call_{chat.id}_{len(chat.questions)}_{number}"}
-                call = {"type": "suggested_tool_call", "tool": work.tool, "arguments": {"key": INTERNAL}, **joins}
+                told = {"type": "suggested_tool_call", "tool": work.tool, "arguments": {"key": INTERNAL}, **joins}
                 nodes = {"sender": "Research_assistant", "receiver": "Tool_executor"}
-                self._write(chat, "assistant", "", metadata={"tool_info": call}, **nodes)
+                self._write(chat, "assistant", "", metadata={"tool_info": told}, **nodes)
                 answer = {"type": "tool_response", **joins}
                 nodes = {"sender": "Tool_executor", "receiver": "Research_assistant"}
                 self._write(chat, "assistant", INTERNAL, metadata={"tool_info": answer}, **nodes)

@@ -552,7 +552,7 @@ def _check_tools(asked: dict[str, Any]) -> None:
 def _worked(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
     """The events of an item that isn't the answer."""
     kind, at = item["type"], {"item_id": item["id"], "output_index": index}
-    empty = {"summary": []} if kind == "reasoning" else {"result": None} if kind == "image_generation_call" else {}
+    empty: dict[str, Any] = {"reasoning": {"summary": []}, "image_generation_call": {"result": None}}.get(kind, {})
     begun = {**item, **empty, **({"status": "in_progress"} if "status" in item else {}), "output": None}
     yield {"type": "response.output_item.added", "output_index": index, "item": begun}
     for number, part in enumerate(item.get("summary") or ()):
