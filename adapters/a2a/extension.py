@@ -89,7 +89,7 @@ def chart_of(name: str, data: object) -> Chart | None:
             series = [found for line in lines[:MAX_SERIES] if (found := _series(line, len(labels)))]
             if not series:
                 return None
-            shown = ChartKind(kind) if kind in set(ChartKind) else ChartKind.LINE
+            shown = ChartKind(str(kind)) if kind in set(ChartKind) else ChartKind.LINE
             return Chart(name, shown, tuple(map(_text, labels[:MAX_TABLE_ROWS])), tuple(series))
         case _:
             return None

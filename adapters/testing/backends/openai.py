@@ -26,6 +26,19 @@ from starlette.routing import Route
 from adapters.base import Decision
 from adapters.testing.backends.base import PACE, REMEMBERED, Backend, Run
 from adapters.testing.backends.brain import INTERNAL, Blob, Plan
+from adapters.testing.backends.openai_wire import (
+    chat_chunks,
+    chat_content,
+    chat_extras,
+    check_person,
+    check_tools,
+    citations_of,
+    from_data_url,
+    inlined_blob,
+    is_decision,
+    said_in,
+    worked,
+)
 
 MODEL = "simulated-1"
 MCP_SERVER = {
@@ -61,12 +74,6 @@ _CHAT_PARAMETERS = {
     "user",
 }
 _PERSON_FIELDS = ("user", "safety_identifier", "metadata")
-_TOOLS = {  # what may stand in each kind of tool
-    "web_search": {"type"},
-    "code_interpreter": {"type", "container"},
-    "image_generation": {"type"},
-    "mcp": {"type", "server_label", "server_url", "require_approval", "authorization"},
-}
 _CODES = {401: "invalid_api_key", 404: "not_found", 409: "conversation_locked"}
 
 
@@ -212,9 +219,9 @@ class OpenAIBackend(Backend):
             raise HTTPException(400, f"Unknown parameter: '{min(unknown)}'.")
         if "person" in self.lacks and (refused := asked.keys() & set(_PERSON_FIELDS)):
             raise HTTPException(422, f"{min(refused)}: extra fields are not permitted")
-        _check_person(asked)
+        check_person(asked)
         self._check_model(asked)
-        _check_tools(asked)
+        check_tools(asked)
         self._check_reasoning(asked)
         conversation, previous = asked.get("conversation"), asked.get("previous_response_id")
         if conversation and previous:
@@ -230,7 +237,7 @@ class OpenAIBackend(Backend):
         if running and not running.over and conversation:
             self.violations.append(f"{home}: asked {asked['input']!r} while still at work")
             raise HTTPException(409, "Another process is currently operating on this conversation.")
-        if _is_decision(asked.get("input")):
+        if is_decision(asked.get("input")):
             run, item = self._decide(asked["input"], conversation, previous)
             self._runs[home] = run
             text = ""
@@ -326,7 +333,7 @@ class OpenAIBackend(Backend):
         yield {"type": "response.in_progress", "response": self._whole(answer, "in_progress")}
         work = [*self._work(answer), *self._pictures(answer)]
         for index, item in enumerate(work):
-            for event in _worked(item, index):
+            for event in worked(item, index):
                 yield event
         if answer.request:
             yield {"type": "response.completed", "response": self._whole(answer)}
@@ -372,7 +379,7 @@ class OpenAIBackend(Backend):
     def _output(self, answer: Answer) -> list[dict[str, Any]]:
         if answer.request:
             return list(self._work(answer))
-        notes = _citations(answer.run.plan)
+        notes = citations_of(answer.run.plan)
         for number, blob in enumerate(answer.run.plan.files):
             file = f"cfile_{answer.id}_{number}"
             self._made[answer.container, file] = blob
@@ -431,20 +438,18 @@ class OpenAIBackend(Backend):
         said = [message for message in asked.get("messages") or () if message.get("role") == "user"]
         if not said:
             raise HTTPException(400, "messages must hold a user's")
-        text, uploads = _chat_content(said[-1]["content"])
+        text, uploads = chat_content(said[-1]["content"])
         completion = self._new("chatcmpl")
-        run = self.begin(
-            completion, text, uploads, [_chat_content(message["content"])[0] for message in said[:-1]]
-        )
+        run = self.begin(completion, text, uploads, [chat_content(message["content"])[0] for message in said[:-1]])
         if run.plan.fails:
             raise HTTPException(400, "Traceback (most recent call last): boom")
         usage = {"prompt_tokens": 10, "completion_tokens": len(run.plan.pieces), "total_tokens": 0}
         head = {"id": completion, "created": 0, "model": MODEL}
         if asked.get("stream") and "streams" not in self.lacks:
             wants_usage = (asked.get("stream_options") or {}).get("include_usage")
-            chunks = _chat_chunks({**head, "object": "chat.completion.chunk"}, run, usage if wants_usage else None)
+            chunks = chat_chunks({**head, "object": "chat.completion.chunk"}, run, usage if wants_usage else None)
             return StreamingResponse(chunks, media_type="text/event-stream")
-        message = {"role": "assistant", "content": run.plan.text, "refusal": None, **_chat_extras(run.plan)}
+        message = {"role": "assistant", "content": run.plan.text, "refusal": None, **chat_extras(run.plan)}
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -487,13 +492,13 @@ class OpenAIBackend(Backend):
     def _earlier(self, conversation: str | None, previous: str | None) -> list[str]:
         if conversation:
             items = self._conversation(conversation).items
-            return [_said(item) for item in items if item.get("role") == "user"]
+            return [said_in(item) for item in items if item.get("role") == "user"]
         earlier: list[str] = []
         while previous:
             if previous not in self._answers:
                 raise HTTPException(404, f"Previous response with id '{previous}' not found.")
             if "content" in self._answers[previous].asked:
-                earlier.append(_said(self._answers[previous].asked))
+                earlier.append(said_in(self._answers[previous].asked))
             previous = self._answers[previous].previous
         return earlier[::-1]
 
@@ -512,14 +517,14 @@ class OpenAIBackend(Backend):
                         raise HTTPException(404, f"File '{file}' not found.")
                     uploads.append(self._files[file])
                 case {"type": "input_file", "filename": str(name), "file_data": str(data)}:
-                    uploads.append(_from_data_url(name, data))
+                    uploads.append(from_data_url(name, data))
                 case {"type": "input_image", "image_url": str(data)}:
-                    uploads.append(_from_data_url("image", data))
+                    uploads.append(from_data_url("image", data))
                 case _:
                     raise HTTPException(400, f"Invalid value: {part.get('type')!r}.")
         question, *inlined = texts or [""]
         item = {"id": self._new("msg"), "type": "message", "status": "completed", **asked[0]}
-        return question, [*uploads, *map(_inlined, inlined)], item
+        return question, [*uploads, *map(inlined_blob, inlined)], item
 
     def _page(self, request: Request, items: list[dict[str, Any]]) -> Response:
         limit = int(request.query_params.get("limit", 20))
@@ -534,137 +539,3 @@ class OpenAIBackend(Backend):
             {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
         )
         return JSONResponse({"object": "list", "data": page, "has_more": len(items) > limit, **ids})
-
-
-def _is_decision(said: object) -> bool:
-    return isinstance(said, list) and len(said) == 1 and said[0].get("type") == "mcp_approval_response"
-
-
-def _check_tools(asked: dict[str, Any]) -> None:
-    for tool in asked.get("tools") or ():
-        kind = tool.get("type")
-        if kind not in _TOOLS or tool.keys() - _TOOLS[kind]:
-            raise HTTPException(400, f"Invalid tool: {tool!r}")
-        if kind == "mcp" and tool.get("require_approval") not in {"always", "never"}:
-            raise HTTPException(400, "Invalid value: 'require_approval'.")
-
-
-def _worked(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
-    """The events of an item that isn't the answer."""
-    kind, at = item["type"], {"item_id": item["id"], "output_index": index}
-    empty: dict[str, Any] = {"reasoning": {"summary": []}, "image_generation_call": {"result": None}}.get(kind, {})
-    begun = {**item, **empty, **({"status": "in_progress"} if "status" in item else {}), "output": None}
-    yield {"type": "response.output_item.added", "output_index": index, "item": begun}
-    for number, part in enumerate(item.get("summary") or ()):
-        here = {**at, "summary_index": number}
-        head = "response.reasoning_summary"
-        yield {"type": f"{head}_part.added", **here, "part": {"type": "summary_text", "text": ""}}
-        for piece in re.findall(r".{1,9}", part["text"], re.DOTALL):
-            yield {"type": f"{head}_text.delta", **here, "delta": piece}
-        yield {"type": f"{head}_text.done", **here, "text": part["text"]}
-        yield {"type": f"{head}_part.done", **here, "part": part}
-    if kind in {"web_search_call", "mcp_call"}:
-        yield {"type": f"response.{kind}.in_progress", **at}
-        if kind == "web_search_call":
-            yield {"type": "response.web_search_call.searching", **at}
-        yield {"type": f"response.{kind}.completed", **at}
-    yield {"type": "response.output_item.done", "output_index": index, "item": item}
-
-
-def _citations(plan: Plan) -> list[dict[str, Any]]:
-    notes: list[dict[str, Any]] = []
-    for citation in plan.citations:
-        start = plan.text.index(citation.after)
-        place = {"start_index": start, "end_index": start + len(citation.after)}
-        notes.append({"type": "url_citation", "url": citation.url, "title": citation.title, **place})
-    return notes
-
-
-def _said(item: dict[str, Any]) -> str:
-    return str(item["content"][0].get("text", ""))
-
-
-def _inlined(text: str) -> Blob:
-    """A text file that stands in the question, as a model would read it."""
-    name, content = re.match(r"File `(.*)`:\n`{3,}\n(.*)\n`{3,}$", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    return Blob(name, "text/plain", content.encode())
-
-
-def _from_data_url(name: str, url: str) -> Blob:
-    head, comma, data = url.partition(",")
-    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
-        raise HTTPException(400, "not a data URL")
-    return Blob(name, head[5:-7], base64.b64decode(data))
-
-
-def _chat_content(content: object) -> tuple[str, list[Blob]]:
-    if isinstance(content, str):
-        return content, []
-    texts: list[str] = []
-    uploads: list[Blob] = []
-    for part in content if isinstance(content, list) else ():
-        match part:
-            case {"type": "text", "text": str(text)}:
-                texts.append(text)
-            case {"type": "image_url", "image_url": {"url": str(url)}}:
-                uploads.append(_from_data_url("image", url))
-            case {"type": "file", "file": {"filename": str(name), "file_data": str(data)}}:
-                uploads.append(_from_data_url(name, data))
-            case _:
-                raise HTTPException(400, f"Invalid value: {part.get('type')!r}.")
-    question, *inlined = texts or [""]
-    return question, [*uploads, *map(_inlined, inlined)]
-
-
-def _chat_extras(plan: Plan) -> dict[str, Any]:
-    """What servers send besides the text that run tools by themselves, think aloud and quote pages."""
-    calls = [
-        {
-            "index": number,
-            "id": f"call_{number}",
-            "type": "function",
-            "function": {"name": work.tool, "arguments": json.dumps({"key": INTERNAL})},
-        }
-        for number, work in enumerate(plan.steps)
-    ]
-    notes = [
-        {"type": "url_citation", "url_citation": {name: value for name, value in note.items() if name != "type"}}
-        for note in _citations(plan)
-    ]
-    extras = {"tool_calls": calls, "reasoning_content": f"The password is {INTERNAL}." if calls else ""}
-    return {name: value for name, value in {**extras, "annotations": notes}.items() if value}
-
-
-async def _chat_chunks(head: dict[str, Any], run: Run, usage: dict[str, int] | None) -> AsyncIterator[bytes]:
-    def event(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
-
-    yield event({"role": "assistant", "content": ""})
-    extras = _chat_extras(run.plan)
-    for piece in re.findall(r".{1,9}", extras.get("reasoning_content", "")):
-        yield event({"reasoning_content": piece})
-    for call in extras.get("tool_calls", ()):
-        arguments = call["function"]["arguments"]
-        yield event({"tool_calls": [{**call, "function": {**call["function"], "arguments": ""}}]})
-        yield event({"tool_calls": [{"index": call["index"], "function": {"arguments": arguments}}]})
-    async for piece in run.deltas():
-        yield event({"content": piece})
-    if "annotations" in extras:
-        yield event({"annotations": extras["annotations"]})
-    yield event({}, "stop")
-    if usage:
-        yield b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode() + b"\n\n"
-    yield b"data: [DONE]\n\n"
-
-
-def _check_person(asked: dict[str, Any]) -> None:
-    """The limits of the reference."""
-    metadata, who = asked.get("metadata", {}), asked.get("safety_identifier", "")
-    texts = [text for pair in metadata.items() for text in pair]
-    if len(metadata) > 16 or not all(isinstance(text, str) for text in texts):
-        raise HTTPException(400, "metadata: at most 16 pairs of texts")
-    if any(len(name) > 64 or len(value) > 512 for name, value in metadata.items()):
-        raise HTTPException(400, "metadata: names of 64 and values of 512 characters at most")
-    if not isinstance(who, str) or len(who) > 128:
-        raise HTTPException(400, "safety_identifier: at most 128 characters")
