@@ -121,7 +121,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A page that the agent read or quotes. `url` is hostile input."""
+    """A page that the agent read or quotes. `url` is hostile input, and "" for a file that has no address."""
 
     url: str
     title: str = ""

@@ -5,8 +5,12 @@ Words in the message make it do what real agents do:
     file NAME.EXT [N KB|MB]     makes a file of that name (`report` makes report.md)
     table [N]                   makes a table of N rows
     long N                      answers with a Markdown document of about N characters
-    ask                         asks back; what the person then writes is the answer
+    ask                         asks back, with two choices; what the person then writes is the answer
     suggest                     suggests what to ask next
+    approve [WHAT]              asks for leave first
+    think, or steps [N]         works in N steps
+    chart [line|bar|area|pie]   makes a chart
+    sources                     quotes two pages
     whoami                      says who asks, as far as it was told
     slow [N]                    takes N seconds for its answer
     fail [late] [KIND]          fails: authentication, not_found, rejected, run_failed, rate_limited,
@@ -37,9 +41,13 @@ from adapters.base import (
     MAX_TABLE_ROWS,
     AgentError,
     AgentSettings,
+    Approval,
     Attachment,
     AuthenticationFailed,
+    Chart,
+    ChartKind,
     Checkpoint,
+    Decision,
     Done,
     Event,
     File,
@@ -52,7 +60,11 @@ from adapters.base import (
     Rejected,
     Row,
     RunFailed,
+    Series,
+    Source,
     Status,
+    Step,
+    StepState,
     Table,
     Text,
     TimedOut,
@@ -62,6 +74,7 @@ from adapters.base import (
 )
 from adapters.http.outgoing import opened
 from adapters.person import as_object
+from adapters.text import one_line
 
 MAX_CONVERSATIONS = 1_000  # held in memory, the least recently used forgotten first
 MAX_EXCHANGES = 200  # of one conversation, the oldest forgotten first
@@ -70,6 +83,10 @@ MAX_FILE_BYTES = 50 * 2**20  # of a made file
 MAX_SLOW = 3_600  # seconds
 DEFAULT_SLOW = 10  # seconds
 QUICKEST = 15  # seconds that an answer takes at most unless it was told to be slow
+DEFAULT_STEPS = 3
+MAX_STEPS = 20
+MAX_TITLE = 80  # characters of what it asks leave for
+CHARTED = 12  # numbers in a chart
 FIRST_LINE = 200  # characters shown of an attachment
 CHUNK = 64 * 1024  # bytes of a download
 
@@ -91,12 +108,21 @@ _FILE = re.compile(r"\bfile\s+(\S*\.\w+)(?:\s+(\d{1,9})\s*([km]?b)\b)?", re.IGNO
 _REPORT = re.compile(r"\breport\b", re.IGNORECASE)
 _TABLE = re.compile(r"\btable\b(?:\s+(\d{1,9}))?", re.IGNORECASE)
 _LONG = re.compile(r"\blong\s+(\d{1,9})\b", re.IGNORECASE)
+_APPROVE = re.compile(r"\bapprove\b[ \t]*([^\n]*)", re.IGNORECASE)
+_STEPS = re.compile(r"\b(?:think|steps)\b(?:\s+(\d{1,2})\b)?", re.IGNORECASE)
+_CHART = re.compile(rf"\bchart\b(?!\.\w)(?:\s+({'|'.join(ChartKind)})\b)?", re.IGNORECASE)
+_SOURCES = re.compile(r"\bsources\b", re.IGNORECASE)
 _ASK = re.compile(r"\bask\b", re.IGNORECASE)
 _WHOAMI = re.compile(r"\bwhoami\b", re.IGNORECASE)
 _SUGGEST = re.compile(r"\bsuggest\b", re.IGNORECASE)
 _SLOW = re.compile(r"\bslow(?:ly)?\b(?:\s+(\d{1,4}(?:\.\d{1,3})?))?", re.IGNORECASE)
 _FAIL = re.compile(rf"\bfail\b(?:\s+(late)\b)?(?:\s+({'|'.join(ERRORS)})\b)?", re.IGNORECASE)
 _WORDS = re.compile(r"\S+\s*|\s+")
+
+SOURCES = (
+    Source("https://spec.commonmark.org/0.31.2/", "CommonMark"),
+    Source("https://example.com/", "An example"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +133,10 @@ class Wish:
     table_rows: int | None = None
     long: int | None = None
     asks: bool = False
+    approves: str = ""
+    steps: int = 0
+    chart: ChartKind | None = None
+    cites: bool = False
     slow: float | None = None
     fails: type[AgentError] | None = None
     fails_late: bool = False
@@ -114,11 +144,16 @@ class Wish:
     @classmethod
     def of(cls, text: str) -> Wish:
         table, long, slow, fail = (p.search(text) for p in (_TABLE, _LONG, _SLOW, _FAIL))
+        approve, steps, chart = (p.search(text) for p in (_APPROVE, _STEPS, _CHART))
         return cls(
             file=_wished_file(text),
             table_rows=int(table[1] or 12) if table else None,
             long=min(int(long[1]), MAX_LONG) if long else None,
             asks=_ASK.search(text) is not None,
+            approves=(one_line(approve[1], MAX_TITLE) or "go on") if approve else "",
+            steps=min(int(steps[1] or DEFAULT_STEPS), MAX_STEPS) if steps else 0,
+            chart=ChartKind((chart[1] or "line").lower()) if chart else None,
+            cites=_SOURCES.search(text) is not None,
             slow=min(float(slow[1] or DEFAULT_SLOW), MAX_SLOW) if slow else None,
             fails=ERRORS[(fail[2] or "rejected").lower()] if fail else None,
             fails_late=bool(fail and fail[1]),
@@ -187,6 +222,15 @@ def made_table(rows: int) -> Table:
     )
 
 
+def made_chart(kind: ChartKind) -> Chart:
+    numbers = list(_numbers(CHARTED))
+    series = (
+        Series("square", tuple(float(square) for _, square, _ in numbers)),
+        Series("cube", tuple(float(cube) for _, _, cube in numbers)),
+    )
+    return Chart("numbers", kind, tuple(str(n) for n, _, _ in numbers), series)
+
+
 _BLOCKS = (
     "Each thread is one conversation, and what a person wrote is asked **exactly once**, _in order_. "
     "The `checkpoint` says where a turn stands; see [the standard](https://spec.commonmark.org/0.31.2/) "
@@ -234,15 +278,26 @@ def _about(attachment: Attachment) -> str:
     return f"{line} It begins: {start[0][:FIRST_LINE]}" if start else f"{line} It is empty."
 
 
-def answer(message: Message, *, waited: bool) -> str:
-    """The whole answer; `waited` when the message is the answer to a question of ours."""
+def answer(message: Message, *, waited: bool, leave: bool = False) -> str:
+    """The whole answer; `waited` when the message is the answer to a question of ours, `leave` to one for leave."""
     wish = Wish.of(message.text)
     words = f"You answered: {message.text}" if waited else message.text
+    if leave:
+        made = decision_in(message)
+        words = " ".join(
+            ("Approved, so I went on." if made.approved else "Declined, so I did nothing.", made.reason)
+        )
     if wish.long is not None:
         words = long_markdown(wish.long)
     if _WHOAMI.search(message.text):
         words = f"{words}\n\n{_who(message.person)}"
-    return "\n\n".join(filter(None, (words, *map(_about, message.attachments)))) or "You said nothing."
+    cited = "This is written in [1], and something else in [2]." if wish.cites else ""
+    return "\n\n".join(filter(None, (words, *map(_about, message.attachments), cited))) or "You said nothing."
+
+
+def decision_in(message: Message) -> Decision:
+    """Words alone are no leave."""
+    return message.decision or Decision(approved=False, reason=message.text)
 
 
 def _who(person: Person | None) -> str:
@@ -270,7 +325,8 @@ class EchoSettings(AgentSettings):
 
 
 class Echo:
-    """`asked` counts the questions taken, resumed ones not again."""
+    """`asked` counts the questions taken, resumed ones not again; `decided` holds what was decided on approvals, by the
+    id of the message that told."""
 
     Settings = EchoSettings
 
@@ -278,6 +334,7 @@ class Echo:
         self._delay = settings.delay
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
         self.asked = 0
+        self.decided: dict[str, Decision] = {}
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
@@ -289,22 +346,36 @@ class Echo:
         answers = state == "waiting" and asked != message.id
         # "answered": the turn of the answer to a question of ours, taken up again
         waited = answers or state == "answered"
-        yield Checkpoint(conversation, {"state": "answered" if waited else "asked"})
+        leave = bool(waited and resume and resume.data.get("leave"))
+        yield Checkpoint(
+            conversation, {"state": "answered" if waited else "asked"} | ({"leave": True} if leave else {})
+        )
 
         held = self._hold(conversation)
         held.cancelled.clear()
         wish = Wish.of(message.text)
         if state is None or answers:
             self.asked += 1
+        if leave:
+            self.decided[message.id] = decision_in(message)
         if wish.fails is not None and not wish.fails_late:
             raise wish.fails(f"told to fail: {wish.fails.__name__}")
+        if wish.approves and not waited:
+            yield Checkpoint(conversation, {"state": "waiting", "asked": message.id, "leave": True})
+            yield Approval(one_line(f"May I do this: {wish.approves}?", MAX_TITLE), f"You wrote: {message.text}")
+            return
         if wish.asks and not waited:
             yield Checkpoint(conversation, {"state": "waiting", "asked": message.id})
             yield InputRequest("What shall I answer?", choices=("yes", "no"))
             return
 
         yield Status("Thinking")
-        words = answer(message, waited=waited)
+        for thought in _steps(wish.steps):
+            if await _cancelled(held, self._step_pause(wish)):
+                yield Done()
+                return
+            yield thought
+        words = answer(message, waited=waited, leave=leave)
         deltas = _WORDS.findall(words)
         pause, step = self._pace(len(deltas), wish)
         stop = len(deltas) // 2 if wish.fails_late else len(deltas)
@@ -318,6 +389,8 @@ class Echo:
 
         if wish.table_rows is not None:
             yield made_table(wish.table_rows)
+        if wish.chart is not None:
+            yield made_chart(wish.chart)
         if wish.file is not None:
             held.files[wish.file.ref] = wish.file
             _trim(held.files, MAX_EXCHANGES)
@@ -326,8 +399,13 @@ class Echo:
         _trim(held.exchanges, MAX_EXCHANGES)
         yield Done(
             usage=Usage(len(message.text.split()), len(words.split()), "echo"),
+            sources=SOURCES if wish.cites else (),
             suggestions=SUGGESTIONS if _SUGGEST.search(message.text) else (),
         )
+
+    def _step_pause(self, wish: Wish) -> float:
+        """Seconds before each event of a step: as many again as the words take, where it was told to be slow."""
+        return self._delay if wish.slow is None else wish.slow / (2 * wish.steps)
 
     def _pace(self, count: int, wish: Wish) -> tuple[float, int]:
         """Seconds before each delta and how many words it has."""
@@ -369,6 +447,14 @@ class Echo:
     async def delete(self, conversation: str) -> None:
         if self._conversations.pop(conversation, None) is None:
             raise NotFound(f"no conversation {conversation!r}")
+
+
+def _steps(count: int) -> Iterator[Step]:
+    for number in range(1, count + 1):
+        for state, detail in ((StepState.RUNNING, ""), (StepState.DONE, f"{number} of {count}")):
+            yield Step(
+                f"step-{number}", f"Thought {number}", state, detail, SOURCES if state == StepState.DONE else ()
+            )
 
 
 async def _cancelled(held: _Conversation, pause: float) -> bool:

@@ -43,7 +43,7 @@ from adapters.http.polling import poll
 from adapters.http.service import Service, segment
 from adapters.http.wire import Wire, message_in, parsed
 from adapters.sentences import MISCONFIGURED, NO_FILES, SILENT
-from adapters.text import one_line, safe_name, without_thoughts
+from adapters.text import one_line, safe_name, scrub, without_thoughts
 
 ARRIVAL = 60.0  # seconds to look for a question of unknown fate: newer servers write it down with the answer
 UPLOAD_DEADLINE = 300.0  # seconds for the server to read one file
@@ -54,6 +54,8 @@ _LOCKED = "conversation locked"
 _NOT_SUPPORTED = "not supported"
 _ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 _EXCUSED = "the history holds a failure instead of an answer"
+_GOOD, _BAD = 5, 1  # of the ratings, which go from 1 to 5
+_NO_ANSWER = "The agent no longer knows that answer."
 _UNREAD = "The agent couldn't read one of the files. Please try another form of it."
 
 
@@ -90,6 +92,19 @@ class HistoryRow(Wire):
 
 def highest(rows: Sequence[HistoryRow]) -> int:
     return max((row.id for row in rows), default=0)
+
+
+def answered_in(rows: Sequence[HistoryRow]) -> HistoryRow | None:
+    """The last row of the agent's in the first turn of these: what follows is that of later questions."""
+    found: HistoryRow | None = None
+    asked = False
+    for row in rows:
+        if row.author == "person" and (asked or found):
+            break
+        asked = asked or row.author == "person"
+        if row.author == "agent" and row.shown:
+            found = row
+    return found
 
 
 def answer_in(rows: Sequence[HistoryRow]) -> str:
@@ -189,7 +204,8 @@ class EnthusiastSettings(KeyedSettings):
 
 
 class Enthusiast:
-    """Answers in one piece. Takes files (txt, pdf, jpg, jpeg, png), keeps a history, lists conversations."""
+    """Answers in one piece. Takes files (txt, pdf, jpg, jpeg, png) and ratings. Keeps a history, lists
+    conversations."""
 
     Settings = EnthusiastSettings
 
@@ -243,6 +259,21 @@ class Enthusiast:
     async def history(self, conversation: str) -> Sequence[Row]:
         rows = await self._rows(conversation)
         return [Row(row.author, row.shown) for row in rows if row.author in {"person", "agent"} and row.shown]
+
+    async def rate(self, conversation: str, checkpoint: Checkpoint, good: bool, words: str) -> None:
+        """Without words those of an earlier rating stay: the server takes no empty ones."""
+        mark = _Turn.of(conversation, checkpoint).mark
+        row = answered_in(await self._rows(conversation, mark))
+        if row is None:
+            raise NotFound(f"enthusiast: no answer above {mark} in {conversation}", sentence=_NO_ANSWER)
+        body: dict[str, Any] = {"rating": _GOOD if good else _BAD}
+        if words.strip():
+            body["feedback"] = scrub(words)
+        path = f"/api/messages/{row.id}/feedback/"
+        try:
+            await self._service.request("PATCH", path, json=body, once=False)
+        except NotFound as error:
+            raise NotFound(str(error), sentence=_NO_ANSWER) from error
 
     async def conversations(self) -> Sequence[str]:
         found: list[str] = []

@@ -33,6 +33,7 @@ from a2a.types import Message as A2AMessage
 from pydantic import SecretStr
 
 from adapters.a2a.client import connect, interface_of, is_old, reason
+from adapters.a2a.extension import EXTENSION, HEADER, decided
 from adapters.a2a.reader import MAX_LABEL, Reader, files_in, said_in, text_of
 from adapters.base import (
     AgentError,
@@ -387,7 +388,7 @@ class A2A:
         raise NotFound("a2a GET card: there is none at `base_url`", sentence=MISCONFIGURED)
 
     def _context(self, timeout: float | None = None, person: Person | None = None) -> ClientCallContext:
-        headers = {**as_headers(person), **self._headers}
+        headers = {**as_headers(person), HEADER: EXTENSION, **self._headers}
         return ClientCallContext(service_parameters=headers, timeout=timeout)
 
     def _credentials(self) -> dict[str, str]:
@@ -423,6 +424,9 @@ def _request(reader: Reader, message: Message) -> SendMessageRequest:
     )
     if who := as_object(message.person):
         said.metadata.update({METADATA: who})
+    if message.decision:
+        said.metadata.update(decided(message.decision))
+        said.extensions.append(EXTENSION)
     return SendMessageRequest(message=said)
 
 

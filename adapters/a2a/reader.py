@@ -22,8 +22,10 @@ from a2a.types import (
 )
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
+from adapters.a2a.extension import approval_in, chart_of, choices_in, sources_in, step_in
 from adapters.base import (
     MAX_TABLE_ROWS,
+    Chart,
     Checkpoint,
     Done,
     Event,
@@ -33,11 +35,15 @@ from adapters.base import (
     Rejected,
     RunFailed,
     Scalar,
+    Source,
     Status,
+    Step,
+    StepState,
     Table,
     Text,
 )
 from adapters.speech import Speech, spoken
+from adapters.steps import MAX_STEP_TITLE, Steps, sources_of
 from adapters.text import one_line, safe_name
 
 MAX_LABEL = 80  # characters of what the agent says it is doing
@@ -79,6 +85,8 @@ class Reader:
         self._artifacts: dict[str, Artifact] = {}
         self._current = ""  # the artifact that was said last
         self._closing: Message | None = None  # said beside the artifacts, at the end
+        self._steps = Steps()
+        self._doing = ""  # the step that the task's status names
         self._speech = Speech()
 
     def is_over(self) -> bool:
@@ -111,8 +119,11 @@ class Reader:
     def look(self, task: Task) -> Iterator[Event]:
         """Take in the task as it stands."""
         yield from self._name(task.context_id, task.id)
+        yield from self._recall(task)
         self._artifacts = {artifact.artifact_id: artifact for artifact in list(task.artifacts)[self.seen :]}
         self._current = next(reversed(self._artifacts), "")
+        for artifact in self._artifacts.values():
+            yield from self._own_step(artifact)
         yield from self._catch_up(spoken(map(text_of_artifact, self._artifacts.values()), complete=False))
         yield from self._stand(task.status)
         if not self._artifacts and task.history and task.history[-1].role == Role.ROLE_AGENT and not self.stands:
@@ -121,6 +132,7 @@ class Reader:
     def rest(self) -> Iterator[Event]:
         """All that follows once `is_over`. Raises what made the task fail."""
         state = self._status.state
+        yield from self._steps.end(StepState.FAILED if state in _FAILED else StepState.DONE)
         if state in _FAILED:
             words = one_line(text_of(self._status.message.parts))
             error = RunFailed if state == TaskState.TASK_STATE_FAILED else Rejected
@@ -134,12 +146,22 @@ class Reader:
         yield from self._catch_up(whole)
         if state in _ASKING:
             yield self._waiting()
-            yield InputRequest(text_of(self._status.message.parts) or NEEDS_MORE)
+            words = text_of(self._status.message.parts)
+            yield approval_in(self._status.message, words) or InputRequest(
+                words or NEEDS_MORE, choices_in(self._status.message)
+            )
             return
         for artifact in self._artifacts.values():
             yield from tables_of(artifact)
+            yield from charts_of(artifact)
         yield from (file for file, url in self._made() if not url or self._trusts(url))
-        yield Done(text=None if self._speech is whole else whole.said)
+        yield Done(text=None if self._speech is whole else whole.said, sources=self._sources())
+
+    def _sources(self) -> tuple[Source, ...]:
+        told: list[Message | Artifact] = [*self._artifacts.values(), self._status.message]
+        if self._closing is not None:
+            told.append(self._closing)
+        return sources_of(source for one in told for source in sources_in(one))
 
     def _waiting(self) -> Checkpoint:
         seen = self.seen + len(self._artifacts)
@@ -160,15 +182,56 @@ class Reader:
         asks = status.state in _ASKING
         self.stands = asks and _mark(status) == self.answered  # as a server stored it before it had the answer
         self._over = status.state in _OVER or (asks and not self.stands)
-        label = one_line(text_of(status.message.parts), MAX_LABEL)
-        if status.state in _WORKING and label and label != one_line(text_of(before.message.parts), MAX_LABEL):
-            yield Status(label)
+        if status.state in _WORKING and status.HasField("message"):
+            yield from self._work(status.message, one_line(_words(before.message), MAX_LABEL))
+        elif not self.stands:
+            yield from self._steps.move(self._doing, StepState.DONE)
+
+    def _work(self, told: Message, before: str) -> Iterator[Event]:
+        """What a working task says of itself: a short line is a step, which ends with the next one; more than that
+        is no name of a step."""
+        if step_in(told):
+            yield from self._own_step(told)
+            return
+        label = one_line(_words(told), MAX_LABEL)
+        if not is_short(told):
+            if label and label != before:
+                yield Status(label)
+            return
+        step = _said_step(told)
+        if step.id != self._doing:
+            yield from self._steps.move(self._doing, StepState.DONE)
+        self._doing = step.id
+        yield from self._steps.tell(step)
+
+    def _own_step(self, told: Message | Artifact) -> Iterator[Event]:
+        if step := step_in(told):
+            yield from self._steps.tell(step)
+
+    def _recall(self, task: Task) -> Iterator[Event]:
+        """The steps that the task has behind it: what it said since the last message of a person."""
+        if self.answered and task.status.state in _ASKING and _mark(task.status) == self.answered:
+            return  # as it was stored before the answer
+        asked = max((n for n, said in enumerate(task.history) if said.role == Role.ROLE_USER), default=-1)
+        for told in list(task.history)[asked + 1 :]:
+            if step_in(told):
+                yield from self._own_step(told)
+            elif is_short(told) and told.message_id != task.status.message.message_id:
+                step = _said_step(told, StepState.DONE)
+                if (
+                    step.id == self._doing
+                    and task.status.state in _WORKING
+                    and not task.status.HasField("message")
+                ):
+                    continue  # still at it
+                yield from self._steps.tell(step)
 
     def _grow(self, update: TaskArtifactUpdateEvent) -> Iterator[Event]:
         """What can't be said at once, since it isn't the end of what was said, is left to `rest`."""
         artifact_id = update.artifact.artifact_id
         held = self._artifacts.get(artifact_id)
         shown = ""
+        yield from self._own_step(update.artifact)
         if held is None:
             self._artifacts[artifact_id] = Artifact()
             self._artifacts[artifact_id].CopyFrom(update.artifact)
@@ -176,6 +239,7 @@ class Reader:
             shown = self._speech.begin() + self._speech.add(text_of(update.artifact.parts))
         elif update.append:
             held.parts.extend(update.artifact.parts)
+            held.metadata.update(update.artifact.metadata)
             if artifact_id == self._current:
                 shown = self._speech.add(text_of(update.artifact.parts))
         else:
@@ -202,6 +266,22 @@ class Reader:
         return text_of(self._closing.parts)
 
 
+def is_short(told: Message) -> bool:
+    """Whether a message is a line that may name a step."""
+    words = _words(told).strip()
+    return bool(words) and "\n" not in words and len(words) <= MAX_STEP_TITLE
+
+
+def _said_step(told: Message, state: StepState = StepState.RUNNING) -> Step:
+    words = _words(told)
+    return Step(f"said-{told.message_id or sha256(words.encode()).hexdigest()[:16]}", words, state)
+
+
+def _words(told: Message) -> str:
+    """Its text alone: data in a status is no word for people."""
+    return "".join(part.text for part in told.parts if part.WhichOneof("content") == "text")
+
+
 def _mark(status: TaskStatus) -> str:
     """The same for the same question of a task, and another for any other."""
     told = status.message
@@ -219,7 +299,7 @@ def text_of(parts: Iterable[Part]) -> str:
         match part.WhichOneof("content"):
             case "text":
                 texts.append(part.text)
-            case "data" if _table(part) is None:
+            case "data" if _table(part) is None and chart_of("", _data(part)) is None:
                 texts.append(
                     f"\n```json\n{json.dumps(_data(part), ensure_ascii=False, indent=2, sort_keys=True)}\n```\n"
                 )
@@ -258,6 +338,13 @@ def tables_of(artifact: Artifact) -> Iterator[Table]:
             columns, rows = found
             name = artifact.name or part.filename or "table"
             yield Table(name, columns, tuple(rows[:MAX_TABLE_ROWS]), truncated=len(rows) > MAX_TABLE_ROWS)
+
+
+def charts_of(artifact: Artifact) -> Iterator[Chart]:
+    for part in artifact.parts:
+        name = artifact.name or part.filename or "chart"
+        if part.WhichOneof("content") == "data" and (found := chart_of(name, _data(part))):
+            yield found
 
 
 def _table(part: Part) -> tuple[tuple[str, ...], list[tuple[Scalar, ...]]] | None:

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from adapters.agentok.posting import Posting
 from adapters.agentok.run import MAX_LINE, WAITING, ChatRow, Run, folded, highest, is_echo, read_rows
+from adapters.agentok.steps import Work
 from adapters.base import (
     Checkpoint,
     Done,
@@ -32,6 +33,7 @@ from adapters.base import (
     Row,
     RunFailed,
     Scalar,
+    StepState,
     Text,
     TimedOut,
     Uncertain,
@@ -51,6 +53,12 @@ OVER = 3  # looks without a new row after the POST returned: then nothing more c
 MAX_NAME = 60  # characters of a chat's name
 MAX_FORGOTTEN = 1_000  # deleted chats that this side knows of
 
+_ENDED = {  # what becomes of the steps that still run
+    "finished": StepState.DONE,
+    "waiting": StepState.DONE,
+    "aborted": StepState.FAILED,
+    "failed": StepState.FAILED,
+}
 _NO_ROUTE = "Not Found"
 _BUSY = "The agent is still at work on an earlier message. Please try again later, or begin a new thread."
 _STOPPED = "The agent was stopped before it had finished."
@@ -199,7 +207,7 @@ class Agentok:
 
     async def _follow(self, turn: _Turn, run: Run, posting: Posting) -> AsyncGenerator[Event, None]:
         """Watch the run to its end, or to its question."""
-        quiet = 0
+        quiet, work = 0, Work()
         if turn.step == "ask":
             await posting.pause(polling.FIRST)  # nothing is to be seen before it is sent
         async for look in Poll(sleep=posting.pause):
@@ -219,6 +227,8 @@ class Agentok:
             texts = run.look(*seen)
             if run.arrived and turn.step != "wait":
                 yield turn.at("wait")
+            for step in work.look(run.own(seen[1])):
+                yield step
             for text in texts:
                 yield Text(f"\n\n{text}" if shown else text)
                 shown = True
@@ -226,6 +236,9 @@ class Agentok:
             if quiet >= OVER:
                 run.end(posting.failed)
             if run.state != "waiting" or not posting.failed:  # a run that died asks nobody
+                if run.state in _ENDED:
+                    for step in work.end(_ENDED[run.state]):
+                        yield step
                 for event in (ending := _ending(run)):
                     yield event
                 if ending:

@@ -16,7 +16,7 @@ WAITING = "wait_for_human_input"
 
 _ASKS = "The agent waits for your answer."
 
-Kind = Literal["person", "agent", "summary", "control", "hidden"]
+Kind = Literal["person", "agent", "summary", "control", "tool", "hidden"]
 
 _KINDS: dict[str, Kind] = {"user": "person", "assistant": "agent", "summary": "summary"}
 _CONTROL = re.compile(r"\s*__STATUS_([A-Z_]+?)__(.*)", re.DOTALL)
@@ -25,12 +25,16 @@ _CONTROL = re.compile(r"\s*__STATUS_([A-Z_]+?)__(.*)", re.DOTALL)
 @dataclass(frozen=True, slots=True)
 class ChatRow:
     """A row of a chat. `word` is a control row's: RUNNING, WAIT_FOR_HUMAN_INPUT, COMPLETED, …; `text` what
-    follows it."""
+    follows it. `tool` is the name in a row that calls one, "" in its answer, `call` what joins the two."""
 
     id: int
     kind: Kind
     text: str
     word: str = ""
+    sender: str = ""
+    receiver: str = ""
+    tool: str = ""
+    call: str = ""
 
 
 def read_row(raw: Any) -> ChatRow:
@@ -42,10 +46,15 @@ def read_row(raw: Any) -> ChatRow:
     if control := _CONTROL.fullmatch(text):
         return ChatRow(number, "control", control[2].strip(), control[1])
     metadata = raw.get("metadata") or raw.get("meta")
-    if isinstance(metadata, dict) and metadata.get("tool_info"):
-        return ChatRow(number, "hidden", "")
+    sender, receiver = str(raw.get("sender") or ""), str(raw.get("receiver") or "")
+    if isinstance(metadata, dict) and (info := metadata.get("tool_info")):
+        known = info if isinstance(info, dict) else {}
+        calls = known.get("type") == "suggested_tool_call"
+        named = {"tool": str(known.get("tool") or "tool") if calls else "", "call": str(known.get("meta") or "")}
+        return ChatRow(number, "tool", "", sender=sender, **named)
     kind = _KINDS.get(str(raw.get("type")), "hidden")
-    return ChatRow(number, kind, text.strip() if kind == "person" else without_thoughts(text).strip())
+    shown = text.strip() if kind == "person" else without_thoughts(text).strip()
+    return ChatRow(number, kind, shown, sender=sender, receiver=receiver)
 
 
 def read_rows(messages: Any) -> list[ChatRow]:
@@ -112,6 +121,10 @@ class Run:
     _summary: str = ""
     _unasked: int = 0
     _echoed: bool = False
+
+    def own(self, rows: Sequence[ChatRow]) -> Sequence[ChatRow]:
+        """Those of this run alone, as far as they are known to be."""
+        return _after_person([row for row in rows if row.id > self.mark]) if self.begun else ()
 
     def look(self, status: str | None, rows: Sequence[ChatRow]) -> list[str]:
         """Take in a status and the rows that were read after it; the texts that are new."""

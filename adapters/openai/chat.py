@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from adapters.base import (
     Person,
     ProtocolError,
     Rejected,
+    Step,
     Text,
     TimedOut,
     Unavailable,
@@ -29,6 +30,7 @@ from adapters.base import (
 )
 from adapters.http import service as http
 from adapters.http.failures import NOT_TAKEN
+from adapters.openai.citations import marked, quotes_in
 from adapters.openai.client import (
     OpenAISettings,
     as_data_url,
@@ -41,12 +43,15 @@ from adapters.openai.client import (
     refuses_person,
 )
 from adapters.openai.reader import failure, note, parse
+from adapters.openai.steps import THINKING
 from adapters.person import as_headers, pseudonym
 from adapters.sentences import LOST, MISCONFIGURED
+from adapters.steps import Sources, Steps, humanized
 from adapters.text import ThinkFilter, safe_name, scrub, without_thoughts
 
 _ASK = "POST /chat/completions"
 _COUNTS = ("prompt_tokens", "completion_tokens")
+_THOUGHTS = ("reasoning_content", "reasoning")  # of a delta, as servers call them
 _USAGE = ("stream_options", "include_usage")  # what a refusal of them names
 
 
@@ -151,7 +156,9 @@ class ChatCompletions:
 
 async def _streamed(stream: http.Stream) -> AsyncGenerator[Event]:
     """Read as plain JSON: the library's types cost more than all the rest, and servers leave half of them out."""
-    thoughts = ThinkFilter()
+    thoughts, work = ThinkFilter(), _Work()
+    said: list[str] = []
+    notes: list[dict[str, Any]] = []
     ended: object = None
     usage: Usage | None = None
     async for event in stream:
@@ -164,16 +171,23 @@ async def _streamed(stream: http.Stream) -> AsyncGenerator[Event]:
         usage = _usage(value) or usage
         for choice in _records(value.get("choices")):
             ended = choice.get("finish_reason") or ended
+            for step in work.feed(choice.get("delta")):
+                yield step
+            notes += _annotations(choice.get("delta"))
             if shown := thoughts.feed(_said(choice.get("delta"))):
+                said.append(shown)
                 yield Text(shown)
     if not ended:
         raise Uncertain(f"openai {_ASK}: the stream ended without a finish_reason", sentence=LOST)
     if rest := thoughts.end():
+        said.append(rest)
         yield Text(rest)
-    yield Done(usage=usage, note=note(ended))
+    for step in work.end():
+        yield step
+    yield _done("".join(said), notes, usage, note(ended))
 
 
-def _in_one_piece(value: Any) -> tuple[Event, ...]:
+def _in_one_piece(value: Any) -> Iterator[Event]:
     """A server that can't stream answers with the whole."""
     body = value if isinstance(value, dict) else {}
     if error := body.get("error"):
@@ -182,8 +196,46 @@ def _in_one_piece(value: Any) -> tuple[Event, ...]:
     if not choices:
         raise ProtocolError(f"openai {_ASK}: an answer without a choice")
     said = choices[0].get("message") or choices[0].get("delta")
-    below = note(choices[0].get("finish_reason"))
-    return Text(without_thoughts(_said(said))), Done(usage=_usage(body), note=below)
+    work = _Work()
+    yield from work.feed(said)
+    yield from work.end()
+    text = without_thoughts(_said(said))
+    yield Text(text)
+    yield _done(text, _annotations(said), _usage(body), note(choices[0].get("finish_reason")))
+
+
+class _Work:
+    """What a server shows of its work besides the answer: thoughts and calls of tools. Words of the answer say that
+    they are over."""
+
+    def __init__(self) -> None:
+        self._steps = Steps()
+        self._thoughts = 0  # how often it began to think
+        self._thinks = False
+
+    def feed(self, delta: object) -> Iterator[Step]:
+        if not isinstance(delta, dict):
+            return
+        if not self._thinks and any(isinstance(delta.get(name), str) and delta[name] for name in _THOUGHTS):
+            yield from self.end()
+            self._thoughts, self._thinks = self._thoughts + 1, True
+            yield from self._steps.tell(Step(f"thought-{self._thoughts}", THINKING))
+        for place, call in enumerate(_records(delta.get("tool_calls"))):
+            yield from self._call(call, call.get("index", place))
+        if _said(delta):
+            yield from self.end()
+
+    def _call(self, call: dict[str, Any], index: object) -> Iterator[Step]:
+        function = call.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        if isinstance(name, str) and name:  # only the first delta of a call has it
+            if self._thinks:
+                yield from self.end()
+            yield from self._steps.tell(Step(str(call.get("id") or f"call-{index}"), humanized(name)))
+
+    def end(self) -> tuple[Step, ...]:
+        self._thinks = False
+        return self._steps.end()
 
 
 def _records(value: object) -> list[dict[str, Any]]:
@@ -198,6 +250,16 @@ def _said(message: object) -> str:
     if isinstance(said, str):
         return said
     return "".join(part["text"] for part in _records(said) if isinstance(part.get("text"), str))
+
+
+def _annotations(message: object) -> list[dict[str, Any]]:
+    return _records(message.get("annotations")) if isinstance(message, dict) else []
+
+
+def _done(text: str, notes: list[dict[str, Any]], usage: Usage | None, below: str) -> Done:
+    sources = Sources()
+    final = marked(text, quotes_in(notes, len(text)), sources)
+    return Done(text=final if final != text else None, usage=usage, note=below, sources=sources.all())
 
 
 def _failure(error: object) -> AgentError:

@@ -39,6 +39,15 @@ _NAMES_PERSON = re.compile(r"safety_identifier|metadata|['\"`.]user['\"`]|: user
 _LACKS = {404, 405, 501}  # how servers refuse a path of the API that they don't have
 
 
+class McpServer(AgentSettings):
+    """A server of tools that the API calls by itself."""
+
+    label: str
+    url: str
+    token: SecretStr | None = None  # what the API shows it, as `Authorization`
+    approval: bool = True  # each call is asked leave for
+
+
 class OpenAISettings(AgentSettings):
     base_url: str = "https://api.openai.com/v1"
     api_key: SecretStr  # any text for a local server that wants none
@@ -47,6 +56,8 @@ class OpenAISettings(AgentSettings):
     instructions: str | None = None
     # Responses only: what the server runs by itself
     tools: tuple[Literal["web_search", "code_interpreter", "image_generation"], ...] = ()
+    # Responses only: servers of tools
+    mcp: tuple[McpServer, ...] = ()
     # Responses only: the answer goes on while nobody listens; off for a server that refuses it
     background: bool = True
     # Chat only: earlier exchanges that go along with a question
@@ -62,8 +73,8 @@ class OpenAISettings(AgentSettings):
 
     @model_validator(mode="after")
     def _tools_need_responses(self) -> Self:
-        if self.tools and self.api == "chat":
-            raise ValueError('tools need api = "responses"')
+        if (self.tools or self.mcp) and self.api == "chat":
+            raise ValueError('tools and mcp need api = "responses"')
         return self
 
 
@@ -120,6 +131,11 @@ def refuses_person(error: Rejected) -> bool:
     """Whether the server doesn't take the fields that say who asks."""
     said = str(error).lower()
     return not isinstance(error, RunFailed) and bool(_REFUSES.search(said) and _NAMES_PERSON.search(said))
+
+
+def refuses_summary(error: Rejected) -> bool:
+    """Whether the server gives no summaries of what it thinks: not of this model, or not to this account."""
+    return not isinstance(error, RunFailed) and "summar" in str(error).lower()
 
 
 def reason(error: Exception) -> Reason | None:

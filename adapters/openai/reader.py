@@ -20,10 +20,13 @@ from adapters.base import (
     ProtocolError,
     RateLimited,
     RunFailed,
-    Status,
+    StepState,
     Text,
     Usage,
 )
+from adapters.openai.approvals import approval_of, requests_in
+from adapters.openai.citations import cited
+from adapters.openai.steps import Work
 from adapters.sentences import CUT_OFF, FILTERED, TOO_LONG, USED_UP
 from adapters.speech import Speech, spoken
 from adapters.text import one_line
@@ -37,14 +40,6 @@ _NOTES = {
     "safety": FILTERED,
 }
 _SAID = {"response.output_text.delta", "response.refusal.delta"}
-_LABELS = {
-    "reasoning": "Thinking",
-    "web_search_call": "Searching the web",
-    "file_search_call": "Searching files",
-    "code_interpreter_call": "Running code",
-    "image_generation_call": "Making an image",
-    "mcp_call": "Using a tool",
-}
 
 
 def is_chain(conversation: str | None) -> bool:
@@ -64,13 +59,15 @@ def parse(data: str) -> dict[str, Any]:
 
 
 class Reader:
-    """One answer, from as many streams as it takes."""
+    """One answer, from as many streams as it takes. `asked` is the id of the message that it answers."""
 
-    def __init__(self, conversation: str | None, response_id: str | None = None) -> None:
+    def __init__(self, conversation: str | None, response_id: str | None = None, *, asked: str = "") -> None:
         self.conversation = conversation
         self.response_id = response_id
         self.sequence: int | None = None  # of the last event seen
         self.final: Response | None = None
+        self._asked = asked
+        self._work = Work()
         self._speech = Speech()
         self._part: tuple[object, object] | None = None
 
@@ -81,15 +78,13 @@ class Reader:
             self.sequence = event["sequence_number"]
         if kind in _SAID:
             yield from self._say(event)
-        elif kind == "response.output_item.added":
-            label = _LABELS.get(str(_dict(event.get("item")).get("type")))
-            if label:
-                yield Status(label)
         elif kind == "error" or event.get("error"):
             error = _dict(event.get("error")) or event
             raise failure(error.get("code"), error.get("message"))
         elif isinstance(event.get("response"), dict):
             yield from self.look(event["response"])
+        else:
+            yield from self._work.feed(event)
 
     def look(self, value: object) -> Iterator[Event]:
         """Take in a whole response object, finished or not. Raises `ProtocolError`."""
@@ -99,7 +94,9 @@ class Reader:
         if self.response_id is None:
             self.response_id = response.id
             yield self._checkpoint()
-        if response.status in _OVER:
+        over = response.status in _OVER
+        yield from self._work.look(response.output, over=over)
+        if over:
             self.final = response
 
     def rest(self) -> Iterator[Event]:
@@ -107,6 +104,7 @@ class Reader:
         final = self.final
         if final is None:
             raise ProtocolError("openai: no final response")
+        yield from self._work.end(StepState.DONE if final.status == "completed" else StepState.FAILED)
         if final.status == "failed":
             raise failure(final.error and final.error.code, final.error and final.error.message)
         if self.conversation and is_chain(self.conversation) and self.conversation != final.id:
@@ -116,11 +114,19 @@ class Reader:
         if whole.startswith(said) and whole != said:
             yield Text(whole[len(said) :])
         yield from items_files(final.output, self.conversation, final.id)
+        if final.status == "completed" and (requests := requests_in(final.output)):
+            ids = " ".join(str(request["id"]) for request in requests)
+            data = {"step": "waiting", "response": final.id, "asked": self._asked, "requests": ids}
+            yield Checkpoint(self.conversation or final.id, data)
+            yield approval_of(requests)
+            return
         usage = Usage(final.usage.input_tokens, final.usage.output_tokens, final.model) if final.usage else None
         below = ""
         if final.status == "incomplete":
             below = note(getattr(final.incomplete_details, "reason", None)) or CUT_OFF
-        yield Done(text=whole if whole and not whole.startswith(said) else None, usage=usage, note=below)
+        text, sources = cited(final.output)
+        shown = whole if whole.startswith(said) else said
+        yield Done(text=text if text and text != shown else None, usage=usage, note=below, sources=sources)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.conversation or self.response_id, {"response": self.response_id})

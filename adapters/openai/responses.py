@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import httpx
-from openai.types.responses import Response, ResponseInputContentParam
+from openai.types.responses import Response, ResponseInputContentParam, ResponseInputItemParam
 
 from adapters.base import (
     Attachment,
@@ -35,7 +35,9 @@ from adapters.http import service as http
 from adapters.http.failures import NOT_TAKEN
 from adapters.http.outgoing import opened
 from adapters.http.polling import poll
+from adapters.openai.approvals import decisions
 from adapters.openai.client import (
+    McpServer,
     OpenAISettings,
     as_data_url,
     as_text,
@@ -45,6 +47,7 @@ from adapters.openai.client import (
     is_text,
     open_stream,
     refuses_person,
+    refuses_summary,
 )
 from adapters.openai.reader import Reader, is_chain, items_files, parse, text_of
 from adapters.person import as_headers, as_pairs, pseudonym
@@ -71,7 +74,8 @@ Send = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class Responses:
-    """In a checkpoint `response` is the id of the answer, from the moment it is known."""
+    """In a checkpoint `response` is the id of the answer, from the moment it is known. Where the answer asks for
+    leave, `step` is "waiting", `asked` the id of the message that led to it and `requests` the ids of what it asks."""
 
     def __init__(self, settings: OpenAISettings, client: httpx.AsyncClient) -> None:
         self._settings = settings
@@ -79,33 +83,41 @@ class Responses:
         self._chains = False  # the server has no conversations
         self._inlines = False  # the server takes no files
         self._names = settings.person_fields  # until the server refuses fields that say who asks
+        self._summarizes = settings.effort is not None  # until the server refuses to
 
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
     ) -> AsyncIterator[Event]:
         if resume is not None:
             conversation = resume.conversation or conversation
-        if resume is None or resume.data.get("step") == "begun":
-            reader = Reader(conversation or await self._begin())
-            yield Checkpoint(reader.conversation, {"step": "begun"})
-            question = self._question(reader.conversation, await self._content(message), message.person)
+        data = resume.data if resume else {}
+        step, requests = data.get("step"), str(data.get("requests") or "").split()
+        if resume is None or step == "begun" or (step == "waiting" and data.get("asked") != message.id):
+            reader = Reader(conversation or await self._begin(), asked=message.id)
+            begun = Checkpoint(
+                reader.conversation, {"step": "begun"} | ({"requests": " ".join(requests)} if requests else {})
+            )
+            yield begun
+            said = decisions(requests, message) if requests else await self._said(message)
+            question = self._question(reader.conversation, said, message.person)
             yield Checkpoint(reader.conversation, {"step": "asked"})
             try:
                 async with aclosing(self._asked(reader, question)) as events:
                     async for event in events:
                         yield event
             except NOT_TAKEN:
-                yield Checkpoint(reader.conversation, {"step": "begun"})
+                yield begun
                 raise
             except NotFound as error:
                 if conversation is None:  # so it isn't the conversation that is gone
                     raise NotFound(str(error), sentence=MISCONFIGURED) from error
                 raise
-        elif known := resume.data.get("response"):
-            reader = Reader(conversation, str(known))
+        elif known := data.get("response"):
+            reader = Reader(conversation, str(known), asked=message.id)
             async for look in poll():
                 with look:
-                    await self._look(reader)
+                    for event in await self._look(reader):
+                        yield event
                     break
         else:
             raise Uncertain(f"openai {_ASK}: nothing had come back")
@@ -147,7 +159,8 @@ class Responses:
             rows: list[Row] = []
             for response in await self._chain(conversation):
                 rows += await self._question_of(response.id)
-                rows.append(Row("agent", text_of(response.output)))
+                if answer := text_of(response.output):
+                    rows.append(Row("agent", answer))
             return rows
         roles = {"user": "person", "assistant": "agent"}
         return [
@@ -178,6 +191,9 @@ class Responses:
             return None
         return begun.id
 
+    async def _said(self, message: Message) -> list[ResponseInputItemParam]:
+        return [{"role": "user", "content": await self._content(message)}]
+
     async def _content(self, message: Message) -> list[ResponseInputContentParam]:
         content: list[ResponseInputContentParam] = [{"type": "input_text", "text": scrub(message.text)}]
         for attachment in message.attachments:
@@ -206,11 +222,11 @@ class Responses:
         return {"type": "input_file", "file_id": file_id}
 
     def _question(
-        self, conversation: str | None, content: list[ResponseInputContentParam], person: Person | None
+        self, conversation: str | None, said: list[ResponseInputItemParam], person: Person | None
     ) -> dict[str, Any]:
         question: dict[str, Any] = {
             "model": self._settings.model,
-            "input": [{"role": "user", "content": content}],
+            "input": said,
             "store": True,
             "truncation": "auto",
         }
@@ -218,8 +234,8 @@ class Responses:
         wanted = {
             "background": settings.background,
             "instructions": settings.instructions,
-            "tools": [_TOOLS[tool] for tool in settings.tools],
-            "reasoning": {"effort": settings.effort} if settings.effort else None,
+            "tools": [*(_TOOLS[tool] for tool in settings.tools), *map(_as_tool, settings.mcp)],
+            "reasoning": _reasoning(settings.effort, summarizes=self._summarizes),
             "max_output_tokens": settings.max_tokens,
             "safety_identifier": pseudonym(person) if person and self._names else None,
             "metadata": as_pairs(person) if self._names else None,
@@ -251,16 +267,24 @@ class Responses:
             if reader.response_id is None:
                 raise
         except Rejected as error:
-            if not (question.keys() & _PERSON_FIELDS and refuses_person(error)):
+            if (fewer := self._without(question, error)) is None:
                 raise
-            self._names = False
-            unnamed = {name: value for name, value in question.items() if name not in _PERSON_FIELDS}
-            async with aclosing(self._asked(reader, unnamed)) as events:
+            async with aclosing(self._asked(reader, fewer)) as events:
                 async for event in events:
                     yield event
             return
         if reader.response_id is None:
             raise Uncertain(f"openai {_ASK}: broke off before the response had an id")
+
+    def _without(self, question: dict[str, Any], error: Rejected) -> dict[str, Any] | None:
+        """The question without what the server refused, and refuses from now on; None where it is something else."""
+        if "summary" in question.get("reasoning", {}) and refuses_summary(error):
+            self._summarizes = False
+            return question | {"reasoning": _reasoning(self._settings.effort, summarizes=False)}
+        if question.keys() & _PERSON_FIELDS and refuses_person(error):
+            self._names = False
+            return {name: value for name, value in question.items() if name not in _PERSON_FIELDS}
+        return None
 
     async def _streamed(self, reader: Reader, what: str, send: Send, *, once: bool) -> AsyncGenerator[Event]:
         """The events of one stream. Ends where the stream does, however that was."""
@@ -292,7 +316,8 @@ class Responses:
                 raise Uncertain("openai: an answer whose stream broke doesn't get on", sentence=NOT_KEPT) from None
             with pauses:
                 if not streams:
-                    await self._look(reader)
+                    for event in await self._look(reader):
+                        yield event
                     continue
                 before = reader.sequence
                 try:
@@ -311,7 +336,7 @@ class Responses:
             response_id, stream=True, timeout=http.STREAM_TIMEOUT, **since
         )
 
-    async def _look(self, reader: Reader) -> None:
+    async def _look(self, reader: Reader) -> list[Event]:
         response_id = str(reader.response_id)
         try:
             response = await self._library.call(
@@ -319,8 +344,7 @@ class Responses:
             )
         except NotFound as error:
             raise Uncertain(str(error), sentence=NOT_KEPT) from error
-        for _ in reader.look(response):
-            raise AssertionError("the id was known")
+        return list(reader.look(response))
 
     # --- what the server keeps
 
@@ -354,6 +378,8 @@ class Responses:
 
         async def read() -> list[Row]:
             async for item in self._api.responses.input_items.list(response_id, order="desc", limit=PAGE):
+                if item.type == "mcp_approval_response":
+                    break
                 if item.type == "message" and item.role == "user":
                     return [Row("person", text_of([item]))]
             return []
@@ -390,6 +416,20 @@ class BackgroundResponses(Responses):
                 await self._library.call(
                     "POST /responses/…/cancel", lambda: self._api.responses.cancel(str(response))
                 )
+
+
+def _as_tool(server: McpServer) -> dict[str, Any]:
+    tool = {
+        "type": "mcp",
+        "server_label": server.label,
+        "server_url": server.url,
+        "require_approval": "always" if server.approval else "never",
+    }
+    return tool | ({"authorization": server.token.get_secret_value()} if server.token else {})
+
+
+def _reasoning(effort: str | None, *, summarizes: bool) -> dict[str, Any] | None:
+    return {"effort": effort} | ({"summary": "auto"} if summarizes else {}) if effort else None
 
 
 def _inlined(attachment: Attachment) -> ResponseInputContentParam:

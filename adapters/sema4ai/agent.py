@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,6 +31,8 @@ from adapters.base import (
     ProtocolError,
     Row,
     RunFailed,
+    Step,
+    StepState,
     Text,
     TimedOut,
     Uncertain,
@@ -38,9 +41,11 @@ from adapters.http.failures import NOT_TAKEN, ServerFailed
 from adapters.http.outgoing import words
 from adapters.http.polling import poll, settling
 from adapters.http.service import ANSWER_TIMEOUT, Service
+from adapters.sema4ai.charts import charts_in
 from adapters.sema4ai.client import Before, Client, Made, Thread, both
+from adapters.sema4ai.steps import Work
 from adapters.sema4ai.text import Deltas
-from adapters.sema4ai.wire import Item, answer_in
+from adapters.sema4ai.wire import Item, answer_in, turn_in
 from adapters.sentences import NO_FILE
 from adapters.text import ThinkFilter, one_line
 
@@ -102,21 +107,31 @@ class Sema4ai:
                     yield event
         elif not before.asked and not await self._arrived(thread, before):
             raise Uncertain("sema4ai: no sign of the question")
-        if not shown.ended:
-            async with aclosing(self._watch(thread, before, shown)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        looking = asyncio.create_task(self._made(thread, before))
+        looking = asyncio.create_task(self._made(thread, before)) if shown.ended else None
         try:
+            if looking is None:
+                async with aclosing(self._watch(thread, before, shown)) as news:
+                    async for event in news:
+                        yield event
+                looking = asyncio.create_task(self._made(thread, before))
             text = await self._final(thread, before, shown)
+            for step in (*shown.work.look(shown.items), *shown.work.end()):
+                yield step
             if not shown.said and text:
                 yield Text(text)
             made, new_ones = await looking
+        except RunFailed:
+            for step in shown.work.end(StepState.FAILED):
+                yield step
+            raise
         finally:
-            looking.cancel()
-            await asyncio.wait({looking})
-            if not looking.cancelled():
-                looking.exception()  # seen, so that nobody warns of it
+            if looking is not None:
+                looking.cancel()
+                await asyncio.wait({looking})
+                if not looking.cancelled():
+                    looking.exception()  # seen, so that nobody warns of it
+        for chart in charts_in(shown.items):
+            yield chart
         for one in new_ones:
             yield one
         self._remember(thread, made, shown)
@@ -174,10 +189,12 @@ class Sema4ai:
                 async with self._service.stream(path, question, person=message.person) as stream:
                     yield asked
                     if stream.is_json:
-                        shown.answer = answer_in(await stream.json())
+                        shown.take(await stream.json())
                     else:
                         shown.opened = True
                         async for event in stream:
+                            for step in shown.work.feed(event.data):
+                                yield step
                             if text := shown.read(event):
                                 yield Text(text)
                         if text := shown.rest():
@@ -187,7 +204,7 @@ class Sema4ai:
                 whole = await self._service.post_json(
                     path, question, timeout=ANSWER_TIMEOUT, person=message.person
                 )
-                shown.answer = answer_in(whole)
+                shown.take(whole)
                 yield asked
             shown.ended = True
         except ServerFailed as error:
@@ -224,7 +241,7 @@ class Sema4ai:
 
     # --- the answer
 
-    async def _watch(self, thread: Thread, before: Before, shown: _Shown) -> AsyncGenerator[Text, None]:
+    async def _watch(self, thread: Thread, before: Before, shown: _Shown) -> AsyncGenerator[Text | Step, None]:
         """Show what the messages hold while it grows. Ends with the whole `shown.answer`: the last of them, once
         nothing has changed for a while."""
         looks, seen, same = poll(), list[Item](), 0
@@ -239,10 +256,12 @@ class Sema4ai:
                 elif shown.failed or _answer(items):
                     same += 1
                 grown = shown.grown(items)
+            for step in shown.work.look(seen):
+                yield step
             if grown:
                 shown.said.append(grown)
                 yield Text(grown)
-        shown.answer = _answer(seen)
+        shown.answer, shown.items = _answer(seen), seen
         if not shown.answer:
             raise RunFailed("sema4ai: the stream reported an error")
 
@@ -254,6 +273,7 @@ class Sema4ai:
             async for look in settling():
                 with look:
                     items = await self._turn(thread, before, shown)
+                    shown.items = items
                     if answer := _answer(items):
                         return answer
                     if shown.failed:
@@ -316,12 +336,18 @@ class _Shown:
 
     said: list[str] = field(default_factory=list)  # the texts that were yielded
     answer: str | None = None  # the whole answer, where it came in one piece
+    items: Sequence[Item] = ()  # the messages of the turn, as far as they were looked at
     messages: int | None = None  # of the conversation, when they were last looked at
     opened: bool = False  # the stream began, so the question arrived
     ended: bool = False  # the stream ended as it should
     failed: bool = False  # the stream told of an error
+    work: Work = field(default_factory=Work)
     _deltas: Deltas = field(default_factory=Deltas)
     _thoughts: ThinkFilter = field(default_factory=ThinkFilter)
+
+    def take(self, whole: Any) -> None:
+        """The answer came in one piece."""
+        self.answer, self.items = answer_in(whole), turn_in(whole)
 
     def read(self, event: ServerSentEvent) -> str:
         """What an event of the stream adds."""

@@ -96,6 +96,19 @@ def answer_in(value: Any) -> str | None:
     return None
 
 
+def turn_in(value: Any) -> list[Item]:
+    """The agent's messages after the last question, in what a call returned in one piece."""
+    for key in ("messages", "data", "message"):
+        if isinstance(value, dict) and value.get(key):
+            value = value[key]
+    turn: list[Item] = []
+    for raw in value if isinstance(value, list) else [value]:
+        if isinstance(raw, dict) and isinstance(raw.get("role"), str):
+            item = Item(role=raw["role"], content=raw.get("content"))
+            turn = [*turn, item] if item.is_agents else []
+    return turn
+
+
 def rows_in(value: Any, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[Scalar, ...]]]:
     """A page of a data frame, as records or as rows beside their columns."""
     if isinstance(value, dict):

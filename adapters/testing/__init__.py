@@ -16,7 +16,7 @@ from importlib.util import find_spec
 if find_spec("pytest") is not None:  # the simulated backends below do without, as the playground has none
     import pytest
 
-    for _module in ("turns", "contract", "persons", "abilities", "adapter"):
+    for _module in ("turns", "contract", "persons", "steps", "approvals", "ratings", "abilities", "adapter"):
         pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
     from adapters.testing.abilities import (
@@ -32,14 +32,19 @@ if find_spec("pytest") is not None:  # the simulated backends below do without, 
         UploadContract,
     )
     from adapters.testing.adapter import AdapterContract
+    from adapters.testing.approvals import ApprovalContract, ChoiceContract
     from adapters.testing.contract import Contract
+    from adapters.testing.ratings import RatesContract
+    from adapters.testing.steps import SourcesContract, StepContract
     from adapters.testing.turns import MAX_CHECKPOINT, Heard, attachment, close, closing, fetch, hear
     from adapters.testing.world import Step, Trouble, World
 
 __all__ = [
     "MAX_CHECKPOINT",
     "AdapterContract",
+    "ApprovalContract",
     "CancelsContract",
+    "ChoiceContract",
     "Contract",
     "DeletesContract",
     "FilesContract",
@@ -48,7 +53,10 @@ __all__ = [
     "InputRequestContract",
     "ListsContract",
     "PolledContract",
+    "RatesContract",
+    "SourcesContract",
     "Step",
+    "StepContract",
     "StreamContract",
     "TablesContract",
     "Trouble",

@@ -24,6 +24,7 @@ from adapters.base import (
     NotFound,
     ProtocolError,
     RateLimited,
+    Rates,
     Rejected,
     Stateless,
     Unavailable,
@@ -42,6 +43,7 @@ from adapters.testing.abilities import (
     UploadContract,
 )
 from adapters.testing.persons import PersonContract
+from adapters.testing.ratings import RatesContract
 from adapters.testing.turns import attachment, close, conversation_of, hear
 from adapters.testing.world import Trouble, World
 
@@ -63,6 +65,7 @@ class AdapterContract(PersonContract):
             (Deletes, DeletesContract),
             (History, HistoryContract),
             (Lists, ListsContract),
+            (Rates, RatesContract),
         ):
             assert isinstance(agent, protocol) == isinstance(self, mixin), protocol.__name__
         for step, mixins in (
@@ -70,6 +73,7 @@ class AdapterContract(PersonContract):
             ("download", FilesContract),
             ("answer", PolledContract),
             ("stream", StreamContract),
+            ("rating", RatesContract),
         ):
             assert (step in world.steps) == isinstance(self, mixins), step
 

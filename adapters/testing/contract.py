@@ -75,9 +75,11 @@ class Contract:
         """The same words when a person tries again: the caller makes another turn of them."""
         return replace(message, id=f"turn-{next(self.ids)}")
 
-    async def crash(self, events: AsyncIterator[Event], when: Awaitable[None]) -> tuple[Checkpoint | None, bool]:
+    async def crash(
+        self, events: AsyncIterator[Event], when: Awaitable[None], heard: Heard | None = None
+    ) -> tuple[Checkpoint | None, bool]:
         """Take events until `when` is there, then stop as a killed process would. The last checkpoint, and
-        whether the turn came to its end before."""
+        whether the turn came to its end before. `heard` gets all that was taken."""
         last: Checkpoint | None = None
         struck = asyncio.ensure_future(when)
         step: asyncio.Future[Event | None] | None = None
@@ -90,6 +92,8 @@ class Contract:
                     if event is None:
                         return last, True
                     last = event if isinstance(event, Checkpoint) else last
+                    if heard is not None:
+                        heard.events.append(event)
                 if struck.done():
                     return last, False
                 assert step.done(), "nothing happens any more"

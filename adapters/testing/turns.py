@@ -11,7 +11,9 @@ from pathlib import Path
 
 from adapters.base import (
     Agent,
+    Approval,
     Attachment,
+    Chart,
     Checkpoint,
     Done,
     Event,
@@ -19,12 +21,16 @@ from adapters.base import (
     Files,
     InputRequest,
     Scalar,
+    Source,
+    Step,
     Table,
     Text,
 )
+from adapters.steps import MAX_SOURCES, MAX_STEP_DETAIL, MAX_STEP_TITLE, MAX_STEPS
 
 PATIENCE = 60.0  # seconds until a test that waits has failed
 MAX_CHECKPOINT = 4096  # bytes of a checkpoint's data as JSON
+_LAST = Done | InputRequest | Approval
 
 
 @dataclass
@@ -58,20 +64,35 @@ class Heard:
     def tables(self) -> list[Table]:
         return [event for event in self.events if isinstance(event, Table)]
 
+    @property
+    def charts(self) -> list[Chart]:
+        return [event for event in self.events if isinstance(event, Chart)]
+
+    @property
+    def steps(self) -> dict[str, Step]:
+        """Each step as it was told last, in the order in which they began."""
+        return {event.id: event for event in self.events if isinstance(event, Step)}
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        last = self.events[-1] if self.events else None
+        return last.sources if isinstance(last, Done) else ()
+
 
 async def hear(events: AsyncIterator[Event]) -> Heard:
     """Take in a whole turn, and check what is true of every turn."""
     heard = Heard()
     async with asyncio.timeout(PATIENCE):
         async for event in events:
-            assert not heard.events or not isinstance(heard.events[-1], Done | InputRequest), (
-                "an event after the last"
-            )
+            assert not heard.events or not isinstance(heard.events[-1], _LAST), "an event after the last"
             if isinstance(event, Checkpoint):
                 _check(event)
+            if isinstance(event, Step):
+                _check_step(event)
             heard.events.append(event)
     assert heard.events, "no event at all"
-    assert isinstance(heard.events[-1], Done | InputRequest), "the last event is neither Done nor InputRequest"
+    assert isinstance(heard.events[-1], _LAST), "the last event is neither Done nor a question"
+    assert len(heard.steps) <= MAX_STEPS
     return heard
 
 
@@ -79,6 +100,15 @@ def _check(checkpoint: Checkpoint) -> None:
     for value in checkpoint.data.values():
         assert isinstance(value, Scalar), f"{value!r} in a checkpoint"
     assert len(json.dumps(dict(checkpoint.data))) < MAX_CHECKPOINT
+
+
+def _check_step(step: Step) -> None:
+    assert step.id, "a step without an id"
+    assert step.title.strip(), "a step without a title"
+    assert len(step.title) <= MAX_STEP_TITLE
+    assert len(step.detail) <= MAX_STEP_DETAIL
+    assert len(step.sources) <= MAX_SOURCES
+    assert (step.title + step.detail).isprintable(), "more than a line"
 
 
 def attachment(folder: Path, name: str = "notes.txt", content: bytes = b"buy milk\nand bread") -> Attachment:

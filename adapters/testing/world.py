@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from adapters.base import (
-    Agent,
-)
+from adapters.base import Agent, Decision
 
-Step = Literal["question", "answer", "stream", "upload", "download"]
+Step = Literal["question", "answer", "stream", "upload", "download", "rating"]
 """A kind of request. `question`: starts work. `answer`: a poll or a look at the history. `stream`: an answer that
 is streamed, which may be that of the question. What an adapter never sends is missing in `World.steps`."""
 
@@ -55,6 +53,14 @@ class World(Protocol):
     def told(self) -> Sequence[Mapping[str, Any]]:
         """Who asked, by each request that said so: the fields of `adapters.person.as_object`, and `token` where one
         came along."""
+        ...
+
+    def decided(self) -> Sequence[Decision]:
+        """What the backend was told of the approvals that it asked for."""
+        ...
+
+    def rated(self) -> Mapping[str, tuple[bool, str]]:
+        """What people think of answers, by the question: whether it was good, and their words."""
         ...
 
     def violations(self) -> Sequence[str]:

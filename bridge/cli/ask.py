@@ -17,9 +17,12 @@ from typing import Any
 
 from adapters.base import (
     Agent,
+    Approval,
     Attachment,
     Cancels,
+    Chart,
     Checkpoint,
+    Decision,
     Done,
     Event,
     File,
@@ -28,8 +31,11 @@ from adapters.base import (
     Message,
     Person,
     Rejected,
+    Scalar,
     Stateless,
     Status,
+    Step,
+    StepState,
     Table,
     Text,
     TimedOut,
@@ -43,6 +49,8 @@ from bridge.turns.person import Telling
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
 MAX_SAME_NAME = 1_000  # files of one name in a folder
+_YES = {"y", "yes"}
+_NOBODY = "Nobody answered at the terminal."
 
 
 class Terminal:
@@ -57,6 +65,7 @@ class Terminal:
         self._ends_line = True
         self._input = _StandardInput()
         self._checkpoint: Checkpoint | None = None
+        self._begun: set[str] = set()  # steps
         self.conversation: str | None = None
 
     async def ask(self, text: str, files: Sequence[Path], conversation: str | None, deadline: float) -> None:
@@ -72,31 +81,32 @@ class Terminal:
             write(printable_json({"event": "person", **as_object(self._who), "told": self._telling.level}))
         try:
             while (question := await self._listen(message, deadline)) is not None:
-                message = self._message(await self._answer(question))
+                self._begun.clear()
+                message = await self._answer(question)
         except asyncio.CancelledError:
             await self._cancel()
             raise
         finally:
             self._end_line()
 
-    def _message(self, text: str, files: tuple[Attachment, ...] = ()) -> Message:
-        return Message(token_hex(8), text, files, person=self._telling.person(self._who))
+    def _message(self, text: str, files: tuple[Attachment, ...] = (), decision: Decision | None = None) -> Message:
+        return Message(token_hex(8), text, files, person=self._telling.person(self._who), decision=decision)
 
-    async def _listen(self, message: Message, deadline: float) -> InputRequest | None:
+    async def _listen(self, message: Message, deadline: float) -> InputRequest | Approval | None:
         try:
             async with asyncio.timeout(deadline):
                 return await self._hear(message)
         except TimeoutError:
             raise TimedOut(f"no answer within {deadline:g} s") from None
 
-    async def _hear(self, message: Message) -> InputRequest | None:
+    async def _hear(self, message: Message) -> InputRequest | Approval | None:
         events = self._agent.ask(self.conversation, message, resume=self._checkpoint)
         async with aclosing(events) as events:  # type: ignore[type-var]  # an adapter's ask is a generator
             async for event in events:
                 if isinstance(event, Checkpoint):
                     self._checkpoint = event
                     self.conversation = event.conversation or self.conversation
-                if isinstance(event, InputRequest):
+                if isinstance(event, InputRequest | Approval):
                     await self._show(event)
                     return event
                 await self._show(event)
@@ -111,17 +121,32 @@ class Terminal:
             case Text(delta):
                 write(delta, end="")
                 self._ends_line = delta.endswith("\n") if delta else self._ends_line
-            case Done(text) if text is not None:
+            case Done():
                 self._end_line()
+                for number, source in enumerate(event.sources, 1):
+                    aside(" ".join(filter(None, (f"[{number}]", source.title, source.url))))
             case Status(label):
                 self._aside(f"[{label}]")
-            case File() | Table():
+            case Step():
+                self._show_step(event)
+            case File() | Table() | Chart():
                 self._aside(f"saved {await self._save(event)}")
             case InputRequest(text, choices):
                 self._end_line()
                 write("\n".join([text, *(f"- {choice}" for choice in choices)]))
+            case Approval(title, detail):
+                self._end_line()
+                write("\n".join(filter(None, (title, detail))))
             case _:
                 pass
+
+    def _show_step(self, step: Step) -> None:
+        """A line when it begins, and one if it fails."""
+        if step.id not in self._begun:
+            self._begun.add(step.id)
+            self._aside(f"· {step.title}: {step.detail}" if step.detail else f"· {step.title}")
+        if step.state is StepState.FAILED:
+            self._aside(f"· {step.title}: failed")
 
     def _aside(self, line: str) -> None:
         self._end_line()
@@ -132,12 +157,24 @@ class Terminal:
             write("")
             self._ends_line = True
 
-    async def _answer(self, question: InputRequest) -> str:
+    async def _answer(self, question: InputRequest | Approval) -> Message:
+        if isinstance(question, Approval):
+            return await self._decide()
         aside("> ", end="")
         line = await self._input.line()
         if not line.strip():
             raise Rejected("no answer", sentence=f"The agent asked “{question.text}” and got no answer.")
-        return line.strip()
+        return self._message(line.strip())
+
+    async def _decide(self) -> Message:
+        """Whatever isn't a yes declines, silence too."""
+        aside("Approve? y or n, and a reason if you like [y/N] ", end="")
+        word, _, reason = (await self._input.line()).strip().partition(" ")
+        decision = Decision(word.lower() in _YES, reason.strip() if word else _NOBODY)
+        if self._as_json:
+            write(printable_json({"event": "decision"} | asdict(decision)))
+        words = " ".join(filter(None, ("Approved." if decision.approved else "Declined.", decision.reason)))
+        return self._message(words, decision=decision)
 
     async def _cancel(self) -> None:
         if isinstance(self._agent, Cancels) and self._checkpoint and self.conversation:
@@ -150,6 +187,13 @@ class Terminal:
             case Table(name, columns, rows):
                 path = _free_path(self._out, f"{Path(safe_name(name)).stem}.csv")
                 path.write_bytes(to_csv(columns, rows))
+                return path
+            case Chart(name, _, labels, series):
+                lines: list[tuple[Scalar, ...]] = [
+                    (label, *(line.values[at] for line in series)) for at, label in enumerate(labels)
+                ]
+                path = _free_path(self._out, f"{Path(safe_name(name)).stem}.csv")
+                path.write_bytes(to_csv(("label", *(line.name for line in series)), lines))
                 return path
             case _:
                 return None

@@ -32,7 +32,9 @@ from adapters.http.service import create_client
 from adapters.person import as_object
 from adapters.testing import (
     AdapterContract,
+    ApprovalContract,
     CancelsContract,
+    ChoiceContract,
     Contract,
     FilesContract,
     Heard,
@@ -40,6 +42,8 @@ from adapters.testing import (
     InputRequestContract,
     ListsContract,
     PolledContract,
+    SourcesContract,
+    StepContract,
     StreamContract,
     TablesContract,
     UploadContract,
@@ -88,6 +92,10 @@ class Streamed(
     ListsContract,
     CancelsContract,
     InputRequestContract,
+    ChoiceContract,
+    ApprovalContract,
+    StepContract,
+    SourcesContract,
 ):
     way: ClassVar[dict[str, Any]] = {}
 
@@ -116,6 +124,10 @@ class Polled(
     ListsContract,
     CancelsContract,
     InputRequestContract,
+    ChoiceContract,
+    ApprovalContract,
+    StepContract,
+    SourcesContract,
 ):
     way: ClassVar[dict[str, Any]] = {}
 
@@ -543,3 +555,10 @@ async def test_what_was_shown_before_a_question_is_not_shown_again() -> None:
     parts = [{"artifactId": name, "parts": [{"text": name}]} for name in ("old", "new")]
     events = [*reader.feed(task("COMPLETED", *parts)), *reader.rest()]
     assert Heard(events).text == "new"
+
+
+async def test_a_chart_comes_with_its_numbers(start: Callable[..., Any]) -> None:
+    server = await start()
+    [chart] = (await hear(server.agent.ask(None, said("a chart")))).charts
+    assert chart.labels[0] == "January"
+    assert [series.name for series in chart.series] == ["orders"]

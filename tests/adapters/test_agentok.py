@@ -15,6 +15,7 @@ from adapters.agentok import agent as agentok
 from adapters.agentok import posting
 from adapters.agentok.agent import OVER, QUIET, Agentok
 from adapters.agentok.run import MAX_LINE, UNASKED, WAITING, ChatRow, Kind, Run, is_echo, read_row
+from adapters.agentok.steps import Work
 from adapters.base import (
     AgentError,
     AuthenticationFailed,
@@ -28,6 +29,8 @@ from adapters.base import (
     RateLimited,
     Rejected,
     RunFailed,
+    Step,
+    StepState,
     Text,
     Unavailable,
     Uncertain,
@@ -43,6 +46,7 @@ from adapters.testing import (
     InputRequestContract,
     ListsContract,
     PolledContract,
+    StepContract,
     close,
     hear,
 )
@@ -101,19 +105,19 @@ class TestFlowUnderV1(AgentokContract):
     variant = ("guide", "/v1", "flow")
 
 
-class TestProjectOn2024(AgentokContract):
+class TestProjectOn2024(AgentokContract, StepContract):
     variant = ("2024", "/v1", "project")
 
 
-class TestTemplateOn2024(AgentokContract):
+class TestTemplateOn2024(AgentokContract, StepContract):
     variant = ("2024", "", "template")
 
 
-class TestProjectOn2026(AgentokContract):
+class TestProjectOn2026(AgentokContract, StepContract):
     variant = ("2026-07", "/v1", "project")
 
 
-class TestTemplateOn2026(AgentokContract):
+class TestTemplateOn2026(AgentokContract, StepContract):
     variant = ("2026-07", "", "template")
 
 
@@ -156,8 +160,8 @@ TOOL = {"tool_info": {"type": "tool_response"}}
         ({"id": 7, "type": "assistant", "content": "<think>hm</think>Hello."}, ChatRow(7, "agent", "Hello.")),
         ({"id": 7, "type": "assistant", "content": None}, ChatRow(7, "agent", "")),
         ({"id": 7, "type": "assistant", "content": "x", "metadata": {"tool_info": {}}}, ChatRow(7, "agent", "x")),
-        ({"id": 7, "type": "assistant", "content": "x", "metadata": TOOL}, ChatRow(7, "hidden", "")),
-        ({"id": 7, "type": "assistant", "content": "x", "meta": TOOL}, ChatRow(7, "hidden", "")),
+        ({"id": 7, "type": "assistant", "content": "x", "metadata": TOOL}, ChatRow(7, "tool", "")),
+        ({"id": 7, "type": "assistant", "content": "x", "meta": TOOL}, ChatRow(7, "tool", "")),
         ({"id": 7, "type": "summary", "content": "In short."}, ChatRow(7, "summary", "In short.")),
         ({"id": 7, "type": "system", "content": "secret"}, ChatRow(7, "hidden", "secret")),
         ({"id": 7, "content": "__STATUS_RUNNING__"}, ChatRow(7, "control", "", "RUNNING")),
@@ -789,3 +793,36 @@ async def left_running(world: AgentokWorld) -> str:
     await asyncio.gather(task, return_exceptions=True)
     [conversation] = await world.agent().conversations()
     return conversation
+
+
+def row(number: int, content: str = "", info: object = None, **more: Any) -> ChatRow:
+    metadata = {"tool_info": info} if info else {}
+    return read_row({"id": number, "type": "assistant", "content": content, "metadata": metadata, **more})
+
+
+def test_calls_of_tools_are_steps_and_what_they_return_is_not_shown() -> None:
+    work = Work()
+    call = row(1, "x", {"type": "suggested_tool_call", "meta": "c1", "tool": "get_tides"}, sender="Sea_expert")
+    assert list(work.look([call])) == [Step("tool-c1", "Get tides", detail="Sea expert")]
+    answer = row(2, "the password", {"type": "tool_response", "meta": "c1"})
+    assert list(work.look([call, answer])) == [Step("tool-c1", "Get tides", StepState.DONE, "Sea expert")]
+    unknown = row(3, "the password", {"type": "tool_response", "meta": "c9"})
+    assert list(work.look([call, answer, unknown])) == []
+
+
+@pytest.mark.parametrize(
+    "info", ["odd", {"type": "suggested_tool_call"}, {"type": "suggested_tool_call", "tool": ""}]
+)
+def test_an_odd_call_is_a_step_without_a_name(info: object) -> None:
+    steps = list(Work().look([row(1, "x", info)]))
+    assert steps in ([], [Step("tool-1", "Tool")])
+
+
+def test_what_agents_tell_each_other_is_a_step_and_what_they_tell_the_person_is_none() -> None:
+    rows = [
+        row(1, "First the tides.\nThen the moon.", sender="Planner", receiver="chat_manager"),
+        row(2, "It is high.", sender="Planner", receiver="User"),
+        row(3, "Hello", sender="User", receiver="Planner"),
+        row(4, "Hello"),
+    ]
+    assert list(Work().look(rows)) == [Step("row-1", "Planner", StepState.DONE, "First the tides.")]

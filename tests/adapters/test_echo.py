@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 from adapters.base import (
     Agent,
+    Approval,
     Attachment,
     AuthenticationFailed,
     Cancels,
+    ChartKind,
     Checkpoint,
+    Decision,
     Deletes,
     Done,
     File,
@@ -44,10 +47,13 @@ from adapters.echo import MAX_CONVERSATIONS, MAX_FILE_BYTES, Echo, Wish, file_by
 from adapters.http.service import create_client
 from adapters.person import as_object
 from adapters.testing import (
+    ApprovalContract,
+    ChoiceContract,
     Heard,
     HistoryContract,
     InputRequestContract,
     ListsContract,
+    StepContract,
     TablesContract,
     fetch,
     hear,
@@ -85,6 +91,11 @@ class EchoWorld:
     def asked(self) -> int:
         return sum(agent.asked for agent in self._agents)
 
+    def decided(self) -> list[Decision]:
+        return list(
+            {told: decision for agent in self._agents for told, decision in agent.decided.items()}.values()
+        )
+
     def violations(self) -> tuple[str, ...]:
         return ()
 
@@ -92,8 +103,18 @@ class EchoWorld:
         return False
 
 
-class TestEcho(InputRequestContract, TablesContract, HistoryContract, ListsContract):
+class TestEcho(
+    InputRequestContract,
+    ChoiceContract,
+    ApprovalContract,
+    StepContract,
+    TablesContract,
+    HistoryContract,
+    ListsContract,
+):
     asking_question = "ask me"
+    choosing_question = "ask me"
+    approving_question = "approve the letters"
 
     @pytest.fixture
     def world(self, client: httpx.AsyncClient) -> EchoWorld:
@@ -105,6 +126,15 @@ class TestEcho(InputRequestContract, TablesContract, HistoryContract, ListsContr
         answer = Message("2", "whoami", person=BOB)
         answered = await hear(agent.ask(heard.conversation, answer, resume=heard.checkpoints[-1]))
         assert who_in(answered.text) == as_object(BOB)
+
+    async def test_who_decides_is_told(self, world: World) -> None:
+        """It tells whom it was told of when asked, and a decision asks nothing."""
+
+    async def test_the_cards_go_on_in_whatever_request_it_dies(self, world: World) -> None:
+        """It sends none."""
+
+    async def test_the_decision_is_given_once_in_whatever_request_it_dies(self, world: World) -> None:
+        """It sends none."""
 
 
 def who_in(answer: str) -> object:
@@ -384,3 +414,36 @@ async def test_it_forgets_the_oldest_conversations(echo: Echo) -> None:
 def test_any_words_are_read(text: str) -> None:
     wish = Wish.of(text)
     assert wish.file is None or isinstance(wish.file, File)
+
+
+async def test_it_asks_leave_for_what_it_was_told(echo: Echo) -> None:
+    heard = await turn(echo, "please approve sending the letters")
+    approval = heard.events[-1]
+    assert isinstance(approval, Approval)
+    assert approval.title == "May I do this: sending the letters?"
+    assert "You wrote" in approval.detail
+
+
+@pytest.mark.parametrize(("words", "count"), [("think", 3), ("take steps 5", 5), ("steps 99", 20), ("talk", 0)])
+async def test_it_works_in_steps(echo: Echo, words: str, count: int) -> None:
+    assert len((await turn(echo, words)).steps) == count
+
+
+@pytest.mark.parametrize(("words", "kind"), [("a chart", ChartKind.LINE), ("chart PIE", ChartKind.PIE)])
+async def test_it_makes_charts(echo: Echo, words: str, kind: ChartKind) -> None:
+    [chart] = (await turn(echo, words)).charts
+    assert chart.kind == kind
+    assert {len(series.values) for series in chart.series} == {len(chart.labels)}
+
+
+async def test_a_file_of_that_name_is_no_chart(echo: Echo) -> None:
+    heard = await turn(echo, "Make a file chart.png and a table 8")
+    assert not heard.charts
+    assert heard.files
+
+
+async def test_it_quotes_pages(echo: Echo) -> None:
+    heard = await turn(echo, "with sources")
+    assert len(heard.sources) == 2
+    assert "[1]" in heard.text
+    assert "[2]" in heard.text

@@ -23,13 +23,14 @@ from adapters.base import (
     Status,
     Uncertain,
 )
-from adapters.enthusiast import HISTORY_EVERY, Enthusiast, HistoryRow, answer_in, highest
+from adapters.enthusiast import HISTORY_EVERY, Enthusiast, HistoryRow, answer_in, answered_in, highest
 from adapters.http.service import create_client
 from adapters.testing import (
     AdapterContract,
     HistoryContract,
     ListsContract,
     PolledContract,
+    RatesContract,
     UploadContract,
     attachment,
     hear,
@@ -47,7 +48,7 @@ from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from tests.adapters.odd import ODD_ANSWERS
 from tests.e2e.waiting import eventually
 
-OPERATIONS = {"question": ("question",), "answer": ("status", "history")}
+OPERATIONS = {"question": ("question",), "answer": ("status", "history"), "rating": ("feedback",)}
 UPLOADS = {"upload": ("upload",)}
 
 EnthusiastWorld = BackendWorld[Enthusiast]
@@ -77,21 +78,23 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enthusiast, "ARRIVAL", 0.15)
 
 
-class TestVersion10(AdapterContract, PolledContract, HistoryContract, ListsContract):
+class TestVersion10(AdapterContract, PolledContract, HistoryContract, ListsContract, RatesContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[EnthusiastWorld]:
         async for world in worlds("1.0"):
             yield world
 
 
-class TestVersion12(AdapterContract, PolledContract, HistoryContract, ListsContract):
+class TestVersion12(AdapterContract, PolledContract, HistoryContract, ListsContract, RatesContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[EnthusiastWorld]:
         async for world in worlds("1.2"):
             yield world
 
 
-class TestVersion14(AdapterContract, PolledContract, UploadContract, HistoryContract, ListsContract):
+class TestVersion14(
+    AdapterContract, PolledContract, UploadContract, HistoryContract, ListsContract, RatesContract
+):
     @pytest.fixture
     async def world(self) -> AsyncIterator[EnthusiastWorld]:
         async for world in worlds("1.4"):
@@ -460,3 +463,22 @@ async def create(world: EnthusiastWorld, count: int = 1) -> list[str]:
     async with httpx.AsyncClient(headers={"Authorization": f"Token {world.key}"}) as client:
         made = [await client.post(f"{world.url}/api/conversations", json=body) for _ in range(count)]
         return [str(created.json()["id"]) for created in made]
+
+
+@pytest.mark.parametrize(
+    ("authors", "rated"),
+    [
+        (["human", "ai"], 2),
+        (["human", "ai", "ai"], 3),
+        (["human", "ai", "human", "ai"], 2),
+        (["human", "file", "ai", "widget", "human"], 3),
+        (["ai", "human", "ai"], 1),
+        (["human", "system", "human", "ai"], None),
+        (["human"], None),
+        ([], None),
+    ],
+)
+def test_which_row_is_rated(authors: list[str], rated: int | None) -> None:
+    rows = [HistoryRow(id=n, type=author, text="x") for n, author in enumerate(authors, 1)]
+    found = answered_in(rows)
+    assert (found and found.id) == rated

@@ -35,12 +35,15 @@ from adapters.openai.responses import Responses
 from adapters.person import as_object, as_pairs, pseudonym
 from adapters.testing import (
     AdapterContract,
+    ApprovalContract,
     CancelsContract,
     DeletesContract,
     FilesContract,
     Heard,
     HistoryContract,
     PolledContract,
+    SourcesContract,
+    StepContract,
     StreamContract,
     UploadContract,
     attachment,
@@ -48,7 +51,7 @@ from adapters.testing import (
     hear,
 )
 from adapters.testing.backends import faults
-from adapters.testing.backends.openai import IMAGE, MODEL, OpenAIBackend
+from adapters.testing.backends.openai import IMAGE, MCP_SERVER, MODEL, OpenAIBackend
 from adapters.testing.backends.world import PACE, BackendWorld, world_of
 from adapters.testing.persons import ANN
 
@@ -56,6 +59,8 @@ Agent = Responses | ChatCompletions
 OPERATIONS = {"question": ["ask"], "stream": ["ask", "read"], "upload": ["upload"], "download": ["made file"]}
 POLLED = {"question": ["ask"], "answer": ["read", "read"], "upload": ["upload"], "download": ["made file"]}
 CHAT = {"question": ["chat"], "stream": ["chat"], "upload": ["chat"]}
+
+MCP = [{**MCP_SERVER, "token": "t0ken"}]
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
@@ -74,6 +79,9 @@ class Kept(
     FilesContract,
     HistoryContract,
     DeletesContract,
+    ApprovalContract,
+    StepContract,
+    SourcesContract,
 ):
     """By the Responses API, where the server keeps the conversation."""
 
@@ -84,7 +92,8 @@ class Kept(
     @pytest.fixture
     async def world(self) -> AsyncIterator[BackendWorld[Agent]]:
         backend = OpenAIBackend(pace=PACE, lacks=self.lacks)
-        async with world_of(backend, make(backend, **self.settings), self.operations) as world:
+        settings = {"effort": "low", "mcp": MCP, **self.settings}
+        async with world_of(backend, make(backend, **settings), self.operations) as world:
             yield world
 
 
@@ -108,7 +117,7 @@ class TestResponsesNotInTheBackgroundNorStreamed(Kept, PolledContract):
     settings: ClassVar[dict[str, Any]] = {"background": False}
 
 
-class TestChatCompletions(AdapterContract, StreamContract, UploadContract):
+class TestChatCompletions(AdapterContract, StreamContract, UploadContract, StepContract, SourcesContract):
     recovers = False
     lacks: ClassVar[set[str]] = set()
 
@@ -314,7 +323,7 @@ async def test_only_chat_is_stateless(serve_with: Callable[..., Any], api: str, 
 
 def test_tools_need_responses() -> None:
     values = {"api_key": "k", "model": "m", "api": "chat", "tools": ["web_search"]}
-    with pytest.raises(ValidationError, match="tools need"):
+    with pytest.raises(ValidationError, match="tools and mcp need"):
         OpenAI.Settings.model_validate(values)
 
 
@@ -506,7 +515,10 @@ async def test_what_is_set_besides_goes_along(serve_with: Callable[..., Any], ap
     await hear(agent.ask(None, said("Hello?")))
     (body,) = backend.asked
     assert body["temperature"] == 0
-    assert body.get("reasoning_effort", body.get("reasoning")) in ("low", {"effort": "low"})
+    assert body.get("reasoning_effort", body.get("reasoning")) in (
+        "low",
+        {"effort": "low", "summary": "auto"},
+    )
     assert body.get("max_completion_tokens", body.get("max_output_tokens")) == 50
 
 

@@ -41,6 +41,7 @@ from adapters.testing import (
     HistoryContract,
     ListsContract,
     PolledContract,
+    StepContract,
     StreamContract,
     TablesContract,
     UploadContract,
@@ -99,6 +100,7 @@ class Sema4aiContract(
     HistoryContract,
     ListsContract,
     DeletesContract,
+    StepContract,
 ):
     pass
 
@@ -113,6 +115,14 @@ class TestStreamedAndWrittenMeanwhile(Sema4aiContract, PolledContract, StreamCon
         backend = Sema4aiBackend(pace=PACE)
         backend.grows = True
         return backend
+
+
+class TestStreamedAsChanges(Sema4aiContract, PolledContract, StreamContract):
+    """Deltas that say which place of the message they change, tools among them."""
+
+    @pytest.fixture
+    def backend(self) -> Sema4aiBackend:
+        return Sema4aiBackend(pace=PACE, deltas="patch")
 
 
 class TestInWhole(Sema4aiContract):
@@ -791,3 +801,10 @@ def sema4ai(
 ) -> Sema4ai:
     given = {"base_url": url, "api_key": key, "agent_id": agent, "stream": stream}
     return Sema4ai(Sema4aiSettings.model_validate(given), client)
+
+
+async def test_a_chart_comes_with_its_numbers(world: BackendWorld[Sema4ai]) -> None:
+    heard = await hear(world.agent().ask(None, say("a chart")))
+    [chart] = heard.charts
+    assert chart.labels[0] == "January"
+    assert [series.name for series in chart.series] == ["orders"]

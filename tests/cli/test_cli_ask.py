@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import AuthenticationFailed, Rejected, Unavailable
+from adapters.base import AuthenticationFailed, Decision, Rejected, Unavailable
 from adapters.testing.backends import faults
 from tests.cli.command import WHOLE_TEST
 from tests.cli.conftest import Command
@@ -115,6 +115,64 @@ async def test_a_question_that_nobody_answers(command: Command) -> None:
     ended = await command("ask", "agentok", "ask me about the year")
     assert ended.code == 1
     assert "“Which year do you mean?” and got no answer" in ended.err
+
+
+async def test_steps_are_lines_beside_the_answer(command: Command) -> None:
+    ended = await command("ask", "openai", "take some steps")
+    assert ended.code == 0, ended.err
+    lines = ended.err.splitlines()
+    assert lines.count("· Searching the web: this week") == 1
+    assert lines.count("· Read minutes: town") == 1
+    assert "·" not in ended.out
+    as_json = await command("ask", "openai", "take some steps", "--json")
+    told = [(event["title"], event["state"]) for event in as_json.events if event["event"] == "step"]
+    assert ("Searching the web", "running") in told
+    assert ("Searching the web", "done") in told
+
+
+async def test_what_is_quoted_stands_below(command: Command) -> None:
+    ended = await command("ask", "openai", "cite your sources")
+    assert "[1] Markets of the town https://example.com/markets\n" in ended.err
+    done = (await command("ask", "openai", "cite your sources", "--json")).events[-1]
+    assert [source["title"] for source in done["sources"]] == ["Markets of the town", "The harbour"]
+
+
+async def test_a_charts_numbers_are_saved(command: Command, tmp_path: Path) -> None:
+    ended = await command("ask", "sema4ai", "a chart", "--out", str(tmp_path / "saved"), "--json")
+    [chart] = [event for event in ended.events if event["event"] == "chart"]
+    assert Path(chart["path"]).read_text(encoding="utf-8-sig").splitlines()[:2] == [
+        "label,orders",
+        "January,120.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "approved", "reason"),
+    [
+        ("y\n", True, ""),
+        ("YES go on\n", True, "go on"),
+        ("n not before Monday\n", False, "not before Monday"),
+        ("yesterday\n", False, ""),
+        ("", False, "Nobody answered at the terminal."),
+    ],
+)
+async def test_leave_is_given_at_the_terminal_or_not(
+    town: Town, command: Command, typed: str, approved: bool, reason: str
+) -> None:
+    ended = await command("ask", "a2a", "approve it first", typed=typed)
+    assert ended.code == 0, ended.err
+    assert "Send letters\nTo **everybody**." in ended.out
+    assert "[y/N]" in ended.err
+    assert town.backend("a2a").decisions == [Decision(approved, reason)]
+
+
+async def test_a_decision_is_an_event_too(command: Command) -> None:
+    ended = await command("ask", "openai", "approve it first", "--json", typed="y fine\n")
+    assert ended.code == 0, ended.err
+    shown = [event for event in ended.events if event["event"] in {"approval", "decision"}]
+    assert [event["event"] for event in shown] == ["approval", "decision"]
+    assert shown[0]["title"] == "Send letters (post)"
+    assert shown[1] == {"event": "decision", "approved": True, "reason": "fine"}
 
 
 async def test_a_failed_turn(command: Command) -> None:

@@ -91,7 +91,7 @@ def as_toml(settings: Settings) -> str:
     plain["database_url"] = settings.database_url.get_secret_value()
     tables = {name: value for name, value in plain.items() if isinstance(value, dict)}
     routes = plain.pop("routes", [])
-    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items() if key not in tables]
+    lines = [f"{key} = {_inline(value)}" for key, value in plain.items() if key not in tables]
     for name, table in tables.items():
         named = table.items() if name == "agents" else [("", table)]
         for inner, values in named:
@@ -102,7 +102,7 @@ def as_toml(settings: Settings) -> str:
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return [f"{key} = {_inline(value)}" for key, value in values.items()]
 
 
 def environment() -> dict[str, str]:
@@ -164,3 +164,12 @@ async def running(config: Path, *everyone: People) -> AsyncIterator[Process]:
     finally:
         if process.returncode is None:
             await started.kill()
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML has it within a line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_inline(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value)

@@ -40,6 +40,8 @@ def simulated_backends() -> dict[str, Simulated]:
         "fifthelement": Simulated(
             fifthelement.FifthElementBackend(), fifthelement.ROOT, {"slug": fifthelement.SLUG}
         ),
-        "openai": Simulated(openai.OpenAIBackend(), "/v1", {"model": openai.MODEL}),
+        "openai": Simulated(
+            openai.OpenAIBackend(), "/v1", {"model": openai.MODEL, "effort": "low", "mcp": [openai.MCP_SERVER]}
+        ),
         "a2a": Simulated(A2ABackend(), "", {}),
     }

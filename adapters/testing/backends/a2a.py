@@ -25,8 +25,10 @@ from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
+    AgentExtension,
     AgentInterface,
     AgentSkill,
+    Message,
     Part,
     Task,
     TaskState,
@@ -40,6 +42,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from adapters.a2a.extension import EXTENSION
+from adapters.base import Decision
 from adapters.testing.backends.base import PACE, Backend, Handler, Run
 from adapters.testing.backends.brain import Blob
 
@@ -150,7 +154,9 @@ class A2ABackend(Backend):
                     protocol_version="0.3.0" if self.old else "1.0",
                 )
             ],
-            capabilities=AgentCapabilities(streaming=self.streams),
+            capabilities=AgentCapabilities(
+                streaming=self.streams, extensions=[AgentExtension(uri=EXTENSION, required=False)]
+            ),
             default_input_modes=MODES,
             default_output_modes=MODES,
             skills=[AgentSkill(id="echo", name="Echo", description="Says what it was asked.", tags=["trial"])],
@@ -220,6 +226,7 @@ class _Brain(AgentExecutor):
         self._backend = backend
         self._asked: defaultdict[str, list[str]] = defaultdict(list)  # questions by context
         self._runs: dict[str, Run] = {}  # by task
+        self._wants_leave: set[str] = set()  # tasks
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         task_id, context_id, message = str(context.task_id), str(context.context_id), context.message
@@ -229,6 +236,11 @@ class _Brain(AgentExecutor):
         text = context.get_user_input()
         files = [Blob(p.filename, p.media_type, p.raw) for p in message.parts if p.WhichOneof("content") == "raw"]
         asked = self._asked[context_id]
+        # an agent uses an extension only with a client that said it understands it
+        extended = EXTENSION in context.requested_extensions
+        if task_id in self._wants_leave:
+            self._wants_leave.remove(task_id)
+            text = self._decide(message, text)
         run = self._backend.begin(context_id, text, files, list(asked))
         if not context.current_task:
             submitted = TaskStatus(state=TaskState.TASK_STATE_SUBMITTED)
@@ -238,11 +250,43 @@ class _Brain(AgentExecutor):
         asked.append(text)
         self._runs[task_id] = run
         await updater.start_work(updater.new_agent_message([Part(text="Thinking it over")]))
-        if run.plan.asks:
+        for number, work in enumerate(run.plan.steps):
+            if number or not extended:
+                said = updater.new_agent_message([Part(text=f"{work.tool.replace('_', ' ')}, {work.topic}")])
+                await updater.start_work(said)
+            else:
+                for state in ("running", "done"):
+                    step = {
+                        "id": work.tool,
+                        "title": work.tool.replace("_", " "),
+                        "detail": work.topic,
+                        "state": state,
+                    }
+                    said = updater.new_agent_message([Part(text="(a step)")], {EXTENSION: {"step": step}})
+                    await updater.start_work(said)
+        if run.plan.asks or run.plan.approves:
             run.aborted = True  # it ends here; the answer begins another
-            await updater.requires_input(updater.new_agent_message([Part(text=run.plan.asks)]))
+            metadata: dict[str, Any] = {}
+            if run.plan.approves and extended:
+                self._wants_leave.add(task_id)
+                metadata = {EXTENSION: {"approval": {"title": "Send letters", "detail": "To **everybody**."}}}
+            elif run.plan.choices and extended:
+                metadata = {EXTENSION: {"choices": list(run.plan.choices)}}
+            question = Part(text=run.plan.asks or "May I send letters?")
+            await updater.requires_input(updater.new_agent_message([question], metadata))
             return
         await self._work(run, updater)
+
+    def _decide(self, message: Message, text: str) -> str:
+        """What became of the leave it asked for: words alone give none. What it says then."""
+        value = MessageToDict(message.metadata).get(EXTENSION, {}).get("decision")
+        if value is None:
+            self._backend.decisions.append(Decision(False, text))
+        elif EXTENSION not in message.extensions or not isinstance(value.get("approved"), bool):
+            self._backend.violations.append(f"a decision that isn't one: {value!r}")
+        else:
+            self._backend.decisions.append(Decision(value["approved"], value.get("reason", "")))
+        return text
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         task_id = str(context.task_id)
@@ -257,7 +301,11 @@ class _Brain(AgentExecutor):
             over, said = run.over, run.said
             if said > sent:
                 piece = Part(text="".join(run.plan.pieces[sent:said]))
-                await updater.add_artifact([piece], answer, name="answer", append=sent > 0, last_chunk=over)
+                quoted = [{"url": one.url, "title": one.title} for one in run.plan.citations]
+                metadata = {EXTENSION: {"sources": quoted}} if quoted and not sent else None
+                await updater.add_artifact(
+                    [piece], answer, name="answer", metadata=metadata, append=sent > 0, last_chunk=over
+                )
                 sent = said
             if over:
                 break
@@ -269,6 +317,11 @@ class _Brain(AgentExecutor):
         if frame := run.plan.frame:
             data = ParseDict({"columns": list(frame.columns), "rows": [list(row) for row in frame.rows]}, Value())
             await updater.add_artifact([Part(data=data)], name=frame.name)
+        if (figures := run.plan.figures) and figures.measure is not None:
+            name, values = figures.columns[figures.measure], figures.values()
+            series = [{"name": name, "values": values}]
+            chart = {"kind": "bar", "labels": [str(row[0]) for row in figures.rows], "series": series}
+            await updater.add_artifact([Part(data=ParseDict(chart, Value()))], name="figures")
         for blob in run.plan.files:
             part = Part(raw=blob.content, filename=blob.name, media_type=blob.media_type)
             await updater.add_artifact([part], name=blob.name)

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from adapters.testing.backends.base import Backend, Run
-from adapters.testing.backends.brain import Plan
+from adapters.testing.backends.brain import INTERNAL, Plan
 
 Server = Literal["guide", "2024", "2026-07"]
 
@@ -146,6 +146,14 @@ class AgentokBackend(Backend):
             self._write(chat, "assistant", f'"{text}"', sender="User", receiver="Assistant")
             call = {"tool_info": {"type": "suggested_tool_call", "tool": "calendar"}}
             self._write(chat, "assistant", "calendar.today()", metadata=call)
+            for number, work in enumerate(run.plan.steps):
+                joins = {"meta": f"call_{chat.id}_{len(chat.questions)}_{number}"}
+                told = {"type": "suggested_tool_call", "tool": work.tool, "arguments": {"key": INTERNAL}, **joins}
+                nodes = {"sender": "Research_assistant", "receiver": "Tool_executor"}
+                self._write(chat, "assistant", "", metadata={"tool_info": told}, **nodes)
+                answer = {"type": "tool_response", **joins}
+                nodes = {"sender": "Tool_executor", "receiver": "Research_assistant"}
+                self._write(chat, "assistant", INTERNAL, metadata={"tool_info": answer}, **nodes)
         if run.plan.asks:
             self._ask(chat, run.plan.asks)
         if self.dies == "begun":

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from adapters.base import Decision
 from adapters.person import PERSON_HEADER, TOKEN_HEADER
 from adapters.testing.backends.brain import Blob, Plan, think
 from adapters.testing.backends.faults import CutOff, Fault, Faults
@@ -109,6 +110,8 @@ class Backend(ABC):
         self.gifts: list[Blob] = []  # files that the next run makes besides its own
         self.questions: list[Asked] = []
         self.violations: list[str] = []
+        self.decisions: list[Decision] = []  # on what a run asked leave for
+        self.ratings: dict[str, tuple[bool, str]] = {}  # of answers, by the question
         self.told: list[Told] = []  # by the requests that said anything of who asks
         self.calls: list[str] = []  # names of operations, in order, refused ones too
         self._runs: dict[str, Run] = {}

@@ -3,7 +3,10 @@
 table           a table of figures            fail      the run fails
 csv, report     a file                        slow      speaks ten times slower; slowly too
 file            a file, if none was sent      long      30,000 characters of everything Markdown has
-ask me          asks back (where the backend can)
+ask me          asks back (where the backend can); ask me which: with choices
+approve         asks leave first; approval too
+steps           works in steps that are seen
+cite            quotes two pages; sources too
 chart           a picture of the figures and what is highest; figures are those of a CSV that was sent, or its own
 """
 
@@ -19,6 +22,7 @@ LONG = 30_000  # characters
 MAX_PIECES = 400  # of a text: word by word, unless there are more
 FIRST_LINE = 120  # characters quoted of an uploaded file
 QUOTED = 200  # characters quoted of a question
+INTERNAL = "hunter2"  # in the arguments and results of tools; nobody may see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,37 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Citation:
+    """A page that is quoted, behind the first place where `after` stands in the text."""
+
+    after: str
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A step: the tool's own name, and what it works on."""
+
+    tool: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a run will do."""
 
     text: str
     files: tuple[Blob, ...] = ()
     frame: Frame | None = None
+    figures: Figures | None = None  # what a chart shows
     fails: bool = False
     slow: bool = False
     asks: str = ""  # the question it asks back before it goes on
+    choices: tuple[str, ...] = ()  # of that question
+    approves: str = ""  # what it wants leave for before it goes on
+    steps: tuple[Work, ...] = ()
+    citations: tuple[Citation, ...] = ()
     pieces: tuple[str, ...] = field(init=False)  # the text as it is streamed
 
     def __post_init__(self) -> None:
@@ -58,9 +84,17 @@ class Plan:
         object.__setattr__(self, "pieces", pieces)
 
 
+STEPS = (Work("search_calendar", "this week"), Work("readMinutes", "of the last meeting"))
+CITATIONS = (
+    Citation("two markets", "https://example.com/markets", "Markets of the town"),
+    Citation("closes at six", "https://example.com/harbour", "The harbour"),
+)
+
+
 def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = ()) -> Plan:
     """What the agent makes of a question, the files that came with it and the questions before it."""
     words = set(re.findall(r"[a-z]+", question.lower()))
+    drawn: Figures | None = None
     figures = next(filter(None, (read_csv(upload.content) for upload in uploads)), None)
     frame = _frame_of(figures) if "table" in words else None
     files = _files(words, bool(uploads))
@@ -68,6 +102,7 @@ def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = 
         shown = figures or _own_figures()
         name = uploads[0].name if uploads else "the sales"
         parts = [f"I looked at **{name}**: {len(shown.rows)} rows. {_highest(shown)}"]
+        drawn = shown if shown.measure is not None else None
         files = (*files, Blob("chart.png", "image/png", bar_chart(shown.values())))
     else:
         parts = [_opening(question, earlier), *(_about(upload) for upload in uploads)]
@@ -75,6 +110,9 @@ def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = 
         parts.append(_as_markdown(frame))
     if files:
         parts.append("I wrote it down for you: " + ", ".join(f"`{file.name}`" for file in files) + ".")
+    cites = not words.isdisjoint({"cite", "sources"})
+    if cites:
+        parts.append("The town has two markets, and the harbour closes at six.")
     if "long" in words:
         parts.append(_long())
     if len(parts) == 1:
@@ -89,9 +127,14 @@ def think(question: str, uploads: Sequence[Blob] = (), earlier: Sequence[str] = 
         text="\n\n".join(parts),
         files=files,
         frame=frame,
+        figures=drawn,
         fails="fail" in words,
         slow=not words.isdisjoint({"slow", "slowly"}),
         asks="Which year do you mean?" if re.search(r"\bask me\b", question.lower()) else "",
+        choices=("2025", "2026") if re.search(r"\bask me which\b", question.lower()) else (),
+        approves="" if words.isdisjoint({"approve", "approval"}) else "send_letters",
+        steps=STEPS if "steps" in words else (),
+        citations=CITATIONS if cites else (),
     )
 
 

@@ -48,6 +48,7 @@ class Turn:
     run: Run
     task: str
     written: bool = False  # its end stands in the history
+    row: int = 0  # that of its answer
 
 
 @dataclass
@@ -87,6 +88,7 @@ class EnthusiastBackend(Backend):
             self.operation("status", "/api/task_status/{task}/", self._status),
             self.operation("upload", f"{conversation}/upload/", self._upload, "POST"),
             self.operation("upload status", "/api/file-upload-status/{task}/", self._upload_status),
+            self.operation("feedback", "/api/messages/{id:int}/feedback/", self._feedback, "PATCH"),
             self.operation("data sets", "/api/data_sets", self._data_sets),
             self.operation("agents", "/api/agents", self._agents),
             self.operation("agent", "/api/agents/{id:int}", self._agent),
@@ -219,6 +221,21 @@ class EnthusiastBackend(Backend):
         )
         return JSONResponse({"task_id": task, "status": "SUCCESS", "result": result})
 
+    async def _feedback(self, request: Request) -> Response:
+        body = await self.body(request)
+        turns = [turn for held in self._conversations.values() for turn in held.turns]
+        turn = next((turn for turn in turns if turn.row and turn.row == request.path_params["id"]), None)
+        if turn is None:
+            return JSONResponse({"error": "Message not found."}, 404)
+        rating, feedback = body.get("rating"), body.get("feedback")
+        if "rating" in body and not (isinstance(rating, int) and 1 <= rating <= 5):
+            return JSONResponse({"rating": ["Ensure this value is less than or equal to 5."]}, 400)
+        if "feedback" in body and not (isinstance(feedback, str) and feedback.strip()):
+            return JSONResponse({"feedback": ["Feedback cannot be blank."]}, 400)
+        before = self.ratings.get(turn.text, (False, ""))
+        self.ratings[turn.text] = (before[0] if rating is None else rating > 3, feedback or before[1])
+        return JSONResponse({"rating": rating, "feedback": feedback})
+
     def _conversation(self, request: Request) -> Conversation:
         conversation = self._conversations.get(request.path_params["id"])
         if conversation is None:
@@ -233,14 +250,13 @@ class EnthusiastBackend(Backend):
                 if not self.old:
                     self._write(conversation, "person", turn.text)
                 failed = turn.run.plan.fails
-                self._write(
-                    conversation, "failure" if failed else "agent", EXCUSE if failed else turn.run.plan.text
-                )
+                text = EXCUSE if failed else turn.run.plan.text
+                turn.row = self._write(conversation, "failure" if failed else "agent", text)
         shown = {"id": conversation.id, "started_at": "2026-11-20T12:00:00Z", "history": conversation.rows}
         return shown if self.old else {**shown, "agent": {"id": AGENT, "name": AGENT_NAME}}
 
-    def _write(self, conversation: Conversation, author: str, text: str) -> None:
-        key = "role" if self.old else "type"
-        conversation.rows.append(
-            {"id": next(self._ids), "text": text, key: (_ROLES if self.old else _TYPES)[author]}
-        )
+    def _write(self, conversation: Conversation, author: str, text: str) -> int:
+        """The id of the new row."""
+        key, number = "role" if self.old else "type", next(self._ids)
+        conversation.rows.append({"id": number, "text": text, key: (_ROLES if self.old else _TYPES)[author]})
+        return number

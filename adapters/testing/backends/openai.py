@@ -4,7 +4,7 @@ What it refuses follows the API reference: unknown parameters, parts and models,
 previous response, a background response that isn't stored, and a second question while one is worked on.
 
 `lacks` names what the server doesn't have, as servers of other makers do: "conversations", "files", "background",
-"streams", "usage" (of a chat's stream), "models", "person" (fields that say who asks).
+"streams", "usage" (of a chat's stream), "models", "person" (fields that say who asks), "summaries" (of thoughts).
 """
 
 from __future__ import annotations
@@ -23,10 +23,28 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from adapters.base import Decision
 from adapters.testing.backends.base import PACE, REMEMBERED, Backend, Run
-from adapters.testing.backends.brain import Blob
+from adapters.testing.backends.brain import INTERNAL, Blob, Plan
+from adapters.testing.backends.openai_wire import (
+    chat_chunks,
+    chat_content,
+    chat_extras,
+    check_person,
+    check_tools,
+    citations_of,
+    from_data_url,
+    inlined_blob,
+    is_decision,
+    said_in,
+    worked,
+)
 
 MODEL = "simulated-1"
+MCP_SERVER = {
+    "label": "post",
+    "url": "https://mcp.example/post",
+}  # of the adapter's settings: its calls want leave
 IMAGE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"not much of a picture").decode()
 _PARAMETERS = {
     "background",
@@ -79,9 +97,14 @@ class Answer:
     images: int
     streamed: bool
     container: str
+    summarizes: bool = False
+    request: str = ""  # the id of the call that wants leave
+    decided: bool = False
 
     @property
     def status(self) -> str:
+        if self.request:
+            return "completed"
         if self.run.aborted:
             return "cancelled"
         if not self.run.over:
@@ -196,8 +219,10 @@ class OpenAIBackend(Backend):
             raise HTTPException(400, f"Unknown parameter: '{min(unknown)}'.")
         if "person" in self.lacks and (refused := asked.keys() & set(_PERSON_FIELDS)):
             raise HTTPException(422, f"{min(refused)}: extra fields are not permitted")
-        _check_person(asked)
+        check_person(asked)
         self._check_model(asked)
+        check_tools(asked)
+        self._check_reasoning(asked)
         conversation, previous = asked.get("conversation"), asked.get("previous_response_id")
         if conversation and previous:
             raise HTTPException(400, "conversation and previous_response_id exclude each other")
@@ -206,16 +231,22 @@ class OpenAIBackend(Backend):
         if asked.get("background") and not asked.get("store", True):
             raise HTTPException(400, "a background response must be stored")
         earlier = self._earlier(conversation, previous)
-        text, uploads, item = self._input(asked.get("input"))
         response = self._new("resp")
         home = conversation or (self._first(previous) if previous else response)
         running = self.run_of(home)
         if running and not running.over and conversation:
-            self.violations.append(f"{home}: asked {text!r} while still at work")
+            self.violations.append(f"{home}: asked {asked['input']!r} while still at work")
             raise HTTPException(409, "Another process is currently operating on this conversation.")
+        if is_decision(asked.get("input")):
+            run, item = self._decide(asked["input"], conversation, previous)
+            self._runs[home] = run
+            text = ""
+        else:
+            text, uploads, item = self._input(asked.get("input"))
+            run = self.begin(home, text, uploads, earlier)
         answer = Answer(
             response,
-            self.begin(home, text, uploads, earlier),
+            run,
             item,
             conversation,
             previous,
@@ -223,11 +254,39 @@ class OpenAIBackend(Backend):
             images=int(bool(re.search(r"\bimage\b", text.lower()))),
             streamed=bool(asked.get("stream")) and "streams" not in self.lacks,
             container=self._new("cntr"),
+            summarizes="summary" in (asked.get("reasoning") or {}),
         )
+        wants_leave = any(tool.get("require_approval") == "always" for tool in asked.get("tools") or ())
+        if run.plan.approves and wants_leave:
+            answer.request, run.aborted = self._new("mcpr"), True  # it ends here; the decision begins another
         self._answers[response] = answer
         if answer.streamed:
             return self._stream(answer, after=-1)
         return JSONResponse(self._whole(answer))
+
+    def _decide(
+        self, said: list[dict[str, Any]], conversation: str | None, previous: str | None
+    ) -> tuple[Run, dict[str, Any]]:
+        """Go on with what leave was asked for. Refuses what doesn't answer an open request of this conversation."""
+        [item] = said
+        if item.keys() - {"type", "approval_request_id", "approve", "reason"} or not isinstance(
+            item.get("approve"), bool
+        ):
+            raise HTTPException(400, "Invalid mcp_approval_response")
+        reason = item.get("reason") or ""
+        for answer in self._answers.values():
+            here = answer.conversation == conversation if conversation else answer.id == previous
+            if here and answer.request and answer.request == item.get("approval_request_id"):
+                break
+        else:
+            raise HTTPException(400, f"No approval request '{item.get('approval_request_id')}' was found.")
+        if answer.decided or not isinstance(reason, str):
+            raise HTTPException(400, "That approval request was answered.")
+        answer.decided = True
+        self.decisions.append(Decision(item["approve"], reason))
+        words = "I sent the letters." if item["approve"] else "I sent nothing."
+        plan = Plan(f"{answer.run.plan.text}\n\n{words}")
+        return Run(plan, self.pace, held=self.hold), {"id": self._new("mcpr"), **item}
 
     async def _read(self, request: Request) -> Response:
         answer = self._answer(request)
@@ -270,7 +329,16 @@ class OpenAIBackend(Backend):
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _events(self, answer: Answer) -> AsyncIterator[dict[str, Any]]:
-        at = {"item_id": f"msg_{answer.id}", "output_index": answer.images, "content_index": 0}
+        yield {"type": "response.created", "response": self._whole(answer, "in_progress")}
+        yield {"type": "response.in_progress", "response": self._whole(answer, "in_progress")}
+        work = [*self._work(answer), *self._pictures(answer)]
+        for index, item in enumerate(work):
+            for event in worked(item, index):
+                yield event
+        if answer.request:
+            yield {"type": "response.completed", "response": self._whole(answer)}
+            return
+        at = {"item_id": f"msg_{answer.id}", "output_index": len(work), "content_index": 0}
         message = {
             "id": at["item_id"],
             "type": "message",
@@ -278,11 +346,7 @@ class OpenAIBackend(Backend):
             "status": "in_progress",
             "content": [],
         }
-        yield {"type": "response.created", "response": self._whole(answer, "in_progress")}
-        yield {"type": "response.in_progress", "response": self._whole(answer, "in_progress")}
-        for item in self._pictures(answer):
-            yield {"type": "response.output_item.added", "output_index": 0, "item": {**item, "result": None}}
-        yield {"type": "response.output_item.added", "output_index": answer.images, "item": message}
+        yield {"type": "response.output_item.added", "output_index": len(work), "item": message}
         part = {"type": "output_text", "text": "", "annotations": []}
         yield {"type": "response.content_part.added", **at, "part": part}
         async for piece in answer.run.deltas():
@@ -313,7 +377,9 @@ class OpenAIBackend(Backend):
         }
 
     def _output(self, answer: Answer) -> list[dict[str, Any]]:
-        notes = []
+        if answer.request:
+            return list(self._work(answer))
+        notes = citations_of(answer.run.plan)
         for number, blob in enumerate(answer.run.plan.files):
             file = f"cfile_{answer.id}_{number}"
             self._made[answer.container, file] = blob
@@ -321,7 +387,29 @@ class OpenAIBackend(Backend):
             notes.append({**note, "filename": blob.name, "start_index": 0, "end_index": 0})
         part = {"type": "output_text", "text": answer.run.plan.text, "annotations": notes, "logprobs": []}
         message = {"id": f"msg_{answer.id}", "type": "message", "role": "assistant", "status": "completed"}
-        return [*self._pictures(answer), {**message, "content": [part]}]
+        return [*self._work(answer), *self._pictures(answer), {**message, "content": [part]}]
+
+    def _work(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """What comes before the answer: thoughts in summary, calls of tools, a call that wants leave."""
+        if answer.summarizes:
+            texts = ("**Looking at the question**\n\nIt is about the town.", "No headline here.")
+            summary = [{"type": "summary_text", "text": text} for text in texts]
+            yield {"id": f"rs_{answer.id}", "type": "reasoning", "summary": summary}
+        for number, work in enumerate(answer.run.plan.steps):
+            call = {"id": f"call_{answer.id}_{number}", "status": "completed"}
+            if not number:
+                action = {
+                    "type": "search",
+                    "query": work.topic,
+                    "sources": [{"type": "url", "url": "https://a.example"}],
+                }
+                yield {**call, "type": "web_search_call", "action": action}
+            else:
+                told = {"name": work.tool, "server_label": "town", "arguments": json.dumps({"key": INTERNAL})}
+                yield {**call, "type": "mcp_call", **told, "output": INTERNAL, "error": None}
+        if answer.request:
+            told = {"name": answer.run.plan.approves, "server_label": "post", "arguments": '{"to": "everybody"}'}
+            yield {"id": answer.request, "type": "mcp_approval_request", **told}
 
     def _pictures(self, answer: Answer) -> Iterator[dict[str, Any]]:
         for number in range(answer.images):
@@ -331,7 +419,7 @@ class OpenAIBackend(Backend):
     def _settle(self, answer: Answer) -> None:
         """Items are added to the conversation once the response is complete."""
         held = self._conversations.get(answer.conversation or "")
-        if held and answer.status == "completed" and not answer.run.settled:
+        if held is not None and answer.status == "completed" and not answer.run.settled:
             answer.run.settled = True
             held.items += [answer.asked, *self._output(answer)]
 
@@ -350,20 +438,18 @@ class OpenAIBackend(Backend):
         said = [message for message in asked.get("messages") or () if message.get("role") == "user"]
         if not said:
             raise HTTPException(400, "messages must hold a user's")
-        text, uploads = _chat_content(said[-1]["content"])
+        text, uploads = chat_content(said[-1]["content"])
         completion = self._new("chatcmpl")
-        run = self.begin(
-            completion, text, uploads, [_chat_content(message["content"])[0] for message in said[:-1]]
-        )
+        run = self.begin(completion, text, uploads, [chat_content(message["content"])[0] for message in said[:-1]])
         if run.plan.fails:
             raise HTTPException(400, "Traceback (most recent call last): boom")
         usage = {"prompt_tokens": 10, "completion_tokens": len(run.plan.pieces), "total_tokens": 0}
         head = {"id": completion, "created": 0, "model": MODEL}
         if asked.get("stream") and "streams" not in self.lacks:
             wants_usage = (asked.get("stream_options") or {}).get("include_usage")
-            chunks = _chat_chunks({**head, "object": "chat.completion.chunk"}, run, usage if wants_usage else None)
+            chunks = chat_chunks({**head, "object": "chat.completion.chunk"}, run, usage if wants_usage else None)
             return StreamingResponse(chunks, media_type="text/event-stream")
-        message = {"role": "assistant", "content": run.plan.text, "refusal": None}
+        message = {"role": "assistant", "content": run.plan.text, "refusal": None, **chat_extras(run.plan)}
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -389,6 +475,15 @@ class OpenAIBackend(Backend):
         if asked.get("model") != MODEL:
             raise HTTPException(404, f"The model '{asked.get('model')}' does not exist.")
 
+    def _check_reasoning(self, asked: dict[str, Any]) -> None:
+        reasoning = asked.get("reasoning") or {}
+        if unknown := reasoning.keys() - {"effort", "summary"}:
+            raise HTTPException(400, f"Unknown parameter: 'reasoning.{min(unknown)}'.")
+        if reasoning.get("summary", "auto") not in {"auto", "concise", "detailed"}:
+            raise HTTPException(400, "Invalid value: 'reasoning.summary'.")
+        if "summary" in reasoning and "summaries" in self.lacks:
+            raise HTTPException(400, "Your organization must be verified to generate reasoning summaries.")
+
     def _first(self, response: str) -> str:
         while (answer := self._answers.get(response)) and answer.previous:
             response = answer.previous
@@ -397,12 +492,13 @@ class OpenAIBackend(Backend):
     def _earlier(self, conversation: str | None, previous: str | None) -> list[str]:
         if conversation:
             items = self._conversation(conversation).items
-            return [_said(item) for item in items if item.get("role") == "user"]
+            return [said_in(item) for item in items if item.get("role") == "user"]
         earlier: list[str] = []
         while previous:
             if previous not in self._answers:
                 raise HTTPException(404, f"Previous response with id '{previous}' not found.")
-            earlier.append(_said(self._answers[previous].asked))
+            if "content" in self._answers[previous].asked:
+                earlier.append(said_in(self._answers[previous].asked))
             previous = self._answers[previous].previous
         return earlier[::-1]
 
@@ -421,14 +517,14 @@ class OpenAIBackend(Backend):
                         raise HTTPException(404, f"File '{file}' not found.")
                     uploads.append(self._files[file])
                 case {"type": "input_file", "filename": str(name), "file_data": str(data)}:
-                    uploads.append(_from_data_url(name, data))
+                    uploads.append(from_data_url(name, data))
                 case {"type": "input_image", "image_url": str(data)}:
-                    uploads.append(_from_data_url("image", data))
+                    uploads.append(from_data_url("image", data))
                 case _:
                     raise HTTPException(400, f"Invalid value: {part.get('type')!r}.")
         question, *inlined = texts or [""]
         item = {"id": self._new("msg"), "type": "message", "status": "completed", **asked[0]}
-        return question, [*uploads, *map(_inlined, inlined)], item
+        return question, [*uploads, *map(inlined_blob, inlined)], item
 
     def _page(self, request: Request, items: list[dict[str, Any]]) -> Response:
         limit = int(request.query_params.get("limit", 20))
@@ -443,65 +539,3 @@ class OpenAIBackend(Backend):
             {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
         )
         return JSONResponse({"object": "list", "data": page, "has_more": len(items) > limit, **ids})
-
-
-def _said(item: dict[str, Any]) -> str:
-    return str(item["content"][0].get("text", ""))
-
-
-def _inlined(text: str) -> Blob:
-    """A text file that stands in the question, as a model would read it."""
-    name, content = re.match(r"File `(.*)`:\n`{3,}\n(.*)\n`{3,}$", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    return Blob(name, "text/plain", content.encode())
-
-
-def _from_data_url(name: str, url: str) -> Blob:
-    head, comma, data = url.partition(",")
-    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
-        raise HTTPException(400, "not a data URL")
-    return Blob(name, head[5:-7], base64.b64decode(data))
-
-
-def _chat_content(content: object) -> tuple[str, list[Blob]]:
-    if isinstance(content, str):
-        return content, []
-    texts: list[str] = []
-    uploads: list[Blob] = []
-    for part in content if isinstance(content, list) else ():
-        match part:
-            case {"type": "text", "text": str(text)}:
-                texts.append(text)
-            case {"type": "image_url", "image_url": {"url": str(url)}}:
-                uploads.append(_from_data_url("image", url))
-            case {"type": "file", "file": {"filename": str(name), "file_data": str(data)}}:
-                uploads.append(_from_data_url(name, data))
-            case _:
-                raise HTTPException(400, f"Invalid value: {part.get('type')!r}.")
-    question, *inlined = texts or [""]
-    return question, [*uploads, *map(_inlined, inlined)]
-
-
-async def _chat_chunks(head: dict[str, Any], run: Run, usage: dict[str, int] | None) -> AsyncIterator[bytes]:
-    def event(delta: dict[str, str], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
-
-    yield event({"role": "assistant", "content": ""})
-    async for piece in run.deltas():
-        yield event({"content": piece})
-    yield event({}, "stop")
-    if usage:
-        yield b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode() + b"\n\n"
-    yield b"data: [DONE]\n\n"
-
-
-def _check_person(asked: dict[str, Any]) -> None:
-    """The limits of the reference."""
-    metadata, who = asked.get("metadata", {}), asked.get("safety_identifier", "")
-    texts = [text for pair in metadata.items() for text in pair]
-    if len(metadata) > 16 or not all(isinstance(text, str) for text in texts):
-        raise HTTPException(400, "metadata: at most 16 pairs of texts")
-    if any(len(name) > 64 or len(value) > 512 for name, value in metadata.items()):
-        raise HTTPException(400, "metadata: names of 64 and values of 512 characters at most")
-    if not isinstance(who, str) or len(who) > 128:
-        raise HTTPException(400, "safety_identifier: at most 128 characters")

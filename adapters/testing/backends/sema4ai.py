@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from adapters.testing.backends.base import Backend, Run
-from adapters.testing.backends.brain import Blob, Frame
+from adapters.testing.backends.brain import INTERNAL, Blob, Frame, Plan
 
 AGENT_ID = "3f1c6a52-0b7e-4a53-9c55-1d2f6b9d8a10"
 AGENT_NAME = "Analyst"
@@ -36,6 +36,8 @@ class Item:
     id: str
     role: Literal["user", "agent"]
     text: str
+    before: list[dict[str, Any]] = field(default_factory=list)  # parts besides the text
+    after: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -217,6 +219,12 @@ class Sema4aiBackend(Backend):
             yield _event(json.dumps({"op": "add", "path": "/content/0", "value": {"kind": "thought", "text": ""}}))
             yield _event(_patch("/content/0/text", "not for people"))
             yield _event(json.dumps({"op": "add", "path": "/content/1", "value": {"kind": "text", "text": ""}}))
+            for number, tool in enumerate(_tools(conversation, run.plan), 2):
+                path, begun = f"/content/{number}", {**tool, "status": "running", "result": None}
+                yield _event(json.dumps({"op": "add", "path": path, "value": begun}))
+                for key in ("status", "result"):
+                    change = {"op": "replace", "path": f"{path}/{key}", "value": tool[key]}
+                    yield _event(json.dumps({"delta": change}))
         async for piece in run.deltas():
             yield _event(self._delta(piece))
         self._settle(conversation)
@@ -241,8 +249,9 @@ class Sema4aiBackend(Backend):
         run.settled = True
         if run.plan.fails:
             return
-        conversation.items.append(Item(f"m-{next(self._ids)}", "agent", THINKING))
-        conversation.items.append(Item(f"m-{next(self._ids)}", "agent", run.plan.text))
+        tools = list(_tools(conversation, run.plan))
+        conversation.items.append(Item(f"m-{next(self._ids)}", "agent", THINKING, after=tools))
+        conversation.items.append(Item(f"m-{next(self._ids)}", "agent", run.plan.text, _charts(run.plan)))
         for blob in run.plan.files:
             self._store(conversation, blob)
         if run.plan.frame:
@@ -259,7 +268,8 @@ class Sema4aiBackend(Backend):
             tool = {"kind": "tool_use", "name": "sql", "text": "select 1"}
             text = {"kind": "text", "text": item.text}
             thought = {"kind": "thought", "text": "not for people"}
-            content = [thought, text, tool] if item.text == THINKING else [thought, tool, text]
+            ordered = [thought, text, tool] if item.text == THINKING else [thought, tool, text]
+            content = [*item.before, *ordered, *item.after]
         return {"id": item.id, "role": item.role, "content": content}
 
     def _page(self, request: Request, items: Sequence[Any]) -> Response:
@@ -278,6 +288,38 @@ class Sema4aiBackend(Backend):
             raise HTTPException(404, "Conversation not found") from None
         self._settle(conversation)
         return conversation
+
+
+def _tools(conversation: Conversation, plan: Plan) -> Iterator[dict[str, Any]]:
+    turn = sum(item.role == "user" for item in conversation.items)
+    for number, work in enumerate(plan.steps):
+        yield {
+            "kind": "tool_call",
+            "name": work.tool,
+            "tool_call_id": f"call-{conversation.id}-{turn}-{number}",
+            "arguments_raw": json.dumps({"key": INTERNAL}),
+            "sub_type": "action-external",
+            "status": "finished",
+            "result": INTERNAL,
+            "error": None,
+        }
+
+
+def _charts(plan: Plan) -> list[dict[str, Any]]:
+    figures = plan.figures
+    if figures is None or figures.measure is None:
+        return []
+    spec = {
+        "title": "Figures",
+        "mark": {"type": "bar"},
+        "data": {"values": [dict(zip(figures.columns, row, strict=True)) for row in figures.rows]},
+        "encoding": {
+            "x": {"field": figures.columns[0], "type": "nominal"},
+            "y": {"field": figures.columns[figures.measure], "type": "quantitative"},
+        },
+    }
+    part = {"kind": "vega_chart", "chart_spec_raw": json.dumps(spec), "sub_type": "vega-lite", "completed": True}
+    return [part]
 
 
 def _event(data: str) -> bytes:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from adapters.base import Agent
+from adapters.base import Agent, Decision
 from adapters.http.service import create_client
 from adapters.http.transport import Transport
 from adapters.testing.backends import faults
@@ -68,6 +68,12 @@ class BackendWorld(Generic[A_co]):
 
     def told(self) -> Sequence[Mapping[str, Any]]:
         return [{**told.person, "token": told.token} if told.token else told.person for told in self.backend.told]
+
+    def decided(self) -> Sequence[Decision]:
+        return self.backend.decisions
+
+    def rated(self) -> Mapping[str, tuple[bool, str]]:
+        return self.backend.ratings
 
     def say(self, text: str) -> None:
         self.backend.said.append(text)

@@ -48,12 +48,13 @@ OPENING = Scene(
 ROOMS = {
     "general": Room(
         "The echo agent lives in the bridge. It says back what it hears and makes what you tell it to: "
-        "files, tables, long answers, questions and failures.",
+        "files, tables, charts, long answers, steps, sources, questions, approvals and failures.",
         (
             "Write something long 2500",
             "Make a file chart.png and a table 8",
             "Say this slow 12: one, two, three, and I am in no hurry",
             "Please ask me something",
+            "Think in steps 4, name your sources and draw a chart bar",
             "Please fail late",
         ),
         ("And now a table 5", "Make a file numbers.csv"),
