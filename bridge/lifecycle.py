@@ -16,6 +16,7 @@ class ThreadState(StrEnum):
     IDLE = "idle"  # nothing to do
     READY = "ready"  # a turn waits to be claimed
     RUNNING = "running"  # a replica owns it
+    MOVED = "moved"  # stood for one that wasn't opened yet, whose turns are that thread's now
 
 
 class TurnState(StrEnum):

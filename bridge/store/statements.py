@@ -93,6 +93,7 @@ _new_thread = insert(_thread).values(
         "several": sa.false(),
     }
 )
+_NOBODY: sa.ColumnElement[str] = sa.literal_column("''")  # the agent opened the thread, and no person asked yet
 _newer = _new_thread.excluded.newest_position > _thread.c.newest_position
 # First, as it locks the thread's row: a turn that arrives while its thread is released can't be missed then.
 TOUCH_THREAD = Statement(
@@ -100,7 +101,11 @@ TOUCH_THREAD = Statement(
         index_elements=["platform", "workspace", "channel", "thread"],
         set_={
             "touched_at": _new_thread.excluded.touched_at,
-            "several": sa.or_(_thread.c.several, _thread.c.person != _new_thread.excluded.person),
+            "several": sa.or_(
+                _thread.c.several,
+                sa.and_(_thread.c.person != _NOBODY, _thread.c.person != _new_thread.excluded.person),
+            ),
+            "person": sa.case((_thread.c.person == _NOBODY, _new_thread.excluded.person), else_=_thread.c.person),
             "newest": sa.case((_newer, _new_thread.excluded.newest), else_=_thread.c.newest),
             "newest_position": sa.case(
                 (_newer, _new_thread.excluded.newest_position), else_=_thread.c.newest_position
@@ -255,7 +260,7 @@ SEEN = Statement(
 
 CLAIM_COLUMNS = (
     "id", "token", "platform", "workspace", "channel", "thread", "agent", "conversation", "attempts", "several",
-    "last_part", "waiting_turn", "recheck_turn",
+    "last_part", "waiting_turn", "recheck_turn", "spoke_at",
 )  # fmt: skip
 
 
@@ -500,6 +505,7 @@ def _last(*states: str) -> Statement:
             _is(_turn.c.state, *states),
             _turn.c.position > _conversation_begins,
             sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")) != sa.literal_column("'withdrawn'"),
+            _turn.c.spoken.is_(None),
         )
         .order_by(_turn.c.position.desc(), _turn.c.received_at.desc())
         .limit(sa.literal_column("1"))
@@ -526,6 +532,715 @@ BEGIN_ANEW = Statement(
     .values(conversation=sa.null(), agent=_id("chosen_agent"), begins_after=_thread.c.newest_position)
     .returning(_thread.c.id),
     fences=True,
+)
+
+# --- what the agent says unasked ---------------------------------------------------------------------------------
+
+# A thread that isn't on its platform yet; its turns move to the one that is opened for them. Seen by no catch-up.
+_opening_given = {
+    name: _value(_thread.c[name]).label(name)
+    for name in ("platform", "workspace", "channel", "thread", "direct", "agent", "conversation", "created_at")
+}
+_opening_constants: dict[str, sa.ColumnElement[Any]] = {
+    "state": sa.literal_column("'idle'"),
+    "token": sa.literal_column("0"),
+    "attempts": sa.literal_column("0"),
+    "several": sa.false(),
+    "person": _NOBODY,
+    "newest": _NOBODY,
+    "newest_position": sa.literal_column("0"),
+    "touched_at": sa.literal_column("0"),
+    "ready_at": sa.literal_column("0"),
+}
+_said_before = sa.exists(
+    sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.event_key == _id("event_key"))
+)
+PUT_OPENING = Statement(
+    insert(_thread).from_select(
+        [*_opening_given, *_opening_constants],
+        sa.select(
+            *_opening_given.values(), *(value.label(name) for name, value in _opening_constants.items())
+        ).where(sa.not_(_said_before)),
+    )
+)
+# Somebody else put the same in at the same time.
+DROP_OPENING = Statement(
+    sa.delete(_thread).where(
+        _address,
+        sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.id == _id("id")))),
+    )
+)
+_after_all = sa.case(
+    (_thread.c.holds_until > _thread.c.newest_position, _thread.c.holds_until), else_=_thread.c.newest_position
+)
+
+
+def _take_position(where: sa.ColumnElement[bool], *, fences: bool = False) -> Statement:
+    """Makes room for a turn behind all that the thread has, and locks the thread's row."""
+    return Statement(
+        sa.update(_thread)
+        .where(where)
+        .values(
+            newest_position=_after_all + 1,
+            spoke_at=_after_all + 1,
+            touched_at=sa.case((_thread.c.touched_at > 0, _number("at")), else_=_thread.c.touched_at),
+        )
+        .returning(_thread.c.id),
+        fences=fences,
+    )
+
+
+TAKE_FIRST = _take_position(_address)
+TAKE_POSITION = _take_position(
+    sa.and_(_thread.c.id == _number("thread_id"), sa.not_(_is(_thread.c.state, "moved"))), fences=True
+)
+SPOKEN_GIVEN = (
+    "id", "event_key", "message_key", "person_name", "person_workspace", "text", "files", "spoken", "answer",
+    "received_at",
+)  # fmt: skip
+
+
+def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
+    source = sa.select(
+        _thread.c.id,
+        *(_value(_turn.c[name]).label(name) for name in SPOKEN_GIVEN),
+        _thread.c.newest_position.label("position"),
+        _thread.c.newest.label("message_id"),
+        _thread.c.direct,
+        _NOBODY.label("person"),
+        sa.false().label("mid_thread"),
+        *_turn_constants,
+    ).where(where)
+    names = [
+        "thread_id", *SPOKEN_GIVEN, "position", "message_id", "direct", "person", "mid_thread",
+        "state", "stopped", "revision",
+    ]  # fmt: skip
+    return Statement(insert(_turn).from_select(names, source).on_conflict_do_nothing().returning(_turn.c.id))
+
+
+PUT_SPOKEN = _put_spoken(_address)
+PUT_SPOKEN_INTO = _put_spoken(_thread.c.id == _number("thread_id"))
+SPOKEN_COLUMNS = ("platform", "workspace", "channel", "thread", "agent", "conversation", "spoke_at")
+_spoken = sa.select(*_raw(_turn, TURN_COLUMNS), *_raw(_thread, SPOKEN_COLUMNS)).join(
+    _thread, _thread.c.id == _turn.c.thread_id
+)
+SPOKEN_BY_KEY = Statement(_spoken.where(_turn.c.event_key == _id("event_key")))
+SPOKEN_BY_ID = Statement(_spoken.where(_turn.c.id == _id("turn_id"), _turn.c.spoken.is_not(None)))
+SPOKEN_THREAD = Statement(sa.select(*_raw(_thread, ("id", *SPOKEN_COLUMNS))).where(_address))
+SPOKEN_WAITING = Statement(
+    sa.select(sa.func.count()).select_from(
+        sa.select(_turn.c.id)
+        .where(_turn.c.spoken.is_not(None), _is(_turn.c.state, "received"))
+        .limit(_number("most"))
+        .subquery()
+    )
+)
+# What was said unasked just before a question, newest first, for an agent whose backend didn't hear it.
+SAID_BEFORE = Statement(
+    sa.select(_turn.c.spoken, _turn.c.answer)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position < _number("before"),
+        _turn.c.position > _conversation_begins,
+    )
+    .order_by(_turn.c.position.desc())
+    .limit(_number("most"))
+)
+# The thread's first message goes out next: from now on it may be there.
+BEGIN_OPENING = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "received"))
+    .values(begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")))
+    .returning(_turn.c.id),
+    fences=True,
+)
+_opened = insert(_thread).values(
+    {name: _value(_thread.c[name]) for name in (*_THREAD_GIVEN, "conversation") if name != "person"}
+    | {
+        "person": _NOBODY,
+        "state": sa.literal_column("'idle'"),
+        "token": sa.literal_column("0"),
+        "attempts": sa.literal_column("0"),
+        "several": sa.false(),
+    }
+)
+# First of its unit, as `TOUCH_THREAD`.
+PUT_OPENED = Statement(
+    _opened.on_conflict_do_update(
+        index_elements=["platform", "workspace", "channel", "thread"],
+        set_={
+            "touched_at": _opened.excluded.touched_at,
+            "conversation": sa.func.coalesce(_thread.c.conversation, _opened.excluded.conversation),
+        },
+    )
+)
+_there = sa.select(_thread.c.id).where(_address).scalar_subquery()
+_end_there = sa.select(_after_all).where(_address).scalar_subquery()
+MOVE_SPOKEN = Statement(
+    sa.update(_turn)
+    .where(_turn.c.thread_id == _number("opening"))
+    .values(
+        thread_id=_there,
+        position=_turn.c.position + _end_there,
+        message_id=_value(_turn.c.message_id, "root"),
+        begun_at=sa.null(),
+    )
+)
+_moved = sa.table("thread", sa.column("id"), sa.column("newest_position")).alias("opening")
+MOVED_SPOKEN = Statement(
+    sa.update(_thread)
+    .where(_address)
+    .values(
+        newest_position=_after_all
+        + sa.select(_moved.c.newest_position).where(_moved.c.id == _number("opening")).scalar_subquery(),
+        spoke_at=_after_all
+        + sa.select(_moved.c.newest_position).where(_moved.c.id == _number("opening")).scalar_subquery(),
+    )
+)
+# The row stays: to take it away, the database would look through all turns for one that still names it.
+LEAVE_OPENING = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("opening"))
+    .values(state=sa.literal_column("'moved'"), owner=sa.null())
+)
+
+READ_COLUMNS = columns(Thread)
+TURN_OF_THREAD = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.last_part, _thread.c.waiting_shown)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(_turn.c.id == _id("turn_id"), _address)
+)
+# Only while nobody has decided yet.
+SUPERSEDE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
+    .values(state=_id("becomes"), superseded_by=_id("new_id"))
+    .returning(_turn.c.id),
+    fences=True,
+)
+DECIDE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
+    # Who has a reply delivered again that was stopped wants it now.
+    .values(state=_id("becomes"), outcome=_id("result"), stopped=sa.false())
+    .returning(_turn.c.id),
+    fences=True,
+)
+STILL_WAITS = Statement(
+    sa.select(_turn.c.id).where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "waiting")), fences=True
+)
+WAITS_NO_MORE = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"), _thread.c.waiting_turn == _id("turn_id"))
+    .values(waiting_turn=sa.null(), waiting_shown=sa.null(), holds_until=sa.null())
+)
+
+KNOWS = Statement(sa.select(_thread.c.id).where(_address))
+ACTIVE_TURN = Statement(
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(_address, _is(_turn.c.state, "asking", "replying"))
+)
+# Claimed, and not begun yet: attachments are being fetched, say.
+NEXT_TURN = Statement(
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _address,
+        _is(_thread.c.state, "running"),
+        _is(_turn.c.state, "received"),
+        _turn.c.position > sa.func.coalesce(_thread.c.holds_until, sa.literal_column("-1")),
+    )
+    .order_by(_turn.c.position, _turn.c.received_at)
+    .limit(sa.literal_column("1"))
+)
+STOP = Statement(sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(stopped=sa.true()))
+STOPPED = Statement(
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _is(_thread.c.state, "running"),
+        _thread.c.owner == _id("replica"),
+        _is(_turn.c.state, "asking", "replying"),
+        _turn.c.stopped,
+    )
+)
+SEEN = Statement(
+    sa.select(
+        _thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread, _thread.c.newest,
+        _thread.c.direct,
+    )
+    .where(_thread.c.platform == _id("platform"), _thread.c.touched_at > _number("since"))
+    .order_by(_thread.c.touched_at.desc())
+    .limit(_number("most"))
+)  # fmt: skip
+
+# --- claim ------------------------------------------------------------------------------------------------------
+
+CLAIM_COLUMNS = (
+    "id", "token", "platform", "workspace", "channel", "thread", "agent", "conversation", "attempts", "several",
+    "last_part", "waiting_turn", "recheck_turn", "spoke_at",
+)  # fmt: skip
+
+
+def _claim(suspicion: sa.ColumnElement[bool]) -> Statement:
+    # As an expression, so that no index of all the platform's threads is taken for the small one of those ready.
+    platform = sa.func.coalesce(_thread.c.platform, sa.literal_column("''"))
+    picked = (
+        sa.select(_thread.c.id)
+        .where(
+            _is(_thread.c.state, "ready"),
+            sa.or_(platform == _id("platform_1"), platform == _id("platform_2")),
+            suspicion,
+        )
+        .order_by(_thread.c.ready_at)
+        .limit(_number("most"))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    return Statement(
+        sa.update(_thread)
+        .where(_thread.c.id.in_(sa.select(picked.c.id)))
+        .values(
+            state=sa.literal_column("'running'"),
+            owner=_id("replica"),
+            token=_thread.c.token + 1,
+            attempts=_thread.c.attempts + 1,
+        )
+        .returning(*_raw(_thread, CLAIM_COLUMNS))
+    )
+
+
+CLAIM = _claim(_thread.c.attempts < SUSPECT)
+CLAIM_SUSPECT = _claim(_thread.c.attempts >= SUSPECT)
+
+LOOK_THREAD = Statement(sa.select(*_raw(_thread, (*CLAIM_COLUMNS, "owner", "state"))).where(
+    _thread.c.id == _number("thread_id")
+))  # fmt: skip
+LOOK_ACTIVE = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS)).where(
+        _turn.c.thread_id == _number("thread_id"), _is(_turn.c.state, "asking", "replying")
+    )
+)
+LOOK_RUNNABLE = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS))
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "received"),
+        _turn.c.position
+        > sa.select(sa.func.coalesce(_thread.c.holds_until, sa.literal_column("-1")))
+        .where(_thread.c.id == _number("thread_id"))
+        .scalar_subquery(),
+    )
+    .order_by(_turn.c.position, _turn.c.received_at)
+    .limit(sa.literal_column("1"))
+)
+LOOK_WAITING = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.waiting_shown)
+    .join(_thread, _thread.c.waiting_turn == _turn.c.id)
+    .where(_thread.c.id == _number("thread_id"))
+)
+TURN = Statement(sa.select(*_raw(_turn, TURN_COLUMNS)).where(_turn.c.id == _id("turn_id")))
+
+# --- record -----------------------------------------------------------------------------------------------------
+
+FENCE = Statement(sa.select(_thread.c.id).where(_ours).with_for_update(), fences=True)
+# Or begun already: under the same claim that was this very step, and only its answer was lost.
+BEGIN = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.id == _id("turn_id"),
+        sa.or_(_is(_turn.c.state, "received"), _turn.c.state == _id("becomes")),
+        _turn.c.revision == _number("revised"),
+    )
+    .values(
+        state=_id("becomes"),
+        begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")),
+        person_name=_value(_turn.c.person_name, "name"),
+        text=_value(_turn.c.text, "words"),
+        start=_value(_turn.c.start, "starts"),
+        checkpoint=_value(_turn.c.checkpoint, "stands"),
+    )
+    .returning(_turn.c.id),
+    fences=True,
+)
+SETTLE_WAITING = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("waiting_id"), _is(_turn.c.state, "waiting"))
+    .values(state=_id("settles"), outcome=_id("result"))
+)
+CHECKPOINT = Statement(
+    sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(checkpoint=_value(_turn.c.checkpoint, "stands"))
+)
+# Fences and writes in one.
+ADVANCE_THREAD = Statement(
+    sa.update(_thread)
+    .where(_ours)
+    .values(
+        conversation=sa.func.coalesce(_value(_thread.c.conversation, "known_as"), _thread.c.conversation),
+        attempts=sa.case((_number("progress") == 1, sa.literal_column("0")), else_=_thread.c.attempts),
+    )
+    .returning(_thread.c.id),
+    fences=True,
+)
+CONCLUDE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"))
+    .values(
+        state=sa.literal_column("'replying'"),
+        answer=_value(_turn.c.answer, "said"),
+        request=_value(_turn.c.request, "asks_back"),
+        notice=_value(_turn.c.notice, "notes"),
+        outcome=_id("result"),
+        detail=_value(_turn.c.detail, "details"),
+    )
+)
+END = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"))
+    .values(state=_id("becomes"), outcome=_id("result"), detail=_value(_turn.c.detail, "details"),
+            ended_at=_number("at"))
+)  # fmt: skip
+_goes_on = sa.or_(
+    _runnable(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until)),
+    _thread.c.recheck_turn.is_not(None),  # asked for while the turn ran
+)
+# The thread goes on with its next turn or has none: decided under the lock that a turn which arrives waits for.
+_goes_on = sa.or_(
+    _runnable(_thread.c.id, sa.func.coalesce(_number("holds"), _thread.c.holds_until)),
+    _thread.c.recheck_turn.is_not(None),
+)
+GO_ON = Statement(
+    sa.update(_thread)
+    .where(_ours)
+    .values(
+        attempts=sa.literal_column("0"),
+        last_part=sa.func.coalesce(_id("shown_last"), _thread.c.last_part),
+        waiting_turn=sa.func.coalesce(_id("waits_with"), _thread.c.waiting_turn),
+        waiting_shown=sa.func.coalesce(_number("shown_at"), _thread.c.waiting_shown),
+        holds_until=sa.func.coalesce(_number("holds"), _thread.c.holds_until),
+        state=sa.case((_goes_on, sa.literal_column("'running'")), else_=sa.literal_column("'idle'")),
+        owner=sa.case((_goes_on, _thread.c.owner), else_=sa.null()),
+    )
+    .returning(_thread.c.state)
+)
+RELEASE = Statement(
+    sa.update(_thread)
+    .where(_ours)
+    .values(
+        state=sa.literal_column("'ready'"),
+        owner=sa.null(),
+        ready_at=_number("at"),
+        attempts=sa.case((_thread.c.attempts > 0, _thread.c.attempts - 1), else_=sa.literal_column("0")),
+    )
+)
+_part_row = insert(_part).values({name: _value(_part.c[name]) for name in columns(Part)})
+PUT_PART = Statement(
+    _part_row.on_conflict_do_update(
+        index_elements=["turn_id", "kind", "index"],
+        set_={
+            "message_id": _part_row.excluded.message_id,
+            "ends": sa.func.coalesce(_part_row.excluded.ends, _part.c.ends),
+            "shown": _part_row.excluded.shown,
+            "digest": sa.func.coalesce(_part_row.excluded.digest, _part.c.digest),
+        },
+    )
+)
+FORGET_PART = Statement(
+    sa.delete(_part).where(
+        _part.c.turn_id == _id("turn_id"), _part.c.kind == _id("kind"), _part.c.index == _number("index")
+    )
+)
+PUT_ARTIFACT = Statement(
+    insert(_artifact)
+    .values({name: _value(_artifact.c[name]) for name in columns(Artifact)})
+    .on_conflict_do_nothing()
+)
+PARTS = Statement(sa.select(*_raw(_part, columns(Part))).where(_part.c.turn_id == _id("turn_id")))
+ARTIFACTS = Statement(
+    sa.select(*_raw(_artifact, columns(Artifact)))
+    .where(_artifact.c.turn_id == _id("turn_id"))
+    .order_by(_artifact.c.index)
+)
+# A new conversation knows nothing of the turns before it.
+_conversation_begins = (
+    sa.select(sa.func.coalesce(_thread.c.begins_after, sa.literal_column("-1")))
+    .where(_thread.c.id == _number("thread_id"))
+    .scalar_subquery()
+)
+EXCHANGES = Statement(
+    sa.select(_turn.c.text, _turn.c.answer)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position < _number("before"),
+        _turn.c.position > _conversation_begins,
+        _turn.c.answer.is_not(None),
+    )
+    .order_by(_turn.c.position.desc())
+    .limit(_number("most"))
+)
+RECHECK = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"))
+    .values(
+        recheck_turn=_id("turn_id"),
+        state=sa.case((_is(_thread.c.state, "idle"), sa.literal_column("'ready'")), else_=_thread.c.state),
+        ready_at=_number("at"),
+    )
+)
+RECHECKED = Statement(
+    sa.update(_thread).where(_ours, _thread.c.recheck_turn == _id("turn_id")).values(recheck_turn=sa.null())
+)
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+OVERVIEW_COLUMNS = (
+    "id", "agent", "conversation", "state", "waiting_turn", "begins_after", "newest_position",
+)  # fmt: skip
+OVERVIEW = Statement(sa.select(*_raw(_thread, OVERVIEW_COLUMNS)).where(_address))
+# By who asked alone: a person's turns are in one index, newest first. A condition on their threads would have the
+# planner read those.
+RECENT = Statement(
+    sa.select(_thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread, _turn.c.text)
+    .join(_turn, _thread.c.id == _turn.c.thread_id)
+    .where(_turn.c.person == _id("person"))
+    .order_by(_turn.c.received_at.desc())
+    .limit(_number("most"))
+)
+QUEUED = Statement(
+    sa.select(_turn.c.person)
+    .where(_turn.c.thread_id == _number("thread_id"), _is(_turn.c.state, "received"))
+    .order_by(_turn.c.position, _turn.c.received_at)
+    .limit(_number("most"))
+)
+
+
+def _last(*states: str) -> Statement:
+    return Statement(
+        sa.select(*_raw(_turn, TURN_COLUMNS))
+        .where(
+            _turn.c.thread_id == _number("thread_id"),
+            _is(_turn.c.state, *states),
+            _turn.c.position > _conversation_begins,
+            sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")) != sa.literal_column("'withdrawn'"),
+            _turn.c.spoken.is_(None),
+        )
+        .order_by(_turn.c.position.desc(), _turn.c.received_at.desc())
+        .limit(sa.literal_column("1"))
+    )
+
+
+ARTIFACTS_OF_THREAD = Statement(
+    sa.select(*_raw(_artifact, columns(Artifact)))
+    .join(_turn, _turn.c.id == _artifact.c.turn_id)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position > _conversation_begins,
+    )
+    .order_by(_turn.c.position.desc(), _turn.c.received_at.desc(), _artifact.c.index.desc())
+    .limit(_number("most"))
+)
+LAST_ANSWERED = _last("done")
+LAST_UNANSWERED = _last("failed", "cancelled")
+# Only while nothing is worked on: what runs would write its conversation down again.
+BEGIN_ANEW = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"), _is(_thread.c.state, "idle"))
+    .values(conversation=sa.null(), agent=_id("chosen_agent"), begins_after=_thread.c.newest_position)
+    .returning(_thread.c.id),
+    fences=True,
+)
+
+# --- what the agent says unasked ---------------------------------------------------------------------------------
+
+# A thread that isn't on its platform yet; its turns move to the one that is opened for them. Seen by no catch-up.
+_opening_given = {
+    name: _value(_thread.c[name]).label(name)
+    for name in ("platform", "workspace", "channel", "thread", "direct", "agent", "conversation", "created_at")
+}
+_opening_constants: dict[str, sa.ColumnElement[Any]] = {
+    "state": sa.literal_column("'idle'"),
+    "token": sa.literal_column("0"),
+    "attempts": sa.literal_column("0"),
+    "several": sa.false(),
+    "person": _NOBODY,
+    "newest": _NOBODY,
+    "newest_position": sa.literal_column("0"),
+    "touched_at": sa.literal_column("0"),
+    "ready_at": sa.literal_column("0"),
+}
+_said_before = sa.exists(
+    sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.event_key == _id("event_key"))
+)
+PUT_OPENING = Statement(
+    insert(_thread).from_select(
+        [*_opening_given, *_opening_constants],
+        sa.select(
+            *_opening_given.values(), *(value.label(name) for name, value in _opening_constants.items())
+        ).where(sa.not_(_said_before)),
+    )
+)
+# Somebody else put the same in at the same time.
+DROP_OPENING = Statement(
+    sa.delete(_thread).where(
+        _address,
+        sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.id == _id("id")))),
+    )
+)
+_after_all = sa.case(
+    (_thread.c.holds_until > _thread.c.newest_position, _thread.c.holds_until), else_=_thread.c.newest_position
+)
+
+
+def _take_position(where: sa.ColumnElement[bool], *, fences: bool = False) -> Statement:
+    """Makes room for a turn behind all that the thread has, and locks the thread's row."""
+    return Statement(
+        sa.update(_thread)
+        .where(where)
+        .values(
+            newest_position=_after_all + 1,
+            spoke_at=_after_all + 1,
+            touched_at=sa.case((_thread.c.touched_at > 0, _number("at")), else_=_thread.c.touched_at),
+        )
+        .returning(_thread.c.id),
+        fences=fences,
+    )
+
+
+TAKE_FIRST = _take_position(_address)
+TAKE_POSITION = _take_position(
+    sa.and_(_thread.c.id == _number("thread_id"), sa.not_(_is(_thread.c.state, "moved"))), fences=True
+)
+SPOKEN_GIVEN = (
+    "id", "event_key", "message_key", "person_name", "person_workspace", "text", "files", "spoken", "answer",
+    "received_at",
+)  # fmt: skip
+
+
+def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
+    source = sa.select(
+        _thread.c.id,
+        *(_value(_turn.c[name]).label(name) for name in SPOKEN_GIVEN),
+        _thread.c.newest_position.label("position"),
+        _thread.c.newest.label("message_id"),
+        _thread.c.direct,
+        _NOBODY.label("person"),
+        sa.false().label("mid_thread"),
+        *_turn_constants,
+    ).where(where)
+    names = [
+        "thread_id", *SPOKEN_GIVEN, "position", "message_id", "direct", "person", "mid_thread",
+        "state", "stopped", "revision",
+    ]  # fmt: skip
+    return Statement(insert(_turn).from_select(names, source).on_conflict_do_nothing().returning(_turn.c.id))
+
+
+PUT_SPOKEN = _put_spoken(_address)
+PUT_SPOKEN_INTO = _put_spoken(_thread.c.id == _number("thread_id"))
+SPOKEN_COLUMNS = ("platform", "workspace", "channel", "thread", "agent", "conversation", "spoke_at")
+_spoken = sa.select(*_raw(_turn, TURN_COLUMNS), *_raw(_thread, SPOKEN_COLUMNS)).join(
+    _thread, _thread.c.id == _turn.c.thread_id
+)
+SPOKEN_BY_KEY = Statement(_spoken.where(_turn.c.event_key == _id("event_key")))
+SPOKEN_BY_ID = Statement(_spoken.where(_turn.c.id == _id("turn_id"), _turn.c.spoken.is_not(None)))
+SPOKEN_THREAD = Statement(sa.select(*_raw(_thread, ("id", *SPOKEN_COLUMNS))).where(_address))
+SPOKEN_WAITING = Statement(
+    sa.select(sa.func.count()).select_from(
+        sa.select(_turn.c.id)
+        .where(_turn.c.spoken.is_not(None), _is(_turn.c.state, "received"))
+        .limit(_number("most"))
+        .subquery()
+    )
+)
+# What was said unasked just before a question, newest first, for an agent whose backend didn't hear it.
+SAID_BEFORE = Statement(
+    sa.select(_turn.c.spoken, _turn.c.answer)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position < _number("before"),
+        _turn.c.position > _conversation_begins,
+    )
+    .order_by(_turn.c.position.desc())
+    .limit(_number("most"))
+)
+# The thread's first message goes out next: from now on it may be there.
+BEGIN_OPENING = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "received"))
+    .values(begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")))
+    .returning(_turn.c.id),
+    fences=True,
+)
+_opened = insert(_thread).values(
+    {name: _value(_thread.c[name]) for name in (*_THREAD_GIVEN, "conversation") if name != "person"}
+    | {
+        "person": _NOBODY,
+        "state": sa.literal_column("'idle'"),
+        "token": sa.literal_column("0"),
+        "attempts": sa.literal_column("0"),
+        "several": sa.false(),
+    }
+)
+# First of its unit, as `TOUCH_THREAD`.
+PUT_OPENED = Statement(
+    _opened.on_conflict_do_update(
+        index_elements=["platform", "workspace", "channel", "thread"],
+        set_={
+            "touched_at": _opened.excluded.touched_at,
+            "conversation": sa.func.coalesce(_thread.c.conversation, _opened.excluded.conversation),
+        },
+    )
+)
+_there = sa.select(_thread.c.id).where(_address).scalar_subquery()
+_end_there = sa.select(_after_all).where(_address).scalar_subquery()
+MOVE_SPOKEN = Statement(
+    sa.update(_turn)
+    .where(_turn.c.thread_id == _number("opening"))
+    .values(
+        thread_id=_there,
+        position=_turn.c.position + _end_there,
+        message_id=_value(_turn.c.message_id, "root"),
+        begun_at=sa.null(),
+    )
+)
+_moved = sa.table("thread", sa.column("id"), sa.column("newest_position")).alias("opening")
+MOVED_SPOKEN = Statement(
+    sa.update(_thread)
+    .where(_address)
+    .values(
+        newest_position=_after_all
+        + sa.select(_moved.c.newest_position).where(_moved.c.id == _number("opening")).scalar_subquery(),
+        spoke_at=_after_all
+        + sa.select(_moved.c.newest_position).where(_moved.c.id == _number("opening")).scalar_subquery(),
+    )
+)
+DROP_OPENED = Statement(sa.delete(_thread).where(_thread.c.id == _number("opening")))
+
+READ_COLUMNS = ("id", "position", "state", "person", "person_name", "text", "answer", "spoken", "received_at")
+
+
+def _said_since(*states: str) -> Statement:
+    return Statement(
+        sa.select(*_raw(_turn, READ_COLUMNS))
+        .where(
+            _turn.c.thread_id == _number("thread_id"),
+            _is(_turn.c.state, *states),
+            _turn.c.position > _number("since"),
+        )
+        .order_by(_turn.c.position)
+        .limit(_number("most"))
+    )
+
+
+SAID_SINCE = (
+    _said_since("done"),
+    _said_since("failed", "cancelled"),
+    _said_since("received"),
+    _said_since("asking", "replying"),
 )
 
 # --- replicas ---------------------------------------------------------------------------------------------------

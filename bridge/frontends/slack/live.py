@@ -77,7 +77,7 @@ class Place:
     async def _post(self, key: PartKey, text: str, buttons: Sequence[Button], *, plain: bool) -> str:
         answer = await self.client.chat_postMessage(
             channel=self.address.channel,
-            thread_ts=self.address.thread,
+            thread_ts=self.address.thread or None,  # without one it begins a thread
             text=slack_mrkdwn(text) if plain else fallback(text),
             blocks=None if plain else part_blocks(text, buttons),
             metadata=metadata(key),
