@@ -30,6 +30,7 @@ WAITING = 500  # messages that wait to be said; beyond, callers are told to come
 AT_ONCE = 50  # requests that are being stored
 AGAIN = 5  # seconds after which a caller may try again
 STORED_WITHIN = 10.0  # seconds
+TRIES = 3  # to find a thread that is being opened
 MAX_READ = 4_000  # characters of each text that is read back
 
 STATES = {
@@ -137,7 +138,7 @@ class Speaker:
         )
 
     async def _put_into(self, request: Request, speech: Speech) -> Said:
-        while True:
+        for _ in range(TRIES):
             thread = await self._thread(request)
             if request.conversation not in (None, thread.conversation):
                 raise Wrong(422, "`conversation` isn't the one of this thread")
@@ -145,6 +146,7 @@ class Speaker:
                 return await self._stored(lambda thread=thread: self._speaking.say(thread.id, speech))  # type: ignore[misc]
             except Fenced:  # an opening that became a thread just now
                 continue
+        raise Wrong(404, "that message was refused, so there is no thread of it")
 
     async def _thread(self, request: Request) -> KnownThread:
         if request.own_thread:
