@@ -14,6 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from bridge.playground.discord import Permission
 from bridge.settings import HttpSettings, Settings
 from tests.e2e.people import DiscordPeople, People, SlackPeople, Thread, text_of
 from tests.e2e.running import at_rest, serving, settings_for, states
@@ -46,9 +47,7 @@ def person(people: People, who: str) -> str:
 @pytest.fixture
 def settings(town: Town, people: People, platform: str, database: Path) -> Settings:
     allowed = [place(people, "toqan"), place(people, "openai"), place(people, "general"), person(people, "ada")]
-    http = HttpSettings(
-        port=free_port(), token=SecretStr(TOKEN), speak=[f"{platform}:{one}" for one in allowed]
-    )
+    http = HttpSettings(port=free_port(), token=SecretStr(TOKEN), speak=[f"{platform}:{one}" for one in allowed])
     return settings_for(town, platform, database).model_copy(update={"http": http})
 
 
@@ -102,7 +101,12 @@ async def test_a_thread_is_opened_and_a_reply_without_a_mention_goes_on_in_it(
     people: People, platform: str, client: httpx.AsyncClient, town: Town, database: Path
 ) -> None:
     said = await post(
-        client, "k1", platform=platform, channel=place(people, "toqan"), text="The **build** is red.", title="Build"
+        client,
+        "k1",
+        platform=platform,
+        channel=place(people, "toqan"),
+        text="The **build** is red.",
+        title="Build",
     )
     assert said["state"] == "accepted"
     now = await settled(client, said)
@@ -251,9 +255,7 @@ async def test_a_key_says_one_thing_once_however_often_and_at_once(
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_it_can_neither_ping_nor_unfurl(
-    people: People, platform: str, client: httpx.AsyncClient
-) -> None:
+async def test_it_can_neither_ping_nor_unfurl(people: People, platform: str, client: httpx.AsyncClient) -> None:
     """That nobody was pinged, `make_town` looks at its end."""
     who = person(people, "grace")
     hostile = f"@everyone <!channel> <@{who}> <@&1> @here https://example.org/?q=secret"
@@ -272,7 +274,7 @@ async def test_what_the_platform_refuses_is_told_with_its_reason(
         people.world.channel("toqan").members.discard(people.world.bot.id)
     else:
         assert isinstance(people, DiscordPeople)
-        people.world.faults.add("POST /channels/{channel}/messages", status=403, code=50013)
+        people.world.deny("toqan", Permission.SEND_MESSAGES)
     said = await post(client, "k1", platform=platform, channel=place(people, "toqan"), text="Anybody?")
     now = await settled(client, said)
     assert now["state"] == "refused"
@@ -296,7 +298,12 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("an unknown agent", {"agent": "nobody"}, 422, "nobody"),
     ("a channel that isn't allowed", {"channel": "elsewhere"}, 403, "http.speak"),
     ("an unknown thread", {"thread": "unknown"}, 404, "no such thread"),
-    ("a thread of ours that isn't", {"platform": None, "channel": None, "thread": "0" * 16}, 404, "no such thread"),
+    (
+        "a thread of ours that isn't",
+        {"platform": None, "channel": None, "thread": "0" * 16},
+        404,
+        "no such thread",
+    ),
     ("a thread that is no id", {"thread": "a-b"}, 422, "thread"),
 ]
 
@@ -372,7 +379,7 @@ async def test_who_has_no_token_learns_nothing_of_a_message(
     nobody = await client.get(f"/threads/{said['id']}", headers={"authorization": "Bearer x"})
     assert nobody.status_code == 401
     assert (await client.get("/threads/0123456789abcdef")).status_code == 404
-    assert (await client.get("/threads/..%2f")).status_code == 404
+    assert (await client.get("/threads/nothing")).status_code == 404
 
 
 async def test_without_a_token_in_the_settings_nothing_is_served(
@@ -406,3 +413,78 @@ async def test_an_opening_is_no_thread_that_catch_up_looks_at(
         left = connection.execute("SELECT state FROM thread WHERE touched_at = 0").fetchall()
     assert seen == [(now["thread"], "idle")]
     assert left == [("moved",)]
+
+
+async def fails(people: People, how: str) -> None:
+    """The next message that the bot posts meets this."""
+    if isinstance(people, SlackPeople):
+        faults = people.world.faults
+        ways = {
+            "lost": lambda: faults.hang_up("chat.postMessage"),
+            "unheard": lambda: faults.hang_up("chat.postMessage", after=True),
+            "throttled": lambda: faults.throttle("chat.postMessage", retry_after=0),
+        }
+    else:
+        assert isinstance(people, DiscordPeople)
+        route, world = "POST /channels/*/messages", people.world
+        ways = {
+            "lost": lambda: world.faults.hang_up(route),
+            "unheard": lambda: world.faults.hang_up(route, after=True),
+            "throttled": lambda: world.faults.throttle(route, retry_after=0.05),
+        }
+    ways[how]()
+
+
+@pytest.mark.usefixtures("bridged")
+@pytest.mark.parametrize("how", ["lost", "unheard", "throttled"])
+async def test_a_first_message_whose_call_fails_stands_there_once(
+    how: str, people: People, platform: str, client: httpx.AsyncClient
+) -> None:
+    await fails(people, how)
+    said = await post(client, "k1", platform=platform, channel=place(people, "toqan"), text="Once.")
+    assert shown(people, thread_of(people, await settled(client, said))) == ["Once."]
+
+
+async def test_a_forum_gets_a_post_with_the_title(quick: None, town: Town, database: Path) -> None:
+    people = DiscordPeople(town.discord)
+    forum = str(town.discord.place("help").id)
+    http = HttpSettings(port=free_port(), token=SecretStr(TOKEN), speak=[f"discord:{forum}"])
+    settings = settings_for(town, "discord", database).model_copy(update={"http": http})
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    async with (
+        serving(settings, people),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{http.port}", headers=headers) as client,
+    ):
+        town.discord.faults.hang_up("POST /channels/*/threads", after=True)
+        said = await post(
+            client, "k1", platform="discord", channel=forum, text=LONG[:3_000], title="Weekly report"
+        )
+        now = await settled(client, said)
+        assert now["state"] == "posted", now
+        thread = thread_of(people, now)
+        [opened] = [one for one in town.discord.channels.values() if one.parent_id == int(forum)]
+        assert (opened.name, str(opened.id)) == ("Weekly report", thread.id)
+        assert " ".join(one.text for one in people.shown(thread)).split() == LONG[:3_000].split()
+        await people.reply("ada", thread, "thanks")
+        await at_rest(database, 2)
+        assert "thanks" in people.shown(thread)[-1].text
+
+
+@pytest.mark.parametrize("platform", ["discord"])
+@pytest.mark.usefixtures("bridged")
+async def test_a_channel_that_the_bot_cant_see_is_said_at_once(
+    people: People, platform: str, client: httpx.AsyncClient, settings: Settings, database: Path
+) -> None:
+    channel = place(people, "toqan")
+    assert isinstance(people, DiscordPeople)
+    await people.world.delete_channel("toqan")
+    request = {"platform": platform, "channel": channel, "text": "hello"}
+    async with asyncio.timeout(60):
+        while True:  # the gateway tells the bot of it a moment later
+            answer = await client.post(
+                "/threads", json=request, headers={"idempotency-key": f"k{len(states(database))}"}
+            )
+            if answer.status_code != 202:
+                break
+    assert answer.status_code == 404
+    assert "can't see" in answer.text
