@@ -54,6 +54,8 @@ def answered(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
         try:
             return await handle(request)
         except Wrong as wrong:
+            if wrong.status != 401:  # whoever has the token; anybody else could fill the log
+                log.info("speaking.refused", status=wrong.status)
             return refusal(wrong)
         except ClientDisconnect:
             return Response(status_code=400)

@@ -49,6 +49,8 @@ class Request(BaseModel):
     def _says_one_place(self) -> Request:
         if not self.text.strip():
             raise ValueError("text is empty")
+        if self.conversation is not None and not self.conversation.isprintable():
+            raise ValueError("`conversation` holds characters that no id has")
         if self.own_thread:
             self._needs_no("platform", "channel", "person", why="`thread` is one of ours already")
         else:

@@ -207,12 +207,13 @@ class Runner:
                     if outlook.turn is None:
                         outlook = None if await hold.settle() else await hold.look()
                         continue
-                    working_on = outlook.turn.id
+                    turn = outlook.turn
+                    working_on = turn.id
                     with bound_contextvars(turn=working_on):
                         if is_opening(claim.address):
-                            outlook = await self._open(hold, outlook.turn)
+                            outlook = await self._open(hold, turn)
                         else:
-                            outlook = await self._work(hold, outlook, outlook.turn)
+                            outlook = await self._work(hold, outlook, turn)
                     working_on = None
                 if outlook is not None:
                     await persist(lambda: self._queue.release([claim]))

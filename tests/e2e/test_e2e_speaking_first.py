@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +297,8 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("a platform that isn't served", {"platform": "other"}, 404, "isn't served"),
     ("an unknown key", {"colour": "red"}, 422, "unknown"),
     ("a number", {"text": 5}, 422, "text"),
+    ("a NUL in an id", {"conversation": "a\0b"}, 422, "conversation"),
+    ("half a character", {"text": "x\ud800"}, 422, "text"),
     ("an unknown agent", {"agent": "nobody"}, 422, "nobody"),
     ("a channel that isn't allowed", {"channel": "elsewhere"}, 403, "http.speak"),
     ("an unknown thread", {"thread": "unknown"}, 404, "no such thread"),
@@ -329,7 +333,8 @@ async def test_a_wrong_request_is_refused_with_a_sentence_and_nothing_is_stored(
         changes["channel"] = "C0123" if changes["platform"] == "slack" else "123456"
     base = {"platform": platform, "channel": place(people, "toqan"), "text": "hello"}
     request = {key: value for key, value in {**base, **changes}.items() if value is not None}
-    answer = await client.post("/threads", json=request, headers={"idempotency-key": "k1"})
+    content = json.dumps(request)  # escaped, as half a character has no other form
+    answer = await client.post("/threads", content=content, headers={"idempotency-key": "k1"})
     assert answer.status_code == status, answer.text
     assert any(words in sentence for sentence in answer.json()["errors"]), answer.text
     assert states(database) == []
@@ -488,3 +493,60 @@ async def test_a_channel_that_the_bot_cant_see_is_said_at_once(
                 break
     assert answer.status_code == 404
     assert "can't see" in answer.text
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_a_first_message_that_a_frozen_replica_wrote_over_is_written_again(
+    people: People, platform: str, client: httpx.AsyncClient, database: Path
+) -> None:
+    said = await post(client, "k1", platform=platform, channel=place(people, "toqan"), text="Right.")
+    thread = thread_of(people, await settled(client, said))
+    if isinstance(people, SlackPeople):
+        [root] = people.world.thread(thread.channel, thread.id)
+        people.world.change(replace(root, text="Wrong.", blocks=()))
+    else:
+        assert isinstance(people, DiscordPeople)
+        people.world.message(people.world.place(thread.channel), int(thread.id)).content = "Wrong."
+    assert shown(people, thread) == ["Wrong."]
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE thread SET recheck_turn = ?, state = 'ready' WHERE thread = ?", (said["id"], thread.id)
+        )
+    await eventually(lambda: shown(people, thread) == ["Right."])
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_what_no_database_can_hold_is_said_without_it(
+    people: People, platform: str, client: httpx.AsyncClient
+) -> None:
+    said = await post(client, "k1", platform=platform, channel=place(people, "toqan"), text="a\0b", title="\0")
+    now = await settled(client, said)
+    assert shown(people, thread_of(people, now)) == ["ab"]
+
+
+async def test_a_person_whom_the_platform_doesnt_know_is_refused_with_the_reason(
+    quick: None, settings: Settings, people: People, platform: str, client: httpx.AsyncClient
+) -> None:
+    nobody = "U0NOBODY" if platform == "slack" else "1234567890"
+    http = settings.http.model_copy(update={"speak": [f"{platform}:{nobody}"]})
+    async with serving(settings.model_copy(update={"http": http}), people):
+        now = await settled(client, await post(client, "k1", platform=platform, person=nobody, text="hello"))
+        assert now["state"] == "refused"
+        assert now["reason"].startswith(("Gone", "Refused"))
+
+
+async def test_what_was_taken_before_a_restart_is_said_after_it(
+    quick: None, settings: Settings, people: People, platform: str, client: httpx.AsyncClient
+) -> None:
+    """The platform is away, and the process ends: the caller was told that it is taken."""
+    if isinstance(people, SlackPeople):
+        people.world.faults.break_down("chat.postMessage", times=100)
+    else:
+        assert isinstance(people, DiscordPeople)
+        people.world.faults.break_down("POST /channels/*/messages", times=100)
+    async with serving(settings, people):
+        said = await post(client, "k1", platform=platform, channel=place(people, "toqan"), text="Hello.")
+    people.world.faults.clear()  # type: ignore[attr-defined]
+    async with serving(settings, people):
+        now = await settled(client, said)
+        assert shown(people, thread_of(people, now)) == ["Hello."]

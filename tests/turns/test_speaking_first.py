@@ -19,13 +19,13 @@ from bridge.store.speaking import UNASKED, KnownThread, Speaking, Speech
 from bridge.store.values import Spoken
 from bridge.turns.inbox import Order
 from bridge.turns.surface import Guard, Opening, PartKind
-from tests.turns.agents import Backend, ScriptedAgent
+from tests.turns.agents import Backend, ScriptedAgent, Step
 from tests.turns.process import Bridge, running
 from tests.turns.test_every_step import LONG, MOST_STEPS, Blinking, Plug, PluggedEngine, PluggedPlatform
 from tests.turns.world import HERE, LATER, MemoryOpening, MemoryPlatform, inbound
 
-REPLY = [Text("I see."), Done()]
-THREADS = Statement(sa.text("SELECT platform, workspace, channel, thread FROM thread WHERE state != 'moved'"))  # type: ignore[arg-type]
+REPLY: list[Step] = [Text("I see."), Done()]
+THREADS = Statement(sa.text("SELECT platform, workspace, channel, thread FROM thread WHERE state != 'moved'"))
 
 
 def speech(key: str = "k1", text: str = LONG, **more: Any) -> Speech:

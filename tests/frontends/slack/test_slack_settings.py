@@ -86,6 +86,7 @@ CALLED = (
     "bots.info",
     "chat.postMessage",
     "conversations.history",
+    "conversations.open",
     "conversations.replies",
     "files.completeUploadExternal",
     "files.info",
