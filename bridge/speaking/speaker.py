@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -71,15 +72,15 @@ class Speaker:
 
     async def speak(self, request: Request, key: str | None) -> Json:
         """Store what is to be said, once for each key. :raises Wrong:"""
-        speech = Speech(read_key(key), request.text, _spoken(request))
+        stored_key = read_key(key)
         with self._one_more():
-            said = await self._stored(lambda: self._speaking.by_key(speech.key))
+            said = await self._stored(lambda: self._speaking.by_key(stored_key))
             if said is None:
                 if await self._stored(lambda: self._speaking.waiting(WAITING)) >= WAITING:
                     raise Wrong(429, "too much waits to be said already", retry_after=AGAIN)
-                said = await self._put(request, speech)
+                said = await self._put(request, stored_key)
                 log.info("spoken", turn=said.turn.id, platform=said.address.platform)
-        if said.turn.spoken is None or said.turn.spoken.digest != speech.spoken.digest:
+        if said.turn.spoken is None or said.turn.spoken.digest != request.digest:
             raise Wrong(409, "this idempotency key was used for another message")
         self._wake()
         return _state(said)
@@ -100,19 +101,20 @@ class Speaker:
             found = await self._stored(lambda: self._speaking.by_id(read_id(message)))
             if found is None:
                 raise Wrong(404, "there is no such message")
+            self._check_place(_place(found[0]))
             lines = await self._stored(lambda: self._speaking.read(found[1].id, since, most))
         newest = lines[-1].position if lines else since
         return {"state": STATES[found[0].turn.state], "messages": [_line(one) for one in lines], "next": newest}
 
     # --- where ----------------------------------------------------------------------------------------------
 
-    async def _put(self, request: Request, speech: Speech) -> Said:
+    async def _put(self, request: Request, key: str) -> Said:
         if request.thread is not None:
-            return await self._put_into(request, speech)
+            return await self._put_into(request, key)
         assert request.platform is not None  # noqa: S101  # the request saw to it
         place = request.channel or request.person or ""
         front_end = self._front_end(request.platform)
-        self._check_place(request.platform, place)
+        allowed = self._check_place(f"{request.platform}:{place}")
         workspace = ""
         if request.channel is not None:
             try:
@@ -126,6 +128,7 @@ class Speaker:
         target = request.channel or person_target(place)
         if not request.agent and not self._agent_for(Address(request.platform, workspace, target, "")):
             raise Wrong(403, "the settings have no agent there")
+        speech = _speech(request, key, allowed)
         return await self._stored(
             lambda: self._speaking.open(
                 request.platform or "slack",
@@ -137,29 +140,29 @@ class Speaker:
             )
         )
 
-    async def _put_into(self, request: Request, speech: Speech) -> Said:
+    async def _put_into(self, request: Request, key: str) -> Said:
         for _ in range(TRIES):
-            thread = await self._thread(request)
+            thread, place = await self._thread(request)
+            speech = _speech(request, key, self._check_place(place))
             if request.conversation not in (None, thread.conversation):
                 raise Wrong(422, "`conversation` isn't the one of this thread")
             try:
-                return await self._stored(lambda thread=thread: self._speaking.say(thread.id, speech))  # type: ignore[misc]
+                return await self._stored(partial(self._speaking.say, thread.id, speech))
             except Fenced:  # an opening that became a thread just now
                 continue
         raise Wrong(404, "that message was refused, so there is no thread of it")
 
-    async def _thread(self, request: Request) -> KnownThread:
+    async def _thread(self, request: Request) -> tuple[KnownThread, str]:
+        """With the place that it was opened at, or that it is in."""
         if request.own_thread:
             said = await self._stored(lambda: self._speaking.by_id(request.thread or ""))
-            thread = None if said is None else said[1]
+            thread, place = (None, "") if said is None else (said[1], _place(said[0]))
         else:
-            thread = await self._named_thread(request)
+            thread, place = await self._named_thread(request), f"{request.platform}:{request.channel}"
         if thread is None:
             raise Wrong(404, "there is no such thread: say something in a channel to open one")
-        if not thread.opened_by_us:
-            self._check_place(thread.address.platform, thread.address.channel)
         self._front_end(thread.address.platform)
-        return thread
+        return thread, place
 
     async def _named_thread(self, request: Request) -> KnownThread | None:
         assert request.platform is not None  # noqa: S101  # the request saw to it
@@ -178,9 +181,10 @@ class Speaker:
             raise Wrong(404, f"{platform} isn't served here")
         return self._platforms[platform]
 
-    def _check_place(self, platform: Platform, place: str) -> None:
-        if not self._may_speak(f"{platform}:{place}"):
-            raise Wrong(403, f'"{platform}:{place}" isn\'t among the places of `http.speak` in the settings')
+    def _check_place(self, place: str) -> str:
+        if not self._may_speak(place):
+            raise Wrong(403, f'"{place}" isn\'t among the places of `http.speak` in the settings')
+        return place
 
     # --- the store ------------------------------------------------------------------------------------------
 
@@ -203,8 +207,14 @@ class Speaker:
             self._under_way -= 1
 
 
-def _spoken(request: Request) -> Spoken:
-    return Spoken(request.digest, request.title, request.conversation is not None)
+def _speech(request: Request, key: str, place: str) -> Speech:
+    return Speech(
+        key, request.text, Spoken(request.digest, place, request.title, request.conversation is not None)
+    )
+
+
+def _place(said: Said) -> str:
+    return "" if said.turn.spoken is None else said.turn.spoken.place
 
 
 def _state(said: Said) -> Json:

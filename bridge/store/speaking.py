@@ -51,7 +51,6 @@ class KnownThread:
     address: Address
     agent: str
     conversation: str | None
-    opened_by_us: bool  # the agent spoke here before
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +246,9 @@ def _said(row: Row) -> Said:
 
 
 def _thread(row: Row) -> KnownThread:
-    thread_id, platform, workspace, channel, thread, agent, conversation, spoke_at = row
+    thread_id, platform, workspace, channel, thread, agent, conversation = row
     address = Address(platform, workspace, channel, thread)
-    return KnownThread(thread_id, address, agent, conversation, spoke_at is not None)
+    return KnownThread(thread_id, address, agent, conversation)
 
 
 def _line(row: Row) -> Line:

@@ -620,7 +620,7 @@ def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
 
 PUT_SPOKEN = _put_spoken(_address)
 PUT_SPOKEN_INTO = _put_spoken(_thread.c.id == _number("thread_id"))
-SPOKEN_COLUMNS = ("platform", "workspace", "channel", "thread", "agent", "conversation", "spoke_at")
+SPOKEN_COLUMNS = ("platform", "workspace", "channel", "thread", "agent", "conversation")
 _spoken = sa.select(*_raw(_turn, TURN_COLUMNS), *_raw(_thread, SPOKEN_COLUMNS)).join(
     _thread, _thread.c.id == _turn.c.thread_id
 )

@@ -85,6 +85,7 @@ class Spoken:
     """What the agent says unasked, besides its text, which is the turn's answer."""
 
     digest: str  # of the request, by which a key that is used again is told from a repetition
+    place: str  # where it was allowed: the platform, a colon, and the id of a channel or person
     title: str = ""  # of the thread that it opens
     known: bool = False  # to the backend's conversation: the agent needn't be told of it
 

@@ -546,7 +546,22 @@ async def test_what_was_taken_before_a_restart_is_said_after_it(
         people.world.faults.break_down("POST /channels/*/messages", times=100)
     async with serving(settings, people):
         said = await post(client, "k1", platform=platform, channel=place(people, "toqan"), text="Hello.")
-    people.world.faults.clear()  # type: ignore[attr-defined]
+    people.world.faults.clear()
     async with serving(settings, people):
         now = await settled(client, said)
         assert shown(people, thread_of(people, now)) == ["Hello."]
+
+
+async def test_a_place_that_is_listed_no_more_is_closed_in_its_threads_too(
+    quick: None, settings: Settings, people: People, platform: str, client: httpx.AsyncClient, database: Path
+) -> None:
+    async with serving(settings, people):
+        said = await post(client, "k1", platform=platform, person=person(people, "ada"), text="Hello.")
+        await settled(client, said)
+        await settled(client, await post(client, "k2", thread=said["id"], text="Again."))
+    http = settings.http.model_copy(update={"speak": []})
+    async with serving(settings.model_copy(update={"http": http}), people):
+        request = {"thread": said["id"], "text": "And again."}
+        answer = await client.post("/threads", json=request, headers={"idempotency-key": "k3"})
+        assert answer.status_code == 403
+        assert states(database) == ["done", "done"]

@@ -29,7 +29,7 @@ THREADS = Statement(sa.text("SELECT platform, workspace, channel, thread FROM th
 
 
 def speech(key: str = "k1", text: str = LONG, **more: Any) -> Speech:
-    return Speech(key, text, Spoken("digest", **more))
+    return Speech(key, text, Spoken("digest", "slack:C1", **more))
 
 
 async def speak(bridge: Bridge, text: str = LONG, key: str = "k1", **more: Any) -> str:

@@ -252,6 +252,7 @@ class MemoryOpening(MemorySurface):
         return f"{at:.6f}"
 
     async def find(self, key: PartKey, text: str, since: float) -> str | None:  # type: ignore[override]
+        await self._guard()
         return await super().find(key, after="", known=())
 
     async def post(self, key: PartKey, text: str, title: str) -> str:  # type: ignore[override]
