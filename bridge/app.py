@@ -18,6 +18,7 @@ from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
+from bridge.speaking.serving import speaking_first
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
 from bridge.store.desk import Desk
@@ -87,6 +88,7 @@ async def bridge(
                 grace=settings.limits.grace,
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
+                agent_for=settings.agent_for,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
@@ -120,11 +122,13 @@ async def bridge(
                     serves=settings.rules.serves,
                 )
             routes += health_routes(engine, platforms)
+            speaking = speaking_first(settings, engine, platforms, runner.wake)
+            routes += speaking.routes
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)
-            async with http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (
-                http,
-                port,
+            async with (
+                speaking.run(),
+                http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (http, port),
             ):
                 serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
                 running = asyncio.create_task(runner.run(), name="runner")

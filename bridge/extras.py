@@ -10,6 +10,7 @@ EXTRAS = {
     "postgres": ("psycopg", "psycopg_pool"),
     "openai": ("openai",),
     "a2a": ("a2a",),
+    "mcp": ("mcp",),
     "demo": ("jinja2", "python_multipart", "sse_starlette", "websockets", "openai", "a2a"),
 }
 
@@ -25,9 +26,13 @@ def how_to_install(extra: str) -> str:
     return f'pip install "threadbridge[{extra}]"'
 
 
+def installed(extra: str) -> bool:
+    return all(find_spec(module) for module in EXTRAS[extra])
+
+
 def require(extra: str, wanted_by: str) -> None:
     """Raises `MissingExtra`."""
-    if not all(find_spec(module) for module in EXTRAS[extra]):
+    if not installed(extra):
         raise MissingExtra(extra, wanted_by)
 
 

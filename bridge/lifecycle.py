@@ -17,6 +17,7 @@ class ThreadState(StrEnum):
     QUEUED = "queued"  # a turn waits until its person has fewer at work
     READY = "ready"  # a turn waits to be claimed
     RUNNING = "running"  # a replica owns it
+    MOVED = "moved"  # stood for one that wasn't opened yet, whose turns are that thread's now
 
 
 class TurnState(StrEnum):

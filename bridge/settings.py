@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,11 @@ WORDING = {
 }
 
 
+MIN_TOKEN = 20  # characters
+_HEADER = re.compile(r"[!-~]+")
+_PLACE = re.compile(r"(?:slack:[A-Z0-9]{2,64}|discord:[0-9]{1,20})")
+
+
 class SettingsError(Exception):
     """A wrong setting; `str(error)` is one sentence with its place and what to do."""
 
@@ -68,6 +74,30 @@ class HttpSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    token: SecretStr | None = None  # of agents and webhooks that speak first; without it none may
+    speak: list[str] = Field(default_factory=list)  # where they may: "slack:C0123", "discord:1234", "slack:U07"
+    hosts: list[str] = Field(
+        default_factory=list
+    )  # names of this machine that /mcp answers to, as in a Host header
+
+    @field_validator("token")
+    @classmethod
+    def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < MIN_TOKEN:
+            raise ValueError(f"needs {MIN_TOKEN} characters or more, as `openssl rand -hex 32` makes them")
+        if token is not None and not _HEADER.fullmatch(token.get_secret_value()):
+            raise ValueError("may hold no spaces and no letters beyond ASCII, as it comes in a header")
+        return token
+
+    @field_validator("speak")
+    @classmethod
+    def _are_places(cls, places: list[str]) -> list[str]:
+        for place in places:
+            if not _PLACE.fullmatch(place):
+                raise ValueError(
+                    f'{place!r} is no place: write "slack:" or "discord:" and a channel\'s or person\'s id'
+                )
+        return places
 
 
 class AgentTable(BaseModel):

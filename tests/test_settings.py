@@ -119,6 +119,10 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
         (GOOD + "\n[http]\nport = 99999\n", "http.port must be 65535 or less"),
         (GOOD + '\n[http]\nport = "many"\n', "http.port must be a whole number"),
         (GOOD + "\n[http]\nport = -1\n", "http.port must be 0 or more"),
+        (GOOD + '\n[http]\ntoken = "short"\n', "http.token: needs 20 characters or more"),
+        (GOOD + '\n[http]\ntoken = "a token with spaces in it"\n', "http.token: may hold no spaces"),
+        (GOOD + '\n[http]\nspeak = ["#general"]\n', "http.speak: '#general' is no place"),
+        (GOOD + '\n[http]\nspeak = "slack:C0123"\n', "http.speak must be a list"),
         (
             GOOD.replace('agent = "sales"', 'agent = "sales"\nchanel = "C1"'),
             r"routes\[0\].chanel; did you mean 'channel'?",

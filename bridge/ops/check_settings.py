@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bridge.extras import how_to_install, installed
 from bridge.findings import Finding, fail, ok, warn
 from bridge.settings import Route, Settings
 
 PLATFORMS = ("slack", "discord")
+GOOD_TOKEN = 32  # characters
 
 # A channel's name on Slack has no capitals, so nothing that people call a channel looks like an id.
 SLACK_CHANNEL = re.compile(r"[CGD][A-Z0-9]{3,}")
@@ -35,6 +37,7 @@ def check_settings(settings: Settings) -> list[Finding]:
         found.append(ok("settings", f"{', '.join(platforms)}; agents: {', '.join(settings.agents)}"))
     for index, route in enumerate(settings.routes):
         found += _check_route(index, route, settings)
+    found += _check_speaking(settings)
     return found
 
 
@@ -61,6 +64,33 @@ def _check_route(index: int, route: Route, settings: Settings) -> Iterator[Findi
             found = f"is never reached: routes[{before}] takes all of it first"
             yield warn(f"routes[{index}]", found, f"Put it before routes[{before}], or take one of them out.")
             return
+
+
+def _check_speaking(settings: Settings) -> Iterator[Finding]:
+    """Whether agents can speak first as the settings say, and nobody else can."""
+    http = settings.http
+    if http.token is None:
+        if http.speak:
+            yield warn(
+                "http.speak", "without http.token nobody may speak there", "Set a token: `openssl rand -hex 32`."
+            )
+        return
+    if len(http.token.get_secret_value()) < GOOD_TOKEN:
+        found = f"has fewer than {GOOD_TOKEN} characters, which could be guessed"
+        yield warn("http.token", found, "Make another: `openssl rand -hex 32`.")
+    else:
+        yield ok("http.token", "agents and webhooks that have it may speak first")
+    if not http.speak:
+        found = "names no place, so nobody can open a thread"
+        yield warn("http.speak", found, 'List channels and people: speak = ["slack:C0123", "discord:1234"].')
+    for place in http.speak:
+        platform = place.partition(":")[0]
+        if getattr(settings, platform) is None:
+            yield warn(
+                "http.speak", f"{place!r}: [{platform}] isn't configured", f"Add [{platform}], or take it out."
+            )
+    if not installed("mcp"):
+        yield warn("http.token", "/mcp isn't served, only POST /threads", f"For /mcp: {how_to_install('mcp')}.")
 
 
 def _takes_all_of(earlier: Route, later: Route) -> bool:

@@ -32,6 +32,7 @@ from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
+from bridge.store.speaking import Speaking, said_unknown
 from bridge.store.tables import as_json, now
 from bridge.store.values import (
     ArtifactRecord,
@@ -65,6 +66,7 @@ class Queue:
         self._at_once = at_once
         self.on_seated: Callable[[], None] = lambda: None
         """Called when a thread that waited for its person's seat became ready."""
+        self.speaking = Speaking(engine)
 
     # --- claim ----------------------------------------------------------------------------------------------
 
@@ -269,6 +271,11 @@ class Queue:
         [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
         return tuple(Exchange(text, answer or "") for text, answer in reversed(rows))
 
+    async def said_unknown(self, thread: int, before: int, most: int) -> Sequence[str]:
+        """What the agent said unasked right before a position and its backend doesn't know, oldest first."""
+        [rows] = await self._engine.run(Op(sql.SAID_BEFORE, {"thread_id": thread, "before": before, "most": most}))
+        return said_unknown(rows)
+
     async def turn(self, turn: str) -> StoredTurn | None:
         [rows] = await self._engine.run(Op(sql.TURN, {"turn_id": turn}))
         return turn_of(rows[0]) if rows else None
@@ -341,6 +348,7 @@ class Queue:
             several=bool(thread["several"]),
             last_part=thread["last_part"],
             recheck=thread["recheck_turn"],
+            spoke_at=thread["spoke_at"],
         )
 
 

@@ -13,12 +13,14 @@ from bridge.store.engine import Engine, Op
 from bridge.store.tables import now
 
 NO_LIMIT = 1_000_000  # turns of one person
+NOBODY = ""  # whose turns are what an agent says unasked: no person's share, and bounded by its own queue
 
 
 def give_seat(engine: Engine, person: str, at_once: int) -> Sequence[Op]:
     """The end of a unit of work that may have freed a seat or queued a thread. The last of its rows are the thread that
     got one, if any did."""
-    seat = Op(sql.SEAT, {"seated": person, "at_once": at_once, "at": now()})
+    most = NO_LIMIT if person == NOBODY else at_once
+    seat = Op(sql.SEAT, {"seated": person, "at_once": most, "at": now()})
     return (seat,) if engine.dialect == "sqlite" else (Op(sql.LOCK_SEATS, {"seated": person}), seat)
 
 

@@ -109,6 +109,7 @@ _new_thread = insert(_thread).from_select(
         sa.false().label("several"),
     ).where(sa.not_(_was_refused)),
 )
+_NOBODY: sa.ColumnElement[str] = sa.literal_column("''")  # the agent opened the thread, and no person asked yet
 _newer = _new_thread.excluded.newest_position > _thread.c.newest_position
 # First, as it locks the thread's row: a turn that arrives while its thread is released can't be missed then.
 TOUCH_THREAD = Statement(
@@ -116,7 +117,11 @@ TOUCH_THREAD = Statement(
         index_elements=["platform", "workspace", "channel", "thread"],
         set_={
             "touched_at": _new_thread.excluded.touched_at,
-            "several": sa.or_(_thread.c.several, _thread.c.person != _new_thread.excluded.person),
+            "several": sa.or_(
+                _thread.c.several,
+                sa.and_(_thread.c.person != _NOBODY, _thread.c.person != _new_thread.excluded.person),
+            ),
+            "person": sa.case((_thread.c.person == _NOBODY, _new_thread.excluded.person), else_=_thread.c.person),
             "newest": sa.case((_newer, _new_thread.excluded.newest), else_=_thread.c.newest),
             "newest_position": sa.case(
                 (_newer, _new_thread.excluded.newest_position), else_=_thread.c.newest_position
@@ -366,7 +371,7 @@ SEEN = Statement(
 
 CLAIM_COLUMNS = (
     "id", "token", "platform", "workspace", "channel", "thread", "agent", "conversation", "attempts", "several",
-    "last_part", "waiting_turn", "recheck_turn", "seat",
+    "last_part", "waiting_turn", "recheck_turn", "seat", "spoke_at",
 )  # fmt: skip
 
 
@@ -618,6 +623,7 @@ def _last(*states: str) -> Statement:
             _is(_turn.c.state, *states),
             _turn.c.position > _conversation_begins,
             sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")) != sa.literal_column("'withdrawn'"),
+            _turn.c.spoken.is_(None),
         )
         .order_by(_turn.c.position.desc(), _turn.c.received_at.desc())
         .limit(sa.literal_column("1"))
@@ -644,6 +650,200 @@ BEGIN_ANEW = Statement(
     .values(conversation=sa.null(), agent=_id("chosen_agent"), begins_after=_thread.c.newest_position)
     .returning(_thread.c.id),
     fences=True,
+)
+
+# --- what the agent says unasked ---------------------------------------------------------------------------------
+
+# A thread that isn't on its platform yet; its turns move to the one that is opened for them. Seen by no catch-up.
+_opening_given = {
+    name: _value(_thread.c[name]).label(name)
+    for name in ("platform", "workspace", "channel", "thread", "direct", "agent", "conversation", "created_at")
+}
+_opening_constants: dict[str, sa.ColumnElement[Any]] = {
+    "state": sa.literal_column("'idle'"),
+    "token": sa.literal_column("0"),
+    "attempts": sa.literal_column("0"),
+    "several": sa.false(),
+    "person": _NOBODY,
+    "newest": _NOBODY,
+    "newest_position": sa.literal_column("0"),
+    "touched_at": sa.literal_column("0"),
+    "ready_at": sa.literal_column("0"),
+}
+_said_before = sa.exists(
+    sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.event_key == _id("event_key"))
+)
+PUT_OPENING = Statement(
+    insert(_thread).from_select(
+        [*_opening_given, *_opening_constants],
+        sa.select(
+            *_opening_given.values(), *(value.label(name) for name, value in _opening_constants.items())
+        ).where(sa.not_(_said_before)),
+    )
+)
+# Somebody else put the same in at the same time.
+DROP_OPENING = Statement(
+    sa.delete(_thread).where(
+        _address,
+        sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.id == _id("id")))),
+    )
+)
+_after_all = sa.case(
+    (_thread.c.holds_until > _thread.c.newest_position, _thread.c.holds_until), else_=_thread.c.newest_position
+)
+
+
+def _take_position(where: sa.ColumnElement[bool], *, fences: bool = False) -> Statement:
+    """Makes room for a turn behind all that the thread has, and locks the thread's row."""
+    return Statement(
+        sa.update(_thread)
+        .where(where)
+        .values(
+            newest_position=_after_all + 1,
+            spoke_at=_after_all + 1,
+            touched_at=sa.case((_thread.c.touched_at > 0, _number("at")), else_=_thread.c.touched_at),
+        )
+        .returning(_thread.c.id),
+        fences=fences,
+    )
+
+
+TAKE_FIRST = _take_position(_address)
+TAKE_POSITION = _take_position(
+    sa.and_(_thread.c.id == _number("thread_id"), sa.not_(_is(_thread.c.state, "moved"))), fences=True
+)
+SPOKEN_GIVEN = (
+    "id", "event_key", "message_key", "person_name", "person_workspace", "text", "files", "spoken", "answer",
+    "received_at",
+)  # fmt: skip
+
+
+def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
+    source = sa.select(
+        _thread.c.id,
+        *(_value(_turn.c[name]).label(name) for name in SPOKEN_GIVEN),
+        _thread.c.newest_position.label("position"),
+        _thread.c.newest.label("message_id"),
+        _thread.c.direct,
+        _NOBODY.label("person"),
+        sa.false().label("mid_thread"),
+        *_turn_constants,
+    ).where(where)
+    names = [
+        "thread_id", *SPOKEN_GIVEN, "position", "message_id", "direct", "person", "mid_thread",
+        "state", "stopped", "revision",
+    ]  # fmt: skip
+    return Statement(insert(_turn).from_select(names, source).on_conflict_do_nothing().returning(_turn.c.id))
+
+
+PUT_SPOKEN = _put_spoken(_address)
+PUT_SPOKEN_INTO = _put_spoken(_thread.c.id == _number("thread_id"))
+SPOKEN_COLUMNS = ("platform", "workspace", "channel", "thread", "agent", "conversation")
+_spoken = sa.select(*_raw(_turn, TURN_COLUMNS), *_raw(_thread, SPOKEN_COLUMNS)).join(
+    _thread, _thread.c.id == _turn.c.thread_id
+)
+SPOKEN_BY_KEY = Statement(_spoken.where(_turn.c.event_key == _id("event_key")))
+SPOKEN_BY_ID = Statement(_spoken.where(_turn.c.id == _id("turn_id"), _turn.c.spoken.is_not(None)))
+SPOKEN_THREAD = Statement(sa.select(*_raw(_thread, ("id", *SPOKEN_COLUMNS))).where(_address))
+SPOKEN_WAITING = Statement(
+    sa.select(sa.func.count()).select_from(
+        sa.select(_turn.c.id)
+        .where(_turn.c.spoken.is_not(None), _is(_turn.c.state, "received"))
+        .limit(_number("most"))
+        .subquery()
+    )
+)
+# What was said unasked just before a question, newest first, for an agent whose backend didn't hear it.
+SAID_BEFORE = Statement(
+    sa.select(_turn.c.spoken, _turn.c.answer)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "done"),
+        _turn.c.position < _number("before"),
+        _turn.c.position > _conversation_begins,
+    )
+    .order_by(_turn.c.position.desc())
+    .limit(_number("most"))
+)
+# The thread's first message goes out next: from now on it may be there.
+BEGIN_OPENING = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "received"))
+    .values(begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")))
+    .returning(_turn.c.id),
+    fences=True,
+)
+_opened = insert(_thread).values(
+    {name: _value(_thread.c[name]) for name in (*_THREAD_GIVEN, "conversation") if name != "person"}
+    | {
+        "person": _NOBODY,
+        "state": sa.literal_column("'idle'"),
+        "token": sa.literal_column("0"),
+        "attempts": sa.literal_column("0"),
+        "several": sa.false(),
+    }
+)
+# First of its unit, as `TOUCH_THREAD`.
+PUT_OPENED = Statement(
+    _opened.on_conflict_do_update(
+        index_elements=["platform", "workspace", "channel", "thread"],
+        set_={
+            "touched_at": _opened.excluded.touched_at,
+            "conversation": sa.func.coalesce(_thread.c.conversation, _opened.excluded.conversation),
+        },
+    )
+)
+_there = sa.select(_thread.c.id).where(_address).scalar_subquery()
+_end_there = sa.select(_after_all).where(_address).scalar_subquery()
+MOVE_SPOKEN = Statement(
+    sa.update(_turn)
+    .where(_turn.c.thread_id == _number("opening"), _is(_turn.c.state, "received"))
+    .values(
+        thread_id=_there,
+        position=_turn.c.position + _end_there,
+        message_id=_value(_turn.c.message_id, "root"),
+        begun_at=sa.null(),
+    )
+)
+_moved = sa.table("thread", sa.column("id"), sa.column("newest_position")).alias("opening")
+MOVED_SPOKEN = Statement(
+    sa.update(_thread)
+    .where(_address)
+    .values(
+        newest_position=_after_all
+        + sa.select(_moved.c.newest_position).where(_moved.c.id == _number("opening")).scalar_subquery(),
+        spoke_at=_after_all
+        + sa.select(_moved.c.newest_position).where(_moved.c.id == _number("opening")).scalar_subquery(),
+    )
+)
+# The row stays: to take it away, the database would look through all turns for one that still names it.
+LEAVE_OPENING = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("opening"))
+    .values(state=sa.literal_column("'moved'"), owner=sa.null())
+)
+
+READ_COLUMNS = ("id", "position", "state", "person", "person_name", "text", "answer", "spoken", "received_at")
+
+
+def _said_since(*states: str) -> Statement:
+    return Statement(
+        sa.select(*_raw(_turn, READ_COLUMNS))
+        .where(
+            _turn.c.thread_id == _number("thread_id"),
+            _is(_turn.c.state, *states),
+            _turn.c.position > _number("since"),
+        )
+        .order_by(_turn.c.position)
+        .limit(_number("most"))
+    )
+
+
+SAID_SINCE = (
+    _said_since("done"),
+    _said_since("failed", "cancelled"),
+    _said_since("received"),
+    _said_since("asking", "replying"),
 )
 
 # --- replicas ---------------------------------------------------------------------------------------------------

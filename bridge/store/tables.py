@@ -127,7 +127,9 @@ class Thread(SQLModel, table=True):
     recheck_turn: str | None = Field(default=None, max_length=16)  # its parts may have been overwritten
     # Position of the newest message when a new conversation was begun here: what is older isn't part of it.
     begins_after: int | None = _big(default=None)
-    person: str = Field(max_length=64)  # who asked first
+    # Position of the last turn that the agent spoke unasked; None where it never did.
+    spoke_at: int | None = _big(default=None)
+    person: str = Field(max_length=64)  # who asked first; "" as long as only the agent spoke
     several: bool = False  # more than one person asked
     newest: str = Field(max_length=64)  # id of the newest message that was stored
     newest_position: int = _big()
@@ -150,6 +152,7 @@ class Turn(SQLModel, table=True):
         _where("ix_turn_unanswered", "thread_id", "position", where="state IN ('failed', 'cancelled')"),
         sa.Index("ix_turn_person", "person", "received_at"),
         sa.Index("ix_turn_received_at", "received_at"),
+        _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
         sa.Index("ix_turn_state", "state", "received_at"),
     )
 
@@ -180,6 +183,8 @@ class Turn(SQLModel, table=True):
     chosen: str | None = Field(
         default=None, max_length=16
     )  # the turn whose input request a pressed choice answers
+    # Of what the agent says unasked: digest of the request, title, whether the backend's conversation knows of it.
+    spoken: dict[str, Any] | None = _json(default=None)
     start: str | None = _text(default=None)  # JSON of the checkpoint that it begins at: another turn left it
     checkpoint: dict[str, Any] | None = _json(default=None)
     # Stored together with the state `replying`; from there on no agent is needed.

@@ -52,6 +52,7 @@ class StoredTurn:
     retry_of: str | None
     asked_as: str | None
     chosen: str | None
+    spoken: Spoken | None  # the agent says it unasked
     start: str | None
     checkpoint: Checkpoint | None
     answer: str | None
@@ -82,6 +83,16 @@ class InputRequestShown:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """What the agent says unasked, besides its text, which is the turn's answer."""
+
+    digest: str  # of the request, by which a key that is used again is told from a repetition
+    place: str  # where it was allowed: the platform, a colon, and the id of a channel or person
+    title: str = ""  # of the thread that it opens
+    known: bool = False  # to the backend's conversation: the agent needn't be told of it
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingTurn:
     """The turn that its thread waits with."""
 
@@ -100,6 +111,7 @@ class Outlook:
     several: bool  # more than one person asked here
     last_part: str | None  # message id of the last finished reply's last part
     recheck: str | None  # a turn whose parts may have been overwritten by a replica that lost its claim
+    spoke_at: int | None = None  # position of the last turn that the agent spoke unasked
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +219,7 @@ def turn_of(row: Row) -> StoredTurn:
     """A turn from the columns of its table, in their order."""
     value = dict(zip(_COLUMNS, row, strict=False))
     request = json.loads(value["request"]) if value["request"] else None
+    spoken = json.loads(value["spoken"]) if value["spoken"] else None
     return StoredTurn(
         id=value["id"],
         thread=value["thread_id"],
@@ -231,6 +244,7 @@ def turn_of(row: Row) -> StoredTurn:
         retry_of=value["retry_of"],
         asked_as=value["asked_as"],
         chosen=value["chosen"],
+        spoken=Spoken(**spoken) if spoken else None,
         start=value["start"],
         checkpoint=checkpoint_of(value["checkpoint"]),
         answer=value["answer"],

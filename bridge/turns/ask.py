@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import cast
@@ -60,6 +60,7 @@ from bridge.turns.work import Work
 MAX_ATTEMPTS = 10  # without anything achieved; a turn that took the process down this often is not tried again
 MAX_ANSWER = 4_000_000  # characters; an agent that talks on is cut off
 MAX_TELLS = 3  # of a stop to the agent: the next checkpoints may be from before the question is sent
+MAX_SAID = 5  # messages that the agent wrote unasked and is told of
 MAX_ARTIFACTS = 20  # files and tables of one turn
 RESUMED_SECONDS = 60.0  # a turn taken up again after its deadline may still fetch an answer that is ready
 OUTAGE_PATIENCE = 45.0  # seconds that an agent which can't be reached is waited for before the turn fails
@@ -177,10 +178,13 @@ class Asking:
 
     async def _prepare(self) -> Prepared:
         history: tuple[Exchange, ...] = ()
+        said: Sequence[str] = ()
         agent, turn = self._work.agent, self._turn
         if isinstance(agent, Stateless):
             most = agent.remembers
             history = await persist(lambda: self._work.hold.queue.exchanges(turn.thread, turn.position, most))
+        elif self._work.outlook.spoke_at is not None:
+            said = await persist(lambda: self._work.hold.queue.said_unknown(turn.thread, turn.position, MAX_SAID))
         return await prepare(
             turn,
             self._work.surface,
@@ -188,6 +192,7 @@ class Asking:
             several=self._work.outlook.several,
             max_bytes=self._work.limits.attachment_bytes,
             history=history,
+            said=said,
             address=self._work.hold.claim.address,
             telling=self._work.telling,
         )

@@ -52,6 +52,8 @@ async def deliver(work: Work, reply: Reply, conclusion: Conclusion) -> Delivered
 async def undeliverable(work: Work, reason: str) -> Delivered:
     """The reply stays stored, and can be delivered again by a person's word."""
     log.error("reply can't be delivered", reason=reason)
+    if work.turn.spoken is not None:  # nobody waits for it here; whoever had it said can ask what became of it
+        return Delivered(Event.REFUSED, Outcome.UNDELIVERABLE, reason)
     said = await work.surface.say_undeliverable(
         work.turn.message_id, "I have an answer, but this place doesn't let me post it."
     )

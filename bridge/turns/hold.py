@@ -17,6 +17,7 @@ from bridge.lifecycle import Event, Outcome
 from bridge.store.engine import Fenced, persist
 from bridge.store.lease import Lease
 from bridge.store.queue import Queue
+from bridge.store.speaking import Opened
 from bridge.store.values import Claim, Conclusion, Outlook, PartRecord, StoredTurn, WaitingTurn
 
 RIDE_SECONDS = 1.0  # that a part may stand in the thread and not in the database
@@ -72,6 +73,12 @@ class Hold:
         await persist(
             lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how)
         )
+
+    async def begin_opening(self, turn: str) -> None:
+        await persist(lambda: self.queue.speaking.begin_opening(self.claim, self.queue.replica, turn))
+
+    async def opened(self, turn: str, opened: Opened) -> None:
+        await persist(lambda: self.queue.speaking.opened(self.claim, self.queue.replica, turn, opened))
 
     async def checkpoint(self, turn: str, checkpoint: Checkpoint, *, progress: bool) -> None:
         await self._with_parts(

@@ -20,6 +20,7 @@ from bridge.turns.surface import Emails, Surface, SurfaceError
 
 MAX_ATTACHMENTS = 20  # of one turn, its context's included
 FETCHES_AT_ONCE = 4
+YOU = "You"  # the agent, to itself
 PATIENCE = 25.0  # seconds for what the platform doesn't give; then the question goes without it, and says so
 
 
@@ -46,8 +47,10 @@ async def prepare(
     address: Address,
     telling: Telling,
     history: tuple[Exchange, ...] = (),
+    said: Sequence[str] = (),
 ) -> Prepared:
-    """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread."""
+    """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread.
+    `said` is what was written here in the agent's name and its backend doesn't know."""
     name, text = await surface.resolve(turn.person, turn.text)
     person = replace(turn.person, name=name)
     missing: list[str] = []
@@ -64,7 +67,7 @@ async def prepare(
     composed = compose(
         text,
         name,
-        earlier,
+        [*earlier, *(ContextMessage(YOU, one) for one in said)],
         named=several and not turn.direct,
         attached=[file.name for file in attachments],
         missing=lost,

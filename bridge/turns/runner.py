@@ -17,16 +17,18 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent, Checkpoint, Event, Message
-from bridge.inbound import Person
+from bridge.inbound import Address, Person
 from bridge.lifecycle import TurnState
 from bridge.store.arrivals import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
 from bridge.store.presence import Presence
 from bridge.store.queue import Changed, Queue
+from bridge.store.speaking import is_opening
 from bridge.store.values import Claim, Outlook, StoredTurn
 from bridge.turns.ask import NoAgent
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.opening import open_thread
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
@@ -55,6 +57,7 @@ class Bounds:
     grace: float
     folder: Path  # for the files of turns at work
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
+    agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
 
 
 class Runner:
@@ -207,9 +210,13 @@ class Runner:
                     if outlook.turn is None or _has_no_seat(outlook.turn, claim):
                         outlook = None if await hold.settle() else await hold.look()
                         continue
-                    working_on = outlook.turn.id
+                    turn = outlook.turn
+                    working_on = turn.id
                     with bound_contextvars(turn=working_on):
-                        outlook = await self._work(hold, outlook, outlook.turn)
+                        if is_opening(claim.address):
+                            outlook = await self._open(hold, turn)
+                        else:
+                            outlook = await self._work(hold, outlook, turn)
                     working_on = None
                 if outlook is not None:
                     await persist(lambda: self._queue.release([claim]))
@@ -257,6 +264,12 @@ class Runner:
         finally:
             if self._at_work.get(turn.id) is at_work:  # else, as in `_let_go`
                 del self._at_work[turn.id]
+
+    async def _open(self, hold: Hold, turn: StoredTurn) -> Outlook | None:
+        front_end = self._platforms[hold.claim.address.platform]
+        outlook = await open_thread(hold, turn, front_end, self._bounds.agent_for)
+        self._wake.set()  # the turn is ready in the thread that was opened
+        return outlook
 
     def _surface(self, hold: Hold, person: Person) -> Surface:
         address = hold.claim.address

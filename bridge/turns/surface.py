@@ -252,7 +252,48 @@ class Suggests(Protocol):
         ...
 
 
-class FrontEnd(Protocol):
+class Opening(Protocol):
+    """A place where the agent speaks first: where its message goes, and the thread that is below it then."""
+
+    style: Style
+
+    async def locate(self) -> Address | None:
+        """The thread that there is already, as a direct message on Discord is one; None where a message of ours
+        begins it."""
+        ...
+
+    def moment(self, at: float) -> str:
+        """The id that a message of that time (seconds since 1970) would have."""
+        ...
+
+    async def find(self, key: PartKey, text: str, since: float) -> str | None:
+        """The message id of a first message that an earlier try may have posted, no earlier than `since` (seconds
+        since 1970); None if it did not."""
+        ...
+
+    async def post(self, key: PartKey, text: str, title: str) -> str:
+        """Post the first message and return the platform's message id."""
+        ...
+
+    async def open(self, message_id: str, title: str) -> Address:
+        """The thread below that message, made if need be."""
+        ...
+
+
+class Speaks(Protocol):
+    """What of a platform is needed to speak first there. Every `Opening` may be used again after a failure."""
+
+    def workspace(self, channel: str) -> str:
+        """The workspace that a channel is in. Raises `Gone` where the bot knows that it can't see the channel, and
+        `Unreachable` while it doesn't know."""
+        ...
+
+    def opening(self, channel: str, person: str, *, guard: Guard) -> Opening:
+        """In a channel, or in direct messages with a person where that isn't "". Raises as the calls do."""
+        ...
+
+
+class FrontEnd(Speaks, Protocol):
     """A platform that is being served."""
 
     platform: str

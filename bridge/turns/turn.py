@@ -87,8 +87,10 @@ class TurnAtWork:
 
     async def _reply(self) -> Reply:
         turn, hold = self._work.turn, self._work.hold
-        resumed = turn.state is not TurnState.RECEIVED or turn.answer is not None
-        records = await persist(lambda: hold.queue.parts(turn.id)) if resumed else ()
+        resumed = turn.begun_at is not None
+        # What is spoken may have opened the thread: its first part stands, and nothing has to be looked for.
+        known = resumed or turn.spoken is not None
+        records = await persist(lambda: hold.queue.parts(turn.id)) if known else ()
         return Reply(
             self._work.surface,
             hold,

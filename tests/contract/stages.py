@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.playground.discord import MessageType
 from bridge.turns.inbox import Decision, Edit, Listing, Order, Press
-from bridge.turns.surface import FrontEnd, Guard, Surface, Upload
+from bridge.turns.surface import FrontEnd, Guard, Opening, Surface, Upload
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
 from tests.e2e.waiting import eventually
@@ -31,6 +32,14 @@ class Stage(Protocol):
 
     def surface(self, guard: Guard = unguarded) -> Surface:
         """A new one each time, as after a restart."""
+        ...
+
+    def opening(self, guard: Guard = unguarded) -> Opening:
+        """In the channel of the thread."""
+        ...
+
+    def said(self) -> list[str]:
+        """The bot's messages in the channel, outside threads."""
         ...
 
     def shown(self) -> list[Shown]: ...
@@ -107,6 +116,12 @@ class MemoryStage:
     def surface(self, guard: Guard = unguarded) -> Surface:
         return self.platform.surface(HERE, person=Person("U1"), guard=guard)
 
+    def opening(self, guard: Guard = unguarded) -> Opening:
+        return self.platform.opening(HERE.channel, "", guard=guard)
+
+    def said(self) -> list[str]:
+        return self.platform.texts()
+
     def calls(self) -> int:
         return self.platform.calls
 
@@ -151,6 +166,14 @@ class SlackStage:
     def surface(self, guard: Guard = unguarded) -> Surface:
         address = Address("slack", self.town.slack.team_id, self.thread.channel, self.thread.id)
         return self.front.surface(address, person=Person(self.town.slack.person("ada").id), guard=guard)
+
+    def opening(self, guard: Guard = unguarded) -> Opening:
+        return self.front.opening(self.thread.channel, "", guard=guard)
+
+    def said(self) -> list[str]:
+        world = self.town.slack
+        messages = world.channels[self.thread.channel].messages.values()
+        return [one.shown for one in messages if one.user == world.bot.id and one.thread_ts is None]
 
     def calls(self) -> int:
         return len([call for call in self.town.slack.made_calls if call.method not in NOT_THE_SURFACES])
@@ -200,6 +223,15 @@ class DiscordStage:
     def surface(self, guard: Guard = unguarded) -> Surface:
         address = Address("discord", str(self.town.discord.guild.id), self.thread.channel, self.thread.id)
         return self.front.surface(address, person=Person(str(self.town.discord.person("ada").id)), guard=guard)
+
+    def opening(self, guard: Guard = unguarded) -> Opening:
+        return self.front.opening(self.thread.channel, "", guard=guard)
+
+    def said(self) -> list[str]:
+        world = self.town.discord
+        ours = (MessageType.DEFAULT, MessageType.REPLY)
+        messages = world.messages(self.thread.channel)
+        return [one.content for one in messages if one.author.id == world.bot.id and one.type in ours]
 
     def calls(self) -> int:
         return len(self.town.discord.calls())

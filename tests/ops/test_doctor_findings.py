@@ -8,6 +8,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -34,12 +35,13 @@ from adapters.testing.backends import faults, sema4ai, simulated_backends
 from adapters.testing.serving import serve
 from bridge.agents import make_agent
 from bridge.findings import Finding, Mark, fail, ok
+from bridge.frontends.slack.settings import SlackSettings
 from bridge.ops import check_agents, doctor
 from bridge.ops.check_settings import check_settings
 from bridge.ops.doctor import check_database, examine
 from bridge.playground.discord import payloads
 from bridge.playground.discord.model import Permission
-from bridge.settings import AgentTable, Settings
+from bridge.settings import AgentTable, HttpSettings, Settings
 from bridge.store.database import open_database
 from tests.e2e.waiting import PATIENCE
 from tests.ops.everything import Everything
@@ -256,6 +258,23 @@ def test_a_route_of_a_platform_that_isnt_configured_is_said() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("http", "mark", "place", "said"),
+    [
+        ({"token": "x" * 40, "speak": ["slack:C0123"]}, Mark.OK, "http.token", "may speak first"),
+        ({"token": "x" * 25, "speak": ["slack:C0123"]}, Mark.WARN, "http.token", "fewer than 32 characters"),
+        ({"token": "x" * 40}, Mark.WARN, "http.speak", "names no place"),
+        ({"speak": ["slack:C0123"]}, Mark.WARN, "http.speak", "without http.token"),
+        ({"token": "x" * 40, "speak": ["discord:1"]}, Mark.WARN, "http.speak", "[discord] isn't configured"),
+    ],
+)
+def test_who_may_speak_first_is_looked_at(http: dict[str, Any], mark: Mark, place: str, said: str) -> None:
+    slack = SlackSettings(bot_token=SecretStr("xoxb-1"), app_token=SecretStr("xapp-1"))
+    found = check_settings(Settings(http=HttpSettings(**http), slack=slack))
+    assert any((one.mark, one.place) == (mark, place) and said in one.found for one in found), found
+    assert "x" * 25 not in str(found)
+
+
 async def test_the_routes_channels_are_looked_up_on_slack(everything: Everything) -> None:
     here, elsewhere = everything.slack.channel("general"), everything.slack.channel("random")
     elsewhere.members.discard(everything.slack.bot.id)

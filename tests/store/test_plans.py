@@ -34,7 +34,7 @@ STATEMENTS = {
     name: value
     for name, value in vars(statements).items()
     if isinstance(value, Statement) and name not in AT_LEISURE
-}
+} | {f"SAID_SINCE_{index}": value for index, value in enumerate(statements.SAID_SINCE)}
 
 # One of a value's kind for every parameter: nothing is planned away because it compares with NULL.
 VALUES: dict[str, object] = {
@@ -52,6 +52,7 @@ VALUES: dict[str, object] = {
     "shown_at": 5, "holds": None, "kind": "p", "index": 0, "ends": None, "shown": 0, "digest": None, "ref": "",
     "size": 1, "table": None, "before": 500, "dead": "r2", "media_type": "", "chosen_agent": "b",
     "seated": "U1", "at_once": 4, "scope": "person:slack:U1", "expired": 4, "allowed": 20, "spender": "t1-7",
+    "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
 }  # fmt: skip
 
 

@@ -413,7 +413,7 @@ def test_the_states_are_what_operators_script_against() -> None:
     assert [state.value for state in TurnState] == [
         "received", "asking", "replying", "waiting", "done", "failed", "cancelled",
     ]  # fmt: skip
-    assert [state.value for state in ThreadState] == ["idle", "queued", "ready", "running"]
+    assert [state.value for state in ThreadState] == ["idle", "queued", "ready", "running", "moved"]
 
 
 async def test_every_column_of_a_turn_comes_back(arrivals: Arrivals, queue: Queue, database: Database) -> None:

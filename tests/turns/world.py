@@ -17,6 +17,7 @@ from bridge.turns.surface import (
     Button,
     Gone,
     Guard,
+    Opening,
     PartFull,
     PartKey,
     PartKind,
@@ -70,12 +71,19 @@ class MemoryPlatform:
     ids: Iterator[int] = field(default_factory=lambda: count(FIRST_ID))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     platform: str = "slack"
+    caught_up: int = 0
 
     def surface(self, address: Address, *, person: Person, guard: Guard) -> Surface:
         return MemorySurface(self, guard)
 
+    def workspace(self, channel: str) -> str:
+        return "T1"
+
+    def opening(self, channel: str, person: str, *, guard: Guard) -> Opening:
+        return MemoryOpening(self, channel or f"D{person}", guard)
+
     async def catch_up(self) -> None:
-        return
+        self.caught_up += 1
 
     async def serve(self) -> None:
         await asyncio.Event().wait()
@@ -246,6 +254,32 @@ class MemorySurface:
         if len(content) > max_bytes:
             raise Refused("too large")
         to.write_bytes(content)
+
+
+class MemoryOpening(MemorySurface):
+    """A channel, where a message begins the thread of its id."""
+
+    def __init__(self, platform: MemoryPlatform, channel: str, guard: Guard = unguarded) -> None:
+        super().__init__(platform, guard)
+        self._channel = channel
+
+    async def locate(self) -> Address | None:
+        await self._called()
+        return None
+
+    def moment(self, at: float) -> str:
+        return f"{at:.6f}"
+
+    async def find(self, key: PartKey, text: str, since: float) -> str | None:  # type: ignore[override]
+        await self._guard()
+        return await super().find(key, after="", known=())
+
+    async def post(self, key: PartKey, text: str, title: str) -> str:  # type: ignore[override]
+        return await super().post(key, text, last=True)
+
+    async def open(self, message_id: str, title: str) -> Address:
+        await self._called()
+        return Address("slack", "T1", self._channel, message_id)
 
 
 HERE = Address("slack", "T1", "C1", "100.0")

@@ -23,6 +23,7 @@ from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
 from bridge.frontends.discord.invite import intents
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.members import Members
+from bridge.frontends.discord.opening import DiscordOpening, guild_of
 from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import components
 from bridge.frontends.discord.rest import Json, Rest
@@ -122,6 +123,12 @@ class DiscordFrontEnd:
         guild = self._client.get_guild(int(address.workspace or 0)) if self._client else None
         limit = guild.filesize_limit if guild and not guild.unavailable else MAX_DIRECT_FILE
         return DiscordSurface(self, address, person=person, guard=guard, max_file_bytes=limit)
+
+    def workspace(self, channel: str) -> str:
+        return guild_of(self.client, channel)
+
+    def opening(self, channel: str, person: str, *, guard: Guard) -> DiscordOpening:
+        return DiscordOpening(self, channel, person, guard=guard)
 
     async def catch_up(self) -> None:
         """While Discord isn't there this only notes that it is wanted: a new session looks by itself."""

@@ -84,6 +84,18 @@ class Rest:
         )
         await self._request("open thread", route, json={"name": name})
 
+    async def start_post(self, forum: int, name: str, payload: Json) -> int:
+        """A forum's post with its first message. Has no nonce: repeated, the call makes another one."""
+        route = Route("POST", "/channels/{channel_id}/threads", channel_id=forum)
+        message = {"allowed_mentions": NOBODY, **payload}
+        with self._told("open post"):
+            return int((await self._client.http.request(route, json={"name": name, "message": message}))["id"])
+
+    async def active_threads(self, guild: int) -> Sequence[Json]:
+        route = Route("GET", "/guilds/{guild_id}/threads/active", guild_id=guild)
+        with self._told("read threads"):
+            return list((await self._client.http.request(route))["threads"])
+
     async def open_thread(self, thread: int) -> None:
         """Take a thread out of the archive."""
         route = Route("PATCH", "/channels/{channel_id}", channel_id=thread)

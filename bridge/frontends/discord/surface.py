@@ -58,6 +58,20 @@ LEAST_LINE = 30  # units; with less room a message shows no line of what the age
 HELD_BACK = 5.0  # seconds that a reply may wait for its thread without a sign
 
 
+def style(max_file_bytes: int) -> Style:
+    """What replies are made of."""
+    return Style(
+        dialect=DISCORD,
+        limit=MAX_TEXT,
+        measure=utf16,
+        interval=INTERVAL,
+        appends=False,
+        max_files=MAX_FILES,
+        max_file_bytes=max_file_bytes,
+        working_part=True,
+    )
+
+
 class Connection(Protocol):
     """What a surface needs of the front end that made it."""
 
@@ -111,16 +125,7 @@ class DiscordSurface:
         self._buttons: dict[str, Sequence[Button]] = {}  # that a message of this turn shows
         self._lines: dict[str, str] = {}  # below the words that a message of this turn shows
         self._answered: str | None = None  # the turn, once a part of its answer is finished
-        self.style = Style(
-            dialect=DISCORD,
-            limit=MAX_TEXT,
-            measure=utf16,
-            interval=INTERVAL,
-            appends=False,
-            max_files=MAX_FILES,
-            max_file_bytes=max_file_bytes,
-            working_part=True,
-        )
+        self.style = style(max_file_bytes)
 
     @asynccontextmanager
     async def slot(self, sending: Sending) -> AsyncIterator[None]:
@@ -149,7 +154,7 @@ class DiscordSurface:
         self._typing.stop()
         turn, self._answered = self._answered, None
         after = self._connection.notify_after
-        if turn is not None and after and time.monotonic() - self._began >= after:
+        if turn is not None and self._person.id and after and time.monotonic() - self._began >= after:
             await never_raises("notify", lambda: self._notify(turn))
 
     async def post(
@@ -287,7 +292,8 @@ class DiscordSurface:
 
     async def _reopened(self, call: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """A send opens an archived thread by itself; a change of a message does not."""
-        channel = (await self._open()).channel
+        begins = self._telling.asks_in_channel(str(arguments[0]))  # ours, where the agent spoke first
+        channel = int(self._address.channel) if begins else (await self._open()).channel
         try:
             await call(channel, *arguments)
         except Gone as error:
@@ -338,7 +344,7 @@ class DiscordSurface:
             if self._held_back is not None:
                 await self._held_back
             await self.mark_waiting(question, waits=False)
-        if place.new:
+        if place.new and self._person.id:
             self._joining = asyncio.create_task(self._join(place.channel), name="discord.join")
         return place
 

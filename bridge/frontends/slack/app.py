@@ -25,6 +25,7 @@ from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, WRONG_TOKE
 from bridge.frontends.slack.http import Endpoint
 from bridge.frontends.slack.listeners import Listeners
 from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes
+from bridge.frontends.slack.opening import SlackOpening
 from bridge.frontends.slack.prompts import PromptsAt
 from bridge.frontends.slack.reading import Me
 from bridge.frontends.slack.settings import SlackSettings
@@ -106,6 +107,12 @@ class SlackFrontEnd:
 
     def surface(self, address: Address, *, person: Person, guard: Guard) -> SlackSurface:
         return SlackSurface(self._workspace, address, person=person, guard=guard)
+
+    def workspace(self, channel: str) -> str:  # noqa: ARG002  # all are in the one that is served
+        return self._workspace.me.team
+
+    def opening(self, channel: str, person: str, *, guard: Guard) -> SlackOpening:
+        return SlackOpening(self._workspace, channel, person, guard=guard)
 
     async def catch_up(self) -> None:
         if self._workspace.identified:  # else serving begins with it

@@ -97,7 +97,7 @@ class Place:
         said = text or progress.phase
         answer = await self.client.chat_postMessage(
             channel=self.address.channel,
-            thread_ts=self.address.thread,
+            thread_ts=self.address.thread or None,  # without one it begins a thread
             text=(slack_mrkdwn(text) or fallback(said)) if plain else fallback(said),
             blocks=None if plain else [*plan_of(progress).blocks(), *part_blocks(text, buttons)],
             metadata=metadata(key),

@@ -21,6 +21,7 @@ SCOPES = (
     "files:write",
     "groups:history",
     "im:history",
+    "im:write",
     "mpim:history",
     "reactions:write",
     "users:read",

@@ -103,6 +103,7 @@ CALLED = (
     "bots.info",
     "chat.postMessage",
     "conversations.history",
+    "conversations.open",
     "conversations.replies",
     "files.completeUploadExternal",
     "files.info",
