@@ -89,7 +89,7 @@ class Arrivals:
             return Decided.TOO_LATE
         turn = found[0]
         key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "thread_id": turn.thread}
+        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None, "thread_id": turn.thread}
         thread = {"thread_id": turn.thread}
         _, stored, *_ = await self._engine.run(
             Op(sql.LOCK_THREAD, thread),
@@ -189,6 +189,7 @@ class Arrivals:
                 "asked_by": None,
                 "text": choices[index],
                 "files": files_json(()),
+                "heard": None,
                 "mid_thread": False,
                 "chosen": turn.id,
             }
@@ -272,6 +273,7 @@ def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
         "asked_by": None,
         "text": storable(inbound.text),
         "files": files_json(inbound.files),
+        "heard": None,
         "direct": inbound.direct,
         "mid_thread": inbound.mid_thread,
         "received_at": at,
@@ -297,6 +299,7 @@ def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
         "asked_by": person_json(turn.asked_by),
         "text": turn.text,
         "files": files_json(turn.files),
+        "heard": turn.heard,
         "direct": turn.direct,
         "mid_thread": turn.mid_thread,
         "received_at": now(),

@@ -16,6 +16,7 @@ from adapters.base import (
     AgentError,
     AuthenticationFailed,
     Cancels,
+    Chart,
     Checkpoint,
     Done,
     Event,
@@ -28,6 +29,7 @@ from adapters.base import (
     Rejected,
     RunFailed,
     Scalar,
+    Source,
     Stateless,
     Status,
     Table,
@@ -39,6 +41,7 @@ from adapters.base import (
 from bridge import lifecycle
 from bridge.backoff import Backoff
 from bridge.lifecycle import Outcome, Relation
+from bridge.render.data import Data
 from bridge.store.engine import Fenced, persist
 from bridge.store.queue import Changed
 from bridge.store.tables import SECOND, now
@@ -247,7 +250,7 @@ class Asking:
                     case Status(label):
                         if not self._stopped.is_set():
                             reply.signs.working(storable(label))
-                    case File() | Table():
+                    case File() | Table() | Chart():
                         if len(self._artifacts) < MAX_ARTIFACTS:
                             self._artifacts.append(_artifact(len(self._artifacts), event))
                     case InputRequest(text, choices):
@@ -263,7 +266,7 @@ class Asking:
             return self._concluded(Outcome.STOPPED, reply.so_far, notice=STOPPED)
         answer = reply.so_far if done.text is None else done.text
         notice = done.note or ("" if answer.strip() or self._artifacts else EMPTY)
-        return self._concluded(Outcome.ANSWERED, answer, notice=notice)
+        return self._concluded(Outcome.ANSWERED, answer, notice=notice, sources=done.sources)
 
     async def _store(self, checkpoint: Checkpoint) -> None:
         known, self._checkpoint = self._checkpoint, checkpoint
@@ -334,8 +337,9 @@ class Asking:
         request: InputRequestShown | None = None,
         notice: str = "",
         detail: str = "",
+        sources: tuple[Source, ...] = (),
     ) -> Conclusion:
-        return Conclusion(outcome, answer, request, notice, detail, tuple(self._artifacts))
+        return Conclusion(outcome, answer, request, notice, detail, tuple(self._artifacts), sources)
 
 
 def outcome_of(error: AgentError) -> Outcome:
@@ -347,16 +351,19 @@ def _generator(events: AsyncIterator[Event]) -> AsyncGenerator[Event]:
     return cast(AsyncGenerator[Event], events)  # an adapter's ask is a generator
 
 
-def _artifact(index: int, event: File | Table) -> ArtifactRecord:
+def _artifact(index: int, event: File | Table | Chart) -> ArtifactRecord:
     name = storable(event.name)
     if isinstance(event, File):
         return ArtifactRecord(index, "file", name, event.media_type[:255], event.ref, event.size)
+    data = Data.of(event)
     table = {
-        "columns": [storable(name) for name in event.columns],
-        "rows": [[_cell(value) for value in row] for row in event.rows[:MAX_TABLE_ROWS]],
-        "truncated": event.truncated or len(event.rows) > MAX_TABLE_ROWS,
+        "columns": [storable(name) for name in data.columns],
+        "rows": [[_cell(value) for value in row] for row in data.rows[:MAX_TABLE_ROWS]],
+        "truncated": data.truncated or len(data.rows) > MAX_TABLE_ROWS,
     }
-    return ArtifactRecord(index, "table", name, "text/csv", table=table)
+    if data.chart is None:
+        return ArtifactRecord(index, "table", name, "text/csv", table=table)
+    return ArtifactRecord(index, "chart", name, "text/csv", table={**table, "chart": str(data.chart)})
 
 
 def _cell(value: Scalar) -> Scalar:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from bridge.inbound import position
+from bridge.render.data import Data
 from bridge.store.values import storable
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
 from bridge.turns.pump import Pump
 from bridge.turns.signs import Signs
-from bridge.turns.surface import Button, PartKey, PartKind, Sending, Surface, Upload
+from bridge.turns.surface import Button, Draws, PartKey, PartKind, Refused, Sending, Surface, Upload
 from bridge.turns.text import ReplyText
 
 
@@ -62,10 +64,11 @@ class Reply:
         self._text.begin_anew(self._parts.cuts)
         self._pump.begin_anew()
 
-    async def finish(self, text: str | None = None) -> None:
-        """The answer is complete; `text` is the whole of it where it may differ from what was streamed. Returns when
-        every part stands in the thread, and raises what has kept one from it."""
-        if not self._text.complete and not self._text.finish(text):
+    async def finish(self, text: str | None = None, below: str = "") -> None:
+        """The answer is complete; `text` is the whole of it where it may differ from what was streamed, and `below`
+        is what follows it, rendered. Returns when every part stands in the thread, and raises what has kept one from
+        it."""
+        if not self._text.complete and not self._text.finish(text, below):
             self._pump.begin_anew()
         self._pump.finish()
         assert self._pumping is not None  # noqa: S101  # made on entering
@@ -124,6 +127,15 @@ class Reply:
 
         if self._parts.get(key) is None:
             self._note(key, await self._pump.once(key, post, Sending.LAST), text)
+
+    async def draw(self, key: PartKey, data: Data) -> None:
+        """A table or a chart in the platform's own form. Raises `Refused` where it has none after all."""
+        surface: object = self._surface
+        if self._parts.get(key) is not None:
+            return
+        if not isinstance(surface, Draws):
+            raise Refused("nothing is drawn there")
+        self._note(key, await self._pump.once(key, partial(surface.draw, key, data), Sending.LAST), data.title)
 
     def has(self, key: PartKey) -> bool:
         """Whether a part is known to stand in the thread."""
