@@ -23,6 +23,7 @@ from bridge.store.database import open_database
 from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
+from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.intake import Intake
 from bridge.turns.orders import Orders
@@ -68,6 +69,7 @@ async def bridge(
         open_database(settings.database_url.get_secret_value(), serve=True) as database,
         database.prepared(replica) as engine,
         open_agents(settings.agents, guard=look_before_request) as agents,
+        open_transcription(settings.transcription, guard=look_before_request) as transcription,
     ):
         if opened is not None:
             opened(agents)
@@ -85,6 +87,7 @@ async def bridge(
                 grace=settings.limits.grace,
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
+                hears=transcription,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine)

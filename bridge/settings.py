@@ -134,6 +134,17 @@ class Limits(BaseModel):
     grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
 
 
+class TranscriptionSettings(BaseModel):
+    """A service with OpenAI's `/audio/transcriptions`, for voice notes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+    model: Annotated[str, Field(min_length=1)]
+    api_key: SecretStr | None = None
+    language: Annotated[str, Field(max_length=16)] = ""  # ISO 639-1, as in "de"; "": the service finds out
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT, env_nested_delimiter="__", extra="forbid")
 
@@ -146,6 +157,7 @@ class Settings(BaseSettings):
     agents: dict[Annotated[str, Field(max_length=64)], AgentTable] = Field(default_factory=dict)
     routes: list[Route] = Field(default_factory=list)
     limits: Limits = Limits()
+    transcription: TranscriptionSettings | None = None
 
     @classmethod
     def settings_customise_sources(

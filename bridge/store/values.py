@@ -171,7 +171,10 @@ def checkpoint_of(stored: str | None) -> Checkpoint | None:
 def files_json(files: Sequence[RemoteFile]) -> str:
     return as_json(
         [
-            [storable(file.id), storable(file.name), storable(file.media_type), file.size, storable(file.url)]
+            [
+                *(storable(text) for text in (file.id, file.name, file.media_type)),
+                *(file.size, storable(file.url), *(() if file.seconds is None else (file.seconds,))),
+            ]
             for file in files
         ]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import cast
@@ -56,6 +56,7 @@ from bridge.store.values import (
 from bridge.turns.prepare import PATIENCE, Prepared, prepare
 from bridge.turns.reply import Reply
 from bridge.turns.surface import SurfaceError
+from bridge.turns.voice import QUOTED, UNHEARD, Listened, listen, quoted, voice_notes, without_notes
 from bridge.turns.work import Work
 
 MAX_ATTEMPTS = 10  # without anything achieved; a turn that took the process down this often is not tried again
@@ -131,6 +132,7 @@ class Asking:
                     with suppress(SurfaceError, TimeoutError):  # the question doesn't wait for it
                         async with asyncio.timeout(PATIENCE):
                             await self._reply.notice(1, f"I couldn't read {missing}; the agent was told so.")
+                await self._say_what_was_heard(self._prepared.unheard)
                 if self._stopped.is_set() and self._checkpoint is None:
                     return Conclusion(Outcome.STOPPED, notice=STOPPED)  # it was never asked
                 return await self._listen(self._prepared)
@@ -181,8 +183,9 @@ class Asking:
         if isinstance(agent, Stateless):
             most = agent.remembers
             history = await persist(lambda: self._work.hold.queue.exchanges(turn.thread, turn.position, most))
-        return await prepare(
-            turn,
+        listened = await self._listen_to_notes()
+        prepared = await prepare(
+            without_notes(turn) if listened.words or turn.heard else turn,
             self._work.surface,
             self._work.folder,
             several=self._work.outlook.several,
@@ -190,7 +193,31 @@ class Asking:
             history=history,
             address=self._work.hold.claim.address,
             telling=self._work.telling,
+            heard=listened.words,
         )
+        if listened.words:
+            self._turn = replace(turn, heard=listened.words)
+        return replace(prepared, unheard=listened.unheard)
+
+    async def _listen_to_notes(self) -> Listened:
+        """Once for each turn, whoever works on it: then `heard` is stored with it."""
+        turn, hears = self._turn, self._work.hears
+        if hears is None or self._begun or turn.heard is not None or not voice_notes(turn):
+            return Listened()
+        return await listen(turn, self._work.surface, self._work.folder, hears)
+
+    async def _say_what_was_heard(self, unheard: Sequence[str]) -> None:
+        """The words of a voice note, once they are stored: so nobody is asked others than those that stand here."""
+        if self._turn.heard and self._turn.retry_of is None:
+            await self.begin()
+            said = quoted(self._turn.heard, self._work.surface.style.dialect)
+        elif unheard:
+            said = UNHEARD.format(names=", ".join(unheard))
+        else:
+            return
+        with suppress(SurfaceError, TimeoutError):  # the question doesn't wait for it
+            async with asyncio.timeout(PATIENCE):
+                await self._reply.notice(QUOTED, said)
 
     # --- listening ------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ class Prepared:
     person: Person  # with a name
     text: str  # the question, with names for ids
     missing: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()  # voice notes that nobody could write down
 
 
 log = structlog.get_logger()
@@ -46,9 +47,12 @@ async def prepare(
     address: Address,
     telling: Telling,
     history: tuple[Exchange, ...] = (),
+    heard: str = "",
 ) -> Prepared:
-    """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread."""
+    """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread.
+    `heard`: words that its text doesn't have yet."""
     name, text = await surface.resolve(turn.person, turn.text)
+    text = f"{text}\n\n{heard}".strip() if heard else text
     person = replace(turn.person, name=name)
     missing: list[str] = []
     earlier: Sequence[ContextMessage] = ()

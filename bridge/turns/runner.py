@@ -31,6 +31,7 @@ from bridge.turns.person import Telling
 from bridge.turns.restate import restate
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
+from bridge.turns.voice import Hears
 from bridge.turns.work import Limits, Work
 
 MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more: it only has to be told
@@ -54,6 +55,7 @@ class Bounds:
     grace: float
     folder: Path  # for the files of turns at work
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
+    hears: Hears | None = None  # writes voice notes down
 
 
 class Runner:
@@ -244,6 +246,7 @@ class Runner:
                 limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
+                hears=self._bounds.hears,
             )
         )
         self._at_work[turn.id] = at_work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+_SMALL = re.compile(r"(<p>|<br />\n)-# ([^\n]*?)(?=<br />|</p>)")  # Discord's small print
 LINKS = ("https://", "http://", "mailto:")
 Env = MutableMapping[str, Any]
 
@@ -17,7 +19,7 @@ Env = MutableMapping[str, Any]
 def to_html(markdown: str) -> str:
     """No raw tags, no inline styles, nothing loaded from elsewhere; links open in a new tab."""
     html: str = _markdown.render(markdown)
-    return html
+    return _SMALL.sub(r"\1<small>\2</small>", html) if "-# " in html else html
 
 
 class _Renderer(RendererHTML):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from bridge.playground.page.data_blocks import KINDS, data_html
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
@@ -125,7 +127,7 @@ class SlackView:
                 "name": message.username or (person.real_name if person else "Someone"),
                 "bot": person is None or person.is_bot,
             },
-            "html": to_html(self._markdown(message)),
+            "html": self._html(message),
             "at": float(message.ts),
             "files": [_file(file) for file in message.files],
             "buttons": [button for block in message.blocks for button in _buttons(block)],
@@ -134,6 +136,14 @@ class SlackView:
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
             "system": message.subtype == "tombstone",
         }
+
+    def _html(self, message: Message) -> str:
+        data = [block for block in message.blocks if block.get("type") in KINDS]
+        if not data:
+            return to_html(self._markdown(message))
+        others = tuple(block for block in message.blocks if block not in data)
+        words = self._markdown(replace(message, blocks=others)) if others or message.markdown else ""
+        return to_html(words) + "".join(map(data_html, data))
 
     def _markdown(self, message: Message) -> str:
         """Streams and markdown blocks are standard Markdown already; all else is Slack's own."""
