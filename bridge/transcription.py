@@ -76,7 +76,9 @@ async def open_transcription(
         yield Transcription(settings, client)
 
 
-async def check_transcription(settings: TranscriptionSettings, client: httpx.AsyncClient) -> AsyncGenerator[Finding]:
+async def check_transcription(
+    settings: TranscriptionSettings, client: httpx.AsyncClient
+) -> AsyncGenerator[Finding]:
     """Whether the address and the key are right, found out by the list of models: nothing is transcribed."""
     try:
         models = await Transcription(settings, client).models()
@@ -94,7 +96,9 @@ async def check_transcription(settings: TranscriptionSettings, client: httpx.Asy
         if models and settings.model not in models:
             some = ", ".join(sorted(models)[:5])
             yield warn(
-                PLACE, f"lists no model {settings.model!r}, but {some}", f"Check {PLACE}.model; some models aren't listed."
+                PLACE,
+                f"lists no model {settings.model!r}, but {some}",
+                f"Check {PLACE}.model; some models aren't listed.",
             )
         else:
             yield ok(PLACE, f"answers, and takes the key; voice notes are written down by {settings.model}")

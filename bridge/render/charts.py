@@ -42,9 +42,7 @@ def text_chart(data: Data, dialect: Dialect, *, limit: int = LIMIT) -> str:
     return text if utf16(text) <= limit else ""
 
 
-def _bars(
-    data: Data, series: Sequence[Sequence[float | None]], known: Sequence[float], dialect: Dialect
-) -> str:
+def _bars(data: Data, series: Sequence[Sequence[float | None]], known: Sequence[float], dialect: Dialect) -> str:
     """A bar for each label, or for each series below each label."""
     longest = max(abs(value) for value in known) or 1.0
     total = sum(value for value in known if value > 0) if data.chart is ChartKind.PIE else 0.0
@@ -62,9 +60,8 @@ def _bars(
             name = names[number] if named else names[index]
             lead = f"{name}{' ' * (room - width(name))}"
             share = f" ({value / total:.0%})" if total and value is not None else ""
-            bar = "" if value is None else _bar(abs(value) / longest)
-            sign = "-" if value is not None and value < 0 else " "
-            rows.append(f"{lead} {sign}{bar} {_shown(value)}{share}".rstrip())
+            bar = "" if value is None else _bar(value / longest)
+            rows.append(" ".join(filter(None, (lead, bar, f"{_shown(value)}{share}"))))
     return "\n".join(rows)
 
 
@@ -86,6 +83,8 @@ def _lines(data: Data, series: Sequence[Sequence[float | None]], dialect: Dialec
 
 
 def _bar(share: float) -> str:
+    if share < 0:
+        return "░" * max(1, round(-share * BAR))
     eighths = round(share * BAR * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 

@@ -25,7 +25,7 @@ _ASIDE = re.compile(
     r"(```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|\[[^\[\]\n]{0,500}\]\([^)\n]{0,2000}\))", re.DOTALL
 )
 _MARKER = re.compile(r"(?<![\\\]\w!])\[(\d{1,2})\](?![\[(:])|(?<=\w)\[(\d{1,2})\](?![\[(:\w])")
-_BREAKS_LINK = {character: f"%{ord(character):02X}" for character in "()<>[]\\`*_~|\"'"}
+_BREAKS_LINK = str.maketrans({character: f"%{ord(character):02X}" for character in r'()<>[]\`|"'})
 
 
 def footnotes(sources: Sequence[Source], dialect: Dialect) -> str:
@@ -33,7 +33,9 @@ def footnotes(sources: Sequence[Source], dialect: Dialect) -> str:
     if not sources:
         return ""
     inline = Inline(dialect)
-    lines = [f"{number}. {_entry(source, inline, dialect)}" for number, source in enumerate(sources[:MAX_SOURCES], 1)]
+    lines = [
+        f"{number}. {_entry(source, inline, dialect)}" for number, source in enumerate(sources[:MAX_SOURCES], 1)
+    ]
     if len(sources) > MAX_SOURCES:
         lines.append(f"and {len(sources) - MAX_SOURCES:,} more")
     heading = f"**{HEADING}**"

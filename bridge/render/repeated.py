@@ -38,7 +38,13 @@ def _tables(markdown: str) -> Iterator[tuple[list[str], list[list[str]]]]:
                 fence = marker[1]
             elif marker[1].startswith(fence):
                 fence = ""
-        elif not fence and "|" in line and at + 1 < len(lines) and "-" in lines[at + 1] and is_delimiter(lines[at + 1]):
+        elif (
+            not fence
+            and "|" in line
+            and at + 1 < len(lines)
+            and "-" in lines[at + 1]
+            and is_delimiter(lines[at + 1])
+        ):
             rows = []
             for row in lines[at + 2 : at + 2 + COMPARED]:
                 if "|" not in row:
@@ -48,7 +54,9 @@ def _tables(markdown: str) -> Iterator[tuple[list[str], list[list[str]]]]:
 
 
 def _same_row(shown: Sequence[str], row: Sequence[Scalar]) -> bool:
-    return len(shown) == len(row) and all(_same(plain(cell), value) for cell, value in zip(shown, row, strict=True))
+    return len(shown) == len(row) and all(
+        _same(plain(cell), value) for cell, value in zip(shown, row, strict=True)
+    )
 
 
 def _same(shown: str, value: Scalar) -> bool:

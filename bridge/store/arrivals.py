@@ -89,7 +89,11 @@ class Arrivals:
             return Decided.TOO_LATE
         turn = found[0]
         key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None, "thread_id": turn.thread}
+        again = _again(turn, key=f"edited:{turn.id}:{key}") | {
+            "text": words,
+            "heard": None,
+            "thread_id": turn.thread,
+        }
         thread = {"thread_id": turn.thread}
         _, stored, *_ = await self._engine.run(
             Op(sql.LOCK_THREAD, thread),

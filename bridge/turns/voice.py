@@ -101,7 +101,8 @@ async def _words(note: RemoteFile, surface: Surface, path: Path, hears: Hears) -
     if (note.seconds or 0) > MAX_SECONDS or note.size > MAX_BYTES:
         raise Refused(f"{note.size} bytes, {note.seconds:g} seconds are too much")
     await retry(lambda: surface.fetch(note, path, MAX_BYTES), patience=PATIENCE)
-    recording = Attachment(_named(note), note.media_type, path, path.stat().st_size)
+    size = (await asyncio.to_thread(path.stat)).st_size
+    recording = Attachment(_named(note), note.media_type, path, size)
     return storable((await hears.words(recording)).strip())
 
 

@@ -64,7 +64,9 @@ class TranscriptionBackend(Backend):
             if model not in MODELS:
                 return self.refusal(404, f"The model `{model}` does not exist")
             if language and not (len(language) == 2 and language.isalpha()):
-                return self.refusal(400, f"Invalid language '{language}'. Language parameter must be in ISO-639-1 format.")
+                return self.refusal(
+                    400, f"Invalid language '{language}'. Language parameter must be in ISO-639-1 format."
+                )
             if kind not in ("json", "text") or (kind != "json" and model != MODEL):
                 return self.refusal(400, f"response_format '{kind}' is not compatible with model '{model}'")
             content, name = await file.read(), file.filename or ""

@@ -114,7 +114,10 @@ def _chart(data: Data) -> dict[str, Any] | None:
     return {
         "type": str(data.chart),
         "series": [
-            {"name": name, "data": [{"label": label, "value": value} for label, value in zip(labels, one, strict=True)]}
+            {
+                "name": name,
+                "data": [{"label": label, "value": value} for label, value in zip(labels, one, strict=True)],
+            }
             for name, one in zip(names, series, strict=True)
         ],
         "axis_config": {"categories": labels},

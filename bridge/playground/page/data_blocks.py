@@ -71,9 +71,7 @@ def _slices(segments: Sequence[Json]) -> Iterator[str]:
     angle = -math.pi / 2
     for index, one in enumerate(segments):
         end = angle + 2 * math.pi * one["value"] / total
-        x0, y0, x1, y1 = (
-            middle + radius * turn(at) for at in (angle, end) for turn in (math.cos, math.sin)
-        )
+        x0, y0, x1, y1 = (middle + radius * turn(at) for at in (angle, end) for turn in (math.cos, math.sin))
         large = int(end - angle > math.pi)
         yield (
             f'<path d="M{middle} {middle}L{x0:.1f} {y0:.1f}A{radius} {radius} 0 {large} 1 {x1:.1f} {y1:.1f}Z"'
