@@ -59,7 +59,7 @@ def _bars(data: Data, series: Sequence[Sequence[float | None]], known: Sequence[
             value = one[index]
             name = names[number] if named else names[index]
             lead = f"{name}{' ' * (room - width(name))}"
-            share = f" ({value / total:.0%})" if total and value is not None else ""
+            share = f" ({value / total:.0%})" if total and value is not None and value > 0 else ""
             bar = "" if value is None else _bar(value / longest)
             rows.append(" ".join(filter(None, (lead, bar, f"{_shown(value)}{share}"))))
     return "\n".join(rows)

@@ -153,7 +153,7 @@ class _Delivery:
         key = PartKey(self._turn, PartKind.FILE, artifact.index)
         if self._reply.has(key):
             return
-        name = safe_name(artifact.name)
+        name = _with_ending(safe_name(artifact.name), artifact.media_type)
         path = self._work.folder.new()
         async with asyncio.timeout(DOWNLOAD_SECONDS):
             await self._download(artifact.ref, path)
@@ -173,6 +173,13 @@ class _Delivery:
                 if size > limit:
                     raise Refused(f"larger than the platform takes ({limit} bytes)")
                 out.write(chunk)
+
+
+def _with_ending(name: str, media_type: str) -> str:
+    """Platforms show a picture in the thread by its name's ending."""
+    if Path(name).suffix or not media_type.startswith("image/"):
+        return name
+    return f"{name}{mimetypes.guess_extension(media_type.partition(';')[0].strip()) or ''}"
 
 
 def _knows_nothing(conclusion: Conclusion) -> bool:
