@@ -126,13 +126,14 @@ class Asking:
         self._relate()
         try:
             async with asyncio.timeout(self._seconds_left()):
-                self._prepared = await self._prepare()
+                with self._reply.held():
+                    self._prepared = await self._prepare()
+                    await self._say_what_was_heard(self._prepared.unheard)
                 if self._prepared.missing:
                     missing = ", ".join(self._prepared.missing)
                     with suppress(SurfaceError, TimeoutError):  # the question doesn't wait for it
                         async with asyncio.timeout(PATIENCE):
                             await self._reply.notice(1, f"I couldn't read {missing}; the agent was told so.")
-                await self._say_what_was_heard(self._prepared.unheard)
                 if self._stopped.is_set() and self._checkpoint is None:
                     return Conclusion(Outcome.STOPPED, notice=STOPPED)  # it was never asked
                 return await self._listen(self._prepared)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -58,6 +59,16 @@ class Reply:
         """More of the answer."""
         self._text.feed(delta)
         self._pump.wake()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing stands in for the text meanwhile: what is found out now is to stand above it."""
+        self._pump.waits_for_more = True
+        try:
+            yield
+        finally:
+            self._pump.waits_for_more = False
+            self._pump.wake()
 
     def begin_anew(self) -> None:
         """The agent begins its answer again."""
