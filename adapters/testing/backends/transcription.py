@@ -23,6 +23,11 @@ FIELDS = {"file", "model", "language", "prompt", "response_format", "temperature
 _BEGINNINGS = {"ogg": b"OggS", "oga": b"OggS", "m4a": b"\0\0\0\x1cftyp", "mp4": b"\0\0\0\x1cftyp", "wav": b"RIFF"}
 
 
+def spoken_seconds(words: str) -> float:
+    """How long it takes to say them."""
+    return max(1.0, len(words) / 15)
+
+
 def recording(words: str, ending: str = "ogg") -> bytes:
     return _BEGINNINGS[ending] + words.encode()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from adapters.testing.backends.transcription import recording, spoken_seconds
 from bridge.playground.page.data_blocks import KINDS, data_html
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
@@ -162,6 +163,22 @@ class SlackView:
         except KeyError:
             raise CantDo("That thread is no longer there.") from None
         self.written += self._is_for_bot(channel, thread, typed)
+
+    async def speak(self, channel: str, thread: str, words: str) -> None:
+        """A clip mentions nobody: where that is needed, a mention goes along."""
+        called = self._is_for_bot(channel, thread, "") if thread else self._world.channel(channel).is_direct
+        try:
+            await self._world.speak(
+                self._me.id,
+                channel,
+                recording(words, "m4a"),
+                spoken_seconds(words),
+                thread or None,
+                text="" if called else self._world.mention,
+            )
+        except KeyError:
+            raise CantDo("That thread is no longer there.") from None
+        self.written += 1
 
     async def play(self, scene: Scene) -> None:
         await self._world.say(scene.person, scene.channel, self._world.typed(scene.text), None, scene.files)
