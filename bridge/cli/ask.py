@@ -19,6 +19,7 @@ from adapters.base import (
     Agent,
     Attachment,
     Cancels,
+    Chart,
     Checkpoint,
     Done,
     Event,
@@ -38,7 +39,7 @@ from adapters.person import as_object
 from adapters.text import safe_name
 from bridge.cli.output import aside, write
 from bridge.printable import printable_json
-from bridge.render.tables import to_csv
+from bridge.render.data import Data
 from bridge.turns.person import Telling
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
@@ -111,11 +112,14 @@ class Terminal:
             case Text(delta):
                 write(delta, end="")
                 self._ends_line = delta.endswith("\n") if delta else self._ends_line
-            case Done(text) if text is not None:
-                self._end_line()
+            case Done(text, sources=sources):
+                if text is not None or sources:
+                    self._end_line()
+                for number, source in enumerate(sources, 1):
+                    write(f"[{number}] {source.title} {source.url}".replace("  ", " "))
             case Status(label):
                 self._aside(f"[{label}]")
-            case File() | Table():
+            case File() | Table() | Chart():
                 self._aside(f"saved {await self._save(event)}")
             case InputRequest(text, choices):
                 self._end_line()
@@ -147,9 +151,9 @@ class Terminal:
         match event:
             case File(name, ref):
                 return await save_file(self._agent, self.conversation or "", name, ref, self._out)
-            case Table(name, columns, rows):
-                path = _free_path(self._out, f"{Path(safe_name(name)).stem}.csv")
-                path.write_bytes(to_csv(columns, rows))
+            case Table() | Chart():
+                path = _free_path(self._out, f"{Path(safe_name(event.name)).stem}.csv")
+                path.write_bytes(Data.of(event).csv())
                 return path
             case _:
                 return None

@@ -47,7 +47,8 @@ VALUES: dict[str, object] = {
     "turn_id": "t1-7", "was": "waiting", "becomes": "done", "new_id": "n", "result": "answered", "replica": "r1",
     "since": 4, "most": 10, "platform_1": "slack", "platform_2": "discord", "token": 1, "revised": 0, "name": "n",
     "starts": None, "stands": None, "waiting_id": "t1-8", "settles": "done", "known_as": "c", "progress": 1,
-    "said": "a", "asks_back": None, "notes": None, "details": None, "shown_last": "m", "waits_with": None,
+    "said": "a", "asks_back": None, "notes": None, "quotes": None, "hears": None, "heard": None, "details": None,
+    "shown_last": "m", "waits_with": None,
     "shown_at": 5, "holds": None, "kind": "p", "index": 0, "ends": None, "shown": 0, "digest": None, "ref": "",
     "size": 1, "table": None, "before": 500, "dead": "r2", "media_type": "", "chosen_agent": "b",
 }  # fmt: skip
