@@ -139,10 +139,17 @@ class TranscriptionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+    base_url: str
     model: Annotated[str, Field(min_length=1)]
     api_key: SecretStr | None = None
     language: Annotated[str, Field(max_length=16)] = ""  # ISO 639-1, as in "de"; "": the service finds out
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError('must be an address, as in "https://api.openai.com/v1"')
+        return address
 
 
 class Settings(BaseSettings):

@@ -81,9 +81,9 @@ def _slices(segments: Sequence[Json]) -> Iterator[str]:
 
 
 def _plot(chart: Json) -> Iterator[str]:
-    values = [point["value"] for one in chart["series"] for point in one["data"]]
-    lowest, highest = min(0, *values), max(0, *values)
-    span = (highest - lowest) or 1
+    values: list[float] = [point["value"] for one in chart["series"] for point in one["data"]]
+    lowest, highest = min(0.0, *values), max(0.0, *values)
+    span = (highest - lowest) or 1.0
 
     def high(value: float) -> float:
         return (HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 8) * (value - lowest) / span

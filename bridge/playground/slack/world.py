@@ -88,6 +88,8 @@ class SlackWorld(Workspace):
     ) -> str:
         """Record a clip and send it; its ts."""
         author, place = self.person(user), self.channel(channel)
+        if thread_ts is not None and thread_ts not in place.messages:
+            raise KeyError(thread_ts)
         file = self.store("audio_message.m4a", media_type, content, author.id)
         clip = self.keep_file(replace(file, clip_ms=round(seconds * 1_000)))
         message = Message(place.id, self.new_ts(), author.id, text, thread_ts, subtype="file_share", files=(clip,))
