@@ -67,7 +67,7 @@ def _same(shown: str, value: Scalar) -> bool:
         except ValueError:
             return False
         decimals = len(digits.partition(".")[2]) if "e" not in digits.lower() else 6
-        return abs(number - value) <= 10**-decimals
+        return abs(number - value) <= 10.0**-decimals
     return _words(shown) == _words("" if value is None else str(value))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,11 +13,12 @@ from bridge.inbound import Inbound, RemoteFile
 from bridge.render.discord import DISCORD
 from bridge.render.style import ZERO_WIDTH
 from bridge.store.database import Database
+from bridge.turns import pump
 from bridge.turns.surface import Button, PartKind
 from bridge.turns.voice import MAX_BYTES, MAX_QUOTED, MAX_SECONDS, quoted
 from tests.turns.agents import Backend, ScriptedAgent
 from tests.turns.process import Bridge, running
-from tests.turns.world import MemoryPlatform, inbound
+from tests.turns.world import STYLE, MemoryPlatform, inbound
 
 WORDS = "what *does* the @here printer cost"
 NOTE = RemoteFile("F1", "audio message", "audio/mp4", 20, "", seconds=2.5)
@@ -143,6 +145,23 @@ async def test_whoever_takes_it_up_again_asks_the_same_words_and_quotes_them_onc
         await bridge.until_state("done")
     assert backend.asked == [WORDS]
     assert len(ears.heard) == 1
+    assert [one.key.kind for one in platform.messages] == [PartKind.NOTICE, PartKind.TEXT]
+
+
+async def test_the_words_stand_above_the_answer_however_long_they_take(
+    quick: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a message stands in for the answer, it isn't posted before they are."""
+    monkeypatch.setattr(pump, "WORKING_AFTER", 0.0)
+    platform = MemoryPlatform(style=replace(STYLE, working_part=True), contents={"F1": b"sound"})
+
+    class Slow(Ears):
+        async def words(self, recording: Attachment) -> str:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return await super().words(recording)
+
+    await asked(quick, platform, Slow(), NOTE)
     assert [one.key.kind for one in platform.messages] == [PartKind.NOTICE, PartKind.TEXT]
 
 
