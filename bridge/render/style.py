@@ -32,6 +32,7 @@ class Dialect:
     entities: frozenset[str]  # characters that stay written as HTML entities
     mentions: re.Pattern[str]  # all that the platform would show as something else than what is written
     pings: re.Pattern[str]  # those that notify people
+    small: str = ""  # begins a line of small print, where there is such a thing
 
     def escape(self, text: str) -> str:
         """Make a whole piece of text harmless, whoever wrote it: no ping, no faked mention, nothing hidden. It may

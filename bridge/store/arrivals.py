@@ -154,7 +154,7 @@ class Arrivals:
             return Decided.TOO_LATE
         turn = found[0]
         key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words}
+        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None}
         return await self._put_again(turn, again, quotas)
 
     async def withdraw(self, address: Address, message_id: str) -> bool:
@@ -257,6 +257,7 @@ class Arrivals:
                 "asked_by": None,
                 "text": choices[index],
                 "files": files_json(()),
+                "heard": None,
                 "mid_thread": False,
                 "chosen": turn.id,
             }
@@ -382,6 +383,7 @@ def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
         "asked_by": None,
         "text": storable(inbound.text),
         "files": files_json(inbound.files),
+        "heard": None,
         "direct": inbound.direct,
         "mid_thread": inbound.mid_thread,
         "received_at": at,
@@ -407,6 +409,7 @@ def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
         "asked_by": person_json(turn.asked_by),
         "text": turn.text,
         "files": files_json(turn.files),
+        "heard": turn.heard,
         "direct": turn.direct,
         "mid_thread": turn.mid_thread,
         "received_at": now(),

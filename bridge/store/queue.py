@@ -44,6 +44,7 @@ from bridge.store.values import (
     WaitingTurn,
     checkpoint_json,
     request_json,
+    sources_json,
     storable,
     turn_of,
 )
@@ -127,6 +128,7 @@ class Queue:
             "at": now(),
             "name": storable(turn.person.name),
             "words": storable(turn.text),
+            "hears": turn.heard,
             "starts": start,
             "stands": checkpoint_json(checkpoint),
         }
@@ -183,6 +185,7 @@ class Queue:
             "said": storable(conclusion.answer),
             "asks_back": request_json(conclusion.request),
             "notes": storable(conclusion.notice) or None,
+            "quotes": sources_json(conclusion.sources),
             "result": conclusion.outcome,
             "details": storable(conclusion.detail) or None,
         }

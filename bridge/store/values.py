@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.base import Checkpoint
+from adapters.base import Checkpoint, Source
 from bridge.inbound import Address, Person, RemoteFile
 from bridge.lifecycle import Outcome, TurnState, Waiting
 from bridge.store.engine import Row
 from bridge.store.tables import Turn, as_json
 
 MAX_NAME = 255  # characters of a person's name
+MAX_SOURCES = 100  # of one answer
+MAX_ADDRESS = 2_000  # characters of a source's
 MAX_ROLES = 250  # of a person; Discord's limit of a server's
 
 
@@ -59,6 +61,8 @@ class StoredTurn:
     request: InputRequestShown | None
     notice: str | None
     steps: str | None  # as they are stored: see `turns.steps`
+    sources: tuple[Source, ...]
+    heard: str | None
     outcome: Outcome | None
     detail: str | None
     superseded_by: str | None
@@ -128,7 +132,7 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRecord:
-    """A file or table that the agent made; `table` holds columns, rows, truncated."""
+    """A file, a table or a chart that the agent made; `table` holds columns, rows, truncated, and a chart's kind."""
 
     index: int
     kind: str
@@ -149,6 +153,7 @@ class Conclusion:
     notice: str = ""
     detail: str = ""
     artifacts: tuple[ArtifactRecord, ...] = ()
+    sources: tuple[Source, ...] = ()
 
 
 def new_turn_id() -> str:
@@ -180,7 +185,10 @@ def checkpoint_of(stored: str | None) -> Checkpoint | None:
 def files_json(files: Sequence[RemoteFile]) -> str:
     return as_json(
         [
-            [storable(file.id), storable(file.name), storable(file.media_type), file.size, storable(file.url)]
+            [
+                *(storable(text) for text in (file.id, file.name, file.media_type)),
+                *(file.size, storable(file.url), *(() if file.seconds is None else (file.seconds,))),
+            ]
             for file in files
         ]
     )
@@ -203,6 +211,11 @@ def request_json(request: InputRequestShown | None) -> str | None:
     if request is None:
         return None
     return as_json({"text": storable(request.text), "choices": [storable(choice) for choice in request.choices]})
+
+
+def sources_json(sources: Sequence[Source]) -> str | None:
+    kept = [[storable(one.url[:MAX_ADDRESS]), storable(one.title[:MAX_NAME])] for one in sources[:MAX_SOURCES]]
+    return as_json(kept) if kept else None
 
 
 def _person(stored: str | None) -> Person | None:
@@ -251,6 +264,8 @@ def turn_of(row: Row) -> StoredTurn:
         request=InputRequestShown(request["text"], tuple(request["choices"])) if request else None,
         notice=value["notice"],
         steps=value["steps"],
+        sources=tuple(Source(*one) for one in json.loads(value["sources"] or "[]")),
+        heard=value["heard"],
         outcome=Outcome(value["outcome"]) if value["outcome"] else None,
         detail=value["detail"],
         superseded_by=value["superseded_by"],

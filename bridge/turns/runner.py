@@ -34,6 +34,7 @@ from bridge.turns.person import Telling
 from bridge.turns.restate import restate
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
+from bridge.turns.voice import Hears
 from bridge.turns.work import Limits, Work
 
 MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more: it only has to be told
@@ -58,6 +59,7 @@ class Bounds:
     folder: Path  # for the files of turns at work
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
     agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
+    hears: Hears | None = None  # writes voice notes down
 
 
 class Runner:
@@ -254,6 +256,7 @@ class Runner:
                 limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
+                hears=self._bounds.hears,
             )
         )
         self._at_work[turn.id] = at_work

@@ -141,4 +141,6 @@ def stored_conclusion(turn: StoredTurn) -> Conclusion | None:
         return None
     # Delivered again, it is what it was to be: an outcome stood there until the platform refused the reply.
     outcome = turn.outcome or (Outcome.ANSWERED if turn.request is None else Outcome.INPUT_REQUEST)
-    return Conclusion(outcome, turn.answer, turn.request, turn.notice or "", turn.detail or "")
+    return Conclusion(
+        outcome, turn.answer, turn.request, turn.notice or "", turn.detail or "", sources=turn.sources
+    )

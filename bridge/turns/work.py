@@ -10,6 +10,7 @@ from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
+from bridge.turns.voice import Hears
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,4 @@ class Work:
     limits: Limits
     folder: Folder
     telling: Telling
+    hears: Hears | None = None  # where voice notes are written down

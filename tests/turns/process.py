@@ -29,6 +29,7 @@ from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
+from bridge.turns.voice import Hears
 from tests.turns.world import HERE, MemoryPlatform
 
 STATES = Statement(sa.select(sa.column("id"), sa.column("state")).select_from(sa.table("turn")))
@@ -56,6 +57,7 @@ class Bridge:
         presence: Presence | None = None,
         telling: Callable[[str], Telling] = Telling,
         gate: Gate | None = None,
+        hears: Hears | None = None,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -65,6 +67,7 @@ class Bridge:
         self._between = between
         self._presence = presence
         self._telling = telling
+        self._hears = hears
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -86,6 +89,7 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    hears=self._hears,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(

@@ -48,6 +48,7 @@ class StoredFile:
     user: str
     created: int
     shared: bool = False  # in a message; an upload that nobody completed isn't
+    clip_ms: int | None = None  # how long a clip is that was recorded in Slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def _block_text(block: Json) -> list[str]:
         case "section" | "header":
             texts = [block["text"]] if "text" in block else []
             return [text["text"] for text in [*texts, *block.get("fields", [])]]
-        case "table":
+        case "data_visualization":
+            return [block["title"]]
+        case "table" | "data_table":
             return [" | ".join(_cell_text(cell) for cell in row) for row in block["rows"]]
         case "rich_text":
             return [_cell_text(block)]
