@@ -23,6 +23,7 @@ from bridge.store.values import (
     MAX_NAME,
     Edit,
     StoredTurn,
+    can_be_regenerated,
     checkpoint_json,
     files_json,
     new_turn_id,
@@ -45,6 +46,7 @@ class Decided(Enum):
     LEFT = auto()
     CHOSEN = auto()
     TOO_LATE = auto()  # decided before, or not this thread's
+    OUTDATED = auto()  # something was asked since
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,38 @@ class Arrivals:
         return await self._put_again(
             turn, again | {"retry_of": turn.id, "asked_by": person_json(person or turn.asked_by)}, quotas
         )
+
+    async def regenerate(
+        self, address: Address, turn_id: str, person: Person, *, quotas: Sequence[Quota] = ()
+    ) -> Decided:
+        """A person wants another answer to the newest question of a thread. Both are kept, and each is followed by one
+        other at most.
+
+        :raises OverBudget: a quota is used up.
+        """
+        found = await self._find(address, turn_id)
+        if found is None or not can_be_regenerated(found[0]):
+            return Decided.TOO_LATE
+        turn = found[0]
+        again = _again(turn, key=f"again:{turn.id}")
+        asked_by = turn.asked_by if person.id == turn.person.id else person
+        thread = {"thread_id": turn.thread}
+        ops = [
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.STILL_NEWEST, thread | {"position": turn.position}),
+            Op(sql.PUT_TURN_INTO, thread | again | {"retry_of": turn.id, "asked_by": person_json(asked_by)}),
+            *spend(quotas, str(again["id"])),
+        ]
+        try:
+            results = await self.make_ready(turn.thread, turn.person, ops)
+        except Fenced:
+            keys = {"event_key": again["event_key"], "message_key": again["message_key"]}
+            [known] = await self._engine.run(Op(sql.KNOWN_TURN, keys))
+            if known:
+                return Decided.TOO_LATE
+            await self._check_budget(quotas)
+            return Decided.OUTDATED
+        return Decided.SENT if results[2] else Decided.TOO_LATE
 
     async def abandon(self, address: Address, turn_id: str) -> Decided:
         """A person goes on without what a turn waits for."""

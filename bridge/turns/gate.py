@@ -30,7 +30,7 @@ AGAIN = " Please ask again in {wait}."
 NOT_YOURS = "Only whoever asked can do that, or an admin of this bot."
 
 # What only the asker may press, and admins for others. A choice is an answer, which anyone may also write.
-ASKERS = ("stop", "retry", "abandon", "reask")
+ASKERS = ("stop", "retry", "abandon", "reask", "again")
 OVERSEEN = ("stop", "retry", "new")  # commands that an admin may give wherever others ask
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from bridge.commands import CommandName
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.store.values import Edit as Edit
-from bridge.turns.surface import Action, Upload
+from bridge.turns.surface import Action, Button, Upload
 
 RECENT = 20  # threads of a person that are offered
 
@@ -23,7 +23,7 @@ class Press:
     turn: str
     person: Person
     address: Address
-    value: str = ""  # which choice
+    value: str = ""  # which choice; which rating, or why
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Decision:
 
     sentence: str = ""  # for the person who pressed alone; "" for none
     settled: str = ""  # takes the place of the buttons, for all to read ("Sent again · Ann"); "" leaves them
+    buttons: tuple[Button, ...] = ()  # below the sentence
 
 
 @dataclass(frozen=True, slots=True)

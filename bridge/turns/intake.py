@@ -19,6 +19,8 @@ from bridge.turns.inbox import Decision, Edit, Listing, NotAllowed, Order, Overl
 from bridge.turns.orders import Orders
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
+from bridge.turns.under_reply import ACTIONS as UNDER_REPLY
+from bridge.turns.under_reply import PressedUnderReply
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -45,6 +47,7 @@ class Intake:
         arrivals: Arrivals,
         orders: Orders,
         shelf: Shelf,
+        under_reply: PressedUnderReply,
         *,
         agent_for: Callable[[Address], str],
         gate: Gate,
@@ -56,6 +59,7 @@ class Intake:
         self._arrivals = arrivals
         self._orders = orders
         self._shelf = shelf
+        self._under_reply = under_reply
         self._agent_for = agent_for
         self._gate = gate
         self._wake = wake
@@ -174,6 +178,10 @@ class Intake:
         self._gate.may_press(press, agent, asker)
         quotas = self._gate.quotas(agent, address, person)
         try:
+            if press.action in UNDER_REPLY:
+                decision = await self._stored(lambda: self._under_reply.decide(press, quotas))
+                self._wake()
+                return decision
             match press.action:
                 case "stop":
                     return await self._pressed_stop(press)

@@ -18,7 +18,7 @@ from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent, Checkpoint, Event, Message
 from bridge.inbound import Address, Person
-from bridge.lifecycle import TurnState
+from bridge.lifecycle import Outcome, TurnState
 from bridge.store.arrivals import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
 from bridge.store.presence import Presence
@@ -32,8 +32,9 @@ from bridge.turns.opening import open_thread
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
-from bridge.turns.surface import FrontEnd, Guard, Surface
+from bridge.turns.surface import Button, FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
+from bridge.turns.under_reply import UnderReply, buttons_under
 from bridge.turns.voice import Hears
 from bridge.turns.work import Limits, Work
 
@@ -60,6 +61,7 @@ class Bounds:
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
     agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
     hears: Hears | None = None  # writes voice notes down
+    under_reply: Callable[[str], tuple[UnderReply, ...]] = lambda _: ()  # of an agent, by its name: see `Work`
 
 
 class Runner:
@@ -257,6 +259,7 @@ class Runner:
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
                 hears=self._bounds.hears,
+                under_reply=self._bounds.under_reply(claim.agent),
             )
         )
         self._at_work[turn.id] = at_work
@@ -283,7 +286,11 @@ class Runner:
         turn = await persist(lambda: self._queue.turn(turn_id))
         if turn is not None and turn.answer is not None:
             records = await persist(lambda: self._queue.parts(turn_id))
-            await restate(self._surface(hold, turn.person), turn, Parts(turn_id, records, resumed=True))
+            under: tuple[Button, ...] = ()
+            if turn.outcome is Outcome.ANSWERED:
+                made = await persist(lambda: self._queue.artifacts(turn_id))
+                under = buttons_under(turn, self._bounds.under_reply(hold.claim.agent), files=bool(made))
+            await restate(self._surface(hold, turn.person), turn, Parts(turn_id, records, resumed=True), under)
         await persist(lambda: self._queue.rechecked(hold.claim, turn_id))
 
     async def _ask_recheck(self, claim: Claim, turn: str) -> None:

@@ -19,7 +19,7 @@ from bridge.render.data import Data
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "retry", "abandon", "choose", "reask"]
+Action = Literal["stop", "retry", "abandon", "choose", "reask", "again", "rate", "words", "files"]
 # Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
 # thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
 Guard = Callable[[], Awaitable[None]]
@@ -28,6 +28,7 @@ Guard = Callable[[], Awaitable[None]]
 # Said to whoever changed a question after it was asked, above a button of the action `reask`.
 EDITED = "You changed your message after I had begun. Shall I answer the new words?"
 ASK_AGAIN = "Ask again"
+ADD_WORDS = "Add a word"  # of a button of the action `words`, below thanks for a rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Button:
     action: Action
     label: str
     turn: str
-    value: str = ""  # of a choice: its index
+    value: str = ""  # of a choice: its index; of a rating: "good" or "bad"
 
 
 class PartKind(StrEnum):

@@ -10,6 +10,7 @@ from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
+from bridge.turns.under_reply import UnderReply
 from bridge.turns.voice import Hears
 
 
@@ -35,3 +36,4 @@ class Work:
     folder: Folder
     telling: Telling
     hears: Hears | None = None  # where voice notes are written down
+    under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer
