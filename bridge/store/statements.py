@@ -896,7 +896,12 @@ _rates = insert(_feedback).from_select(
         sa.literal_column("0").label("tries"),
     )
     .join(_thread, _thread.c.id == _turn.c.thread_id)
-    .where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "replying", "done"), _is(_turn.c.outcome, "answered"), _address),
+    .where(
+        _turn.c.id == _id("turn_id"),
+        _is(_turn.c.state, "replying", "done"),
+        _is(_turn.c.outcome, "answered"),
+        _address,
+    ),
 )
 # Words that were added to the other opinion don't fit this one.
 RATE = Statement(
@@ -961,6 +966,8 @@ RATED_TURN = Statement(
 )
 FEEDBACK_TOLD = Statement(
     sa.update(_feedback)
-    .where(_feedback.c.turn_id == _id("turn_id"), _feedback.c.person == _id("rater"), _feedback.c.at == _number("at"))
+    .where(
+        _feedback.c.turn_id == _id("turn_id"), _feedback.c.person == _id("rater"), _feedback.c.at == _number("at")
+    )
     .values(due_at=sa.null())
 )

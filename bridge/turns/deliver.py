@@ -96,7 +96,9 @@ class _Delivery:
         work, outcome = self._work, self._conclusion.outcome
         if not work.under_reply or outcome is not Outcome.ANSWERED:
             return ()
-        answers = work.outlook.waiting is not None  # what the agent asked back, if it isn't stored with the turn yet
+        answers = (
+            work.outlook.waiting is not None
+        )  # what the agent asked back, if it isn't stored with the turn yet
         wanted = tuple(one for one in work.under_reply if one != "again" or not answers)
         turn = replace(work.turn, outcome=outcome)
         return buttons_under(turn, wanted, files=bool(await self._artifacts()))

@@ -1,4 +1,4 @@
-"""Tells agents' services what people think of their answers: after it was stored, beside all else, a few times at most."""
+"""Tells agents' services what people think of their answers: once that is stored, beside all else, in few tries."""
 
 from __future__ import annotations
 

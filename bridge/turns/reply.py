@@ -123,8 +123,8 @@ class Reply:
 
     async def finish(self, text: str | None = None, below: str = "", under: Sequence[Button] = ()) -> None:
         """The answer is complete; `text` is the whole of it where it may differ from what was streamed, and `below`
-        is what follows it, rendered; `under`: the buttons of its last part. Returns when every part stands in the thread, and raises what has kept one from
-        it."""
+        is what follows it, rendered; `under` are the buttons of its last part. Returns when every part stands in the
+        thread, and raises what has kept one from it."""
         self._steps.settle(Ending.WHOLE)
         if not self._text.complete and not self._text.finish(text, below):
             self._pump.begin_anew()

@@ -32,7 +32,7 @@ from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
 from bridge.frontends.discord.telling import Refusals
 from bridge.inbound import Address, Person
-from bridge.turns.inbox import Decision, Inbox, NotAllowed, Press
+from bridge.turns.inbox import Decision, Inbox, NotAllowed, Order, Press
 from bridge.turns.surface import Gone, SurfaceError
 
 log = structlog.get_logger()
@@ -215,6 +215,12 @@ class Listeners:
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
+        if action == "files":
+            order = Order("files", messages.person(interaction.user), address)
+            listing = asyncio.create_task(self._commands.list_files(order))
+            self._follow(listing)
+            await commands.answer(interaction, listing)
+            return
         press = Press(action, turn, messages.person(interaction.user), address, value)
         pressing = asyncio.create_task(self._pressed(press))
         self._follow(pressing)

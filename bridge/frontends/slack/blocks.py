@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.reading import ACTION_PREFIX
+from bridge.frontends.slack.under_reply import THUMBS, split, thumbs_block
 from bridge.render.markdown import Renderer
 from bridge.render.slack import SLACK, slack_mrkdwn
 from bridge.render.style import ZERO_WIDTH
@@ -45,7 +46,17 @@ def sentence_of(key: PartKey, text: str) -> str:
 def part_blocks(text: str, buttons: Sequence[Button]) -> list[dict[str, Any]]:
     """The text as Slack's own rendering of Markdown, and the buttons below it."""
     shown: list[dict[str, Any]] = [{"type": "markdown", "text": outgoing(text)}] if text else []
-    return shown + button_blocks(buttons)
+    return shown + all_buttons(buttons)
+
+
+def all_buttons(buttons: Sequence[Button]) -> list[dict[str, Any]]:
+    """Thumbs in a block of their own, above all others."""
+    thumbs, others = split(buttons)
+    return [*([thumbs_block(thumbs, _thumb_label)] if len(thumbs) == len(THUMBS) else ()), *button_blocks(others)]
+
+
+def _thumb_label(button: Button) -> str:
+    return SLACK.escape(button.label)[:MAX_LABEL]
 
 
 def button_blocks(buttons: Sequence[Button]) -> list[dict[str, Any]]:

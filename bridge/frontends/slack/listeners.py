@@ -129,7 +129,10 @@ class Listeners:
             or await self._commands.open_pressed(body)
         )
         if ours and not by_command and (pressed := read_press(body, self._workspace.me)):
-            await self._presses.decide(pressed)
+            if pressed.action == "files":
+                self._commands.list_files(pressed.address, pressed.person)
+            else:
+                await self._presses.decide(pressed)
         await ack()
 
     async def on_command(self, ack: AsyncAck, body: Payload) -> None:

@@ -44,7 +44,8 @@ class Presses:
         if decision.settled:
             await self._settle(pressed, pressed.message, decision.settled)
         if decision.sentence:
-            await tell(self._workspace, pressed.address, pressed.person, decision.sentence, in_thread=True)
+            place = pressed.address, pressed.person
+            await tell(self._workspace, *place, decision.sentence, in_thread=True, buttons=decision.buttons)
 
     async def offer_again(self, address: Address, person: str, turn: str) -> None:
         """To whoever changed a question after it was asked, and to nobody else."""
