@@ -247,7 +247,7 @@ def feedback(
 async def _feedback(
     settings: Settings, to_csv: str | None, agent: str | None, since: float | None, limit: int
 ) -> None:
-    from bridge.cli.feedback import lines, summary, write_csv
+    from bridge.cli.feedback import lines, save_csv, summary, write_csv
 
     after = None if since is None else datetime.now(UTC) - timedelta(days=since)
     async with _ledger(settings) as ledger:
@@ -256,8 +256,7 @@ async def _feedback(
         write_csv(rated, sys.stdout)
     elif to_csv is not None:
         try:
-            with Path(to_csv).open("w", encoding="utf-8", newline="") as file:
-                write_csv(rated, file)
+            save_csv(rated, Path(to_csv))
         except OSError as error:
             fail(f"--csv: {to_csv} can't be written: {error.strerror}")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from bridge.printable import printable_line
@@ -35,6 +36,11 @@ def write_csv(rated: Iterable[Rated], out: TextIO) -> None:
     writer.writerow(COLUMNS)
     for one in rated:
         writer.writerow([_harmless(cell) for cell in _cells(one)])
+
+
+def save_csv(rated: Iterable[Rated], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        write_csv(rated, file)
 
 
 def _cells(one: Rated) -> tuple[str, ...]:

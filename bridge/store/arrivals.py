@@ -400,7 +400,8 @@ def _message_key(address: Address, message_id: str) -> str:
 def _keys(inbound: Inbound) -> dict[str, str]:
     return {
         "event_key": f"{inbound.address.platform}:{inbound.event_id}",
-        "message_key": _message_key(inbound.address, inbound.message_id),
+        "message_key": _message_key(inbound.address, inbound.message_id)
+        + (f":{inbound.asked_with}" if inbound.asked_with else ""),
     }
 
 

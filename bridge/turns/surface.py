@@ -255,6 +255,19 @@ class Suggests(Protocol):
         ...
 
 
+Mark = Literal["seen", "done"]
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """A surface that may show by a reaction on a question what became of it."""
+
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        """Show, as far as the settings say by which emoji, that the question was seen, or instead that its answer
+        stands; None takes the first away. Bounded by the platform's budget; never raises."""
+        ...
+
+
 class Opening(Protocol):
     """A place where the agent speaks first: where its message goes, and the thread that is below it then."""
 

@@ -13,6 +13,7 @@ from bridge.store.values import Conclusion, Outlook, StoredTurn
 from bridge.turns.ask import MAX_ATTEMPTS, Asking
 from bridge.turns.deliver import Delivered, deliver, undeliverable
 from bridge.turns.parts import Parts
+from bridge.turns.reactions import Marking
 from bridge.turns.reply import Reply
 from bridge.turns.steps import Steps
 from bridge.turns.surface import Suggests, Titles
@@ -30,6 +31,7 @@ class TurnAtWork:
         self._delivering: Reply | None = None
         self._reply_shown: Reply | None = None
         self._stopped = work.turn.stopped
+        self._marking = Marking(work.surface, work.turn)
 
     @property
     def doing(self) -> str:
@@ -46,6 +48,7 @@ class TurnAtWork:
     async def run(self) -> Outlook | None:
         """Take the turn to its end, from wherever it stands. What the thread has to do next; None when it is given
         back. Raises `Changed` where the question was changed before it was sent, and `Fenced`."""
+        self._marking.seen()
         try:
             async with await self._reply() as reply:
                 self._reply_shown = reply
@@ -58,11 +61,12 @@ class TurnAtWork:
                     await asyncio.wait([ending])
                 return outlook
         finally:
+            self._marking.close()
             await self._work.folder.remove()
 
     async def _wind_up(self, delivered: Delivered) -> None:
         surface = self._work.surface
-        await surface.working(None)
+        await asyncio.gather(surface.working(None), self._marking.ended(delivered.outcome))
         suggestions = () if self._asking is None else self._asking.suggestions
         if suggestions and delivered.outcome is Outcome.ANSWERED and isinstance(surface, Suggests):
             await surface.suggest(suggestions)

@@ -15,6 +15,9 @@ from bridge.render.measure import utf8, utf16
 
 NamedFile = tuple[str, str, bytes]  # name, media type, content
 DISCORD_STOP = "Stop"
+VALUE = "="  # between a thumb's action and its value
+DISCORD_FACES = {"🔄": "Regenerate", "👍": "Good answer", "👎": "Bad answer", "📎": "Files"}
+SLACK_NAMES = {"👀": "eyes", "✅": "white_check_mark", "🤖": "robot_face"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,16 @@ class People(Protocol):
     async def delete(self, who: str, thread: Thread, message: str) -> None: ...
 
     async def press(self, who: str, shown: Shown, label: str) -> None: ...
+
+    async def react(self, who: str, thread: Thread, message: str, emoji: str) -> None: ...
+
+    def reactions(self, thread: Thread, message: str) -> set[str]:
+        """The bot's on a person's message."""
+        ...
+
+    def private(self, who: str) -> list[Shown]:
+        """What the bot shows to one person alone."""
+        ...
 
     async def stop(self, who: str, thread: Thread) -> None:
         """Press the stop button, wherever the platform shows it."""
@@ -117,7 +130,15 @@ class SlackPeople:
         await self.world.delete(who, thread.channel, message)
 
     async def press(self, who: str, shown: Shown, label: str) -> None:
-        await self.world.press(who, shown.id, shown.buttons[label])
+        action, _, value = shown.buttons[label].partition(VALUE)
+        await self.world.press(who, shown.id, action, value=value or None)
+
+    async def react(self, who: str, thread: Thread, message: str, emoji: str) -> None:
+        await self.world.add_reaction(who, thread.channel, message, SLACK_NAMES[emoji])
+
+    def reactions(self, thread: Thread, message: str) -> set[str]:
+        given = self.world.message(thread.channel, message).reactions
+        return {emoji for emoji, name in SLACK_NAMES.items() if self.world.bot.id in given.get(name, ())}
 
     async def stop(self, who: str, thread: Thread) -> None:
         await self.world.until(lambda: self.world.session(thread.channel, thread.id).status == "processing")
@@ -137,13 +158,16 @@ class SlackPeople:
 
     def _shown(self, message: SlackMessage) -> Shown:
         pressable = [one for block in message.blocks for one in elements(block) if one["type"] == "button"]
+        rating = [one for block in message.blocks for one in elements(block) if one["type"] == "feedback_buttons"]
+        thumbs = [(one["action_id"], one[name]) for one in rating for name in ("positive_button", "negative_button")]
         return Shown(
             message.ts,
             message.shown,
             utf8(message.shown),
             message.streaming == "in_progress",
             {file.name: file.content for file in message.files},
-            {button["text"]["text"]: button["action_id"] for button in pressable},
+            {button["text"]["text"]: button["action_id"] for button in pressable}
+            | {thumb["text"]["text"]: f"{action}{VALUE}{thumb['value']}" for action, thumb in thumbs},
         )
 
     def private(self, who: str) -> list[Shown]:
@@ -195,6 +219,22 @@ class DiscordPeople:
     async def press(self, who: str, shown: Shown, label: str) -> None:
         await self.world.press(who, int(shown.id), shown.buttons[label])
 
+    async def react(self, who: str, thread: Thread, message: str, emoji: str) -> None:
+        await self.world.react(who, self._place(thread, message), int(message), emoji)
+
+    def reactions(self, thread: Thread, message: str) -> set[str]:
+        place = self.world.place(self._place(thread, message))
+        given = place.messages[int(message)].reactions
+        return {emoji for emoji, people in given.items() if self.world.bot.id in people}
+
+    def _place(self, thread: Thread, message: str) -> str:
+        """The channel that a message of a thread is in."""
+        return thread.channel if message == thread.id != thread.channel else thread.id
+
+    def private(self, who: str) -> list[Shown]:
+        person = self.world.person(who).id
+        return [self._shown(one) for one in self.world.ephemeral.values() if one.seen_only_by == person]
+
     async def stop(self, who: str, thread: Thread) -> None:
         [growing] = [message for message in self.shown(thread) if message.growing]
         await self.press(who, growing, DISCORD_STOP)
@@ -218,7 +258,7 @@ class DiscordPeople:
 
     def _shown(self, message: DiscordMessage) -> Shown:
         pressable = [button for row in message.components for button in row.get("components", ())]
-        buttons = {button["label"]: button["custom_id"] for button in pressable}
+        buttons = {_label(button): button["custom_id"] for button in pressable}
         return Shown(
             str(message.id),
             message.content,
@@ -233,3 +273,7 @@ class DiscordPeople:
 
     def harm(self) -> list[Any]:
         return [*self.world.pings, *self.world.unfurls]
+
+
+def _label(button: Mapping[str, Any]) -> str:
+    return str(button.get("label") or DISCORD_FACES[button["emoji"]["name"]])

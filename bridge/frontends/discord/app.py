@@ -80,7 +80,10 @@ class DiscordFrontEnd:
         self._signs: dict[Address, asyncio.Task[None]] = {}
         self.calls = Calls(settings.requests_a_second)
         members = Members(serves)
-        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again, self.calls, members)
+        self.reactions = settings.reactions
+        self._listeners = Listeners(
+            inbox, self._want_catch_up, self._offer_again, self.calls, members, settings.reactions.ask
+        )
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
         self._looking: asyncio.Task[None] | None = None
@@ -234,7 +237,7 @@ class DiscordFrontEnd:
         # Their warnings are about voice, which we never speak.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         client = discord.Client(
-            intents=intents(message_content=self.message_content),
+            intents=intents(message_content=self.message_content, reactions=bool(self.reactions.ask)),
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,

@@ -23,7 +23,7 @@ from cachetools import LRUCache
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
-from bridge.frontends.discord import commands, messages, reading
+from bridge.frontends.discord import commands, messages, reactions, reading
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
@@ -66,10 +66,12 @@ class Listeners:
         offer_again: Callable[[Address, int, str], Awaitable[None]],
         calls: Calls,
         members: Members,
+        ask_emoji: str = "",
     ) -> None:
         self._inbox = inbox
         self._offer_again = offer_again
         self._members = members
+        self._ask_emoji = ask_emoji
         self._asking = Asking(inbox, self._who_is)
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
@@ -101,6 +103,7 @@ class Listeners:
         for handler in (
             self.on_message,
             self.on_raw_message_edit,
+            self.on_raw_reaction_add,
             self.on_raw_message_delete,
             self.on_raw_bulk_message_delete,
             self.on_interaction,
@@ -166,6 +169,33 @@ class Listeners:
             self.names[message.id] = reading.thread_name(turn.text, author.name)
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
         return new
+
+    async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        if not reactions.asks(event, self._ask_emoji, self._me) or self._is_full("reaction"):
+            return
+        async with self._in_order(event.channel_id):
+            direct = Spot("direct", None, event.channel_id) if event.guild_id is None else None
+            spot = direct or await self.spot(event.channel_id)
+            if spot is None:
+                return
+            room = self._connected.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
+            with told_apart("read message"):
+                message = await room.fetch_message(event.message_id)
+            if message.author.id == self._me.id:
+                return
+            person = reactions.reacting(event)
+            known = spot.kind == "thread" and await self._inbox.knows(spot.address(spot.channel))
+            turn = reactions.inbound(message, person, spot, self._me, known=known)
+            try:
+                new = await self._asking.take(turn)
+            except NotAllowed as refusal:
+                if self._told.is_due(person, refusal):
+                    telling = self._refusals.tell_directly(event.member or room, event.user_id, refusal.sentence)
+                    self._follow(asyncio.create_task(telling))
+                return
+            if new and turn.address.thread == turn.message_id:
+                self.names[message.id] = reading.thread_name(messages.text(message, self._me), person.name)
+            log.info("discord.asked_by_reaction", thread=turn.address.thread, message=turn.message_id, new=new)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         message = event.message

@@ -15,6 +15,7 @@ from typing import Protocol
 import discord
 import structlog
 
+from bridge.frontends.common.reactions import Reactions
 from bridge.frontends.discord import context, messages
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.echoes import Echoes
@@ -35,6 +36,7 @@ from bridge.turns.surface import (
     Button,
     Gone,
     Guard,
+    Mark,
     PartFull,
     PartKey,
     PartKind,
@@ -79,6 +81,7 @@ class Connection(Protocol):
     downloads: Downloads
     echoes: Echoes
     notify_after: float
+    reactions: Reactions
 
     @property
     def names(self) -> MutableMapping[int, str]:
@@ -142,6 +145,20 @@ class DiscordSurface:
 
     async def mark_waiting(self, asked: str, waits: bool) -> None:
         await self._telling.mark(asked, WAITING, self._place, there=waits)
+
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        emoji = self._connection.reactions
+        if stands == "seen":
+            await self._sign(asked, emoji.seen, there=True)
+            return
+        if stands == "done":
+            await self._sign(asked, emoji.done, there=True)
+        if stands is None or emoji.done != emoji.seen:
+            await self._sign(asked, emoji.seen, there=False)
+
+    async def _sign(self, asked: str, emoji: str, *, there: bool) -> None:
+        if emoji:
+            await self._telling.mark(asked, emoji, self._place, there=there)
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         return await self._telling.undeliverable(asked, sentence, self._place)

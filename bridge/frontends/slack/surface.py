@@ -15,7 +15,7 @@ from bridge.frontends.common.budget import Budget
 from bridge.frontends.slack import files as transfers
 from bridge.frontends.slack.blocks import fallback, key_of, sentence_of
 from bridge.frontends.slack.cards import plan_of
-from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
+from bridge.frontends.slack.client import APPEND, POST, REACT, START, STOP, UNREACT, UPDATE
 from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.drawing import rows_shown
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
@@ -32,7 +32,18 @@ from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.surface import NO_PROGRESS, Button, Fenced, Guard, PartKey, PartKind, Progress, Sending, Upload
+from bridge.turns.surface import (
+    NO_PROGRESS,
+    Button,
+    Fenced,
+    Guard,
+    Mark,
+    PartKey,
+    PartKind,
+    Progress,
+    Sending,
+    Upload,
+)
 
 log = structlog.get_logger()
 
@@ -122,6 +133,24 @@ class SlackSurface:
     async def mark_waiting(self, asked: str, waits: bool) -> None:
         if not self._workspace.lacks("reactions:write"):
             await self._works(lambda: self._react(asked, WAITING, shown=waits))
+
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        names = self._workspace.settings.reactions
+        if stands == "seen":
+            await self._sign(asked, names.seen, shown=True)
+            return
+        if stands == "done":
+            await self._sign(asked, names.done, shown=True)
+        if stands is None or names.done != names.seen:
+            await self._sign(asked, names.seen, shown=False)
+
+    async def _sign(self, asked: str, name: str, *, shown: bool) -> None:
+        if name and not self._workspace.lacks("reactions:write"):
+            budget = self._budget(REACT if shown else UNREACT)
+            if budget.delay > 0:
+                log.info("slack.mark_left_out", channel=self._address.channel, name=name)
+                return
+            await self._works(lambda: self._react(asked, name, shown=shown))
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         person, text = self._person.id, fallback(sentence)
