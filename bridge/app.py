@@ -85,6 +85,8 @@ async def bridge(
                 grace=settings.limits.grace,
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
+                approval_seconds=settings.limits.approval_hours * 3600,
+                approvers=lambda name: settings.agents[name].approvers,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine)

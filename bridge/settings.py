@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from bridge.turns.person import MIN_KEY, Level, Telling
 
 DEFAULT_FILE = "threadbridge.toml"
 ENVIRONMENT = "THREADBRIDGE_"
+PERSON = re.compile(r"slack:[UW][A-Z0-9]+|discord:\d+")
 # Names that the platforms' own guides use, and where they belong.
 FAMILIAR = {
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
@@ -75,6 +77,15 @@ class AgentTable(BaseModel):
     deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
+    # Who may decide what the agent wants leave for, where it names nobody; empty: whoever asked.
+    approvers: tuple[str, ...] = ()
+
+    @field_validator("approvers")
+    @classmethod
+    def _are_people(cls, approvers: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in approvers if not PERSON.fullmatch(one)]:
+            raise ValueError(f'{wrong[0]!r} isn\'t a person: write "slack:U…" or "discord:…"')
+        return approvers
 
     @field_validator("person_key")
     @classmethod
@@ -131,6 +142,7 @@ class Limits(BaseModel):
         120  # seconds without a word of the agent, until it is said
     )
     catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24  # how far back what was missed is fetched
+    approval_hours: Annotated[float, Field(gt=0, le=24 * 90)] = 24  # that an approval waits at most
     grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
 
 

@@ -67,9 +67,10 @@ class Hold:
         start: str | None,
         settles: WaitingTurn | None,
         how: Event,
+        line: str | None,
     ) -> None:
         await persist(
-            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how)
+            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line)
         )
 
     async def checkpoint(self, turn: str, checkpoint: Checkpoint, *, progress: bool) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import LEFT, Arrivals, Decided
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
+from bridge.store.values import ApprovalShown, DecisionMade
 from bridge.turns.inbox import Decision, Edit, Listing, Order, Overloaded, Press
 from bridge.turns.orders import Orders
+from bridge.turns.requests import in_words, line_of, may_decide, who_may
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
 
@@ -25,6 +27,7 @@ SENTENCES = {
     Decided.DELIVERING: "I'm posting the answer again.",
     Decided.LEFT: "All right, I'll leave it.",
     Decided.CHOSEN: "",
+    Decided.TOO_EARLY: "Just a moment: please press again.",
     Decided.TOO_LATE: "That was decided already.",
 }
 ENDED = "That reply has ended already."
@@ -47,6 +50,7 @@ class Intake:
         stop_turn: Callable[[str], None],
         has_room: Callable[[], bool],
         catch_up_hours: float,
+        admins: Collection[str] = (),
     ) -> None:
         self._arrivals = arrivals
         self._orders = orders
@@ -56,6 +60,7 @@ class Intake:
         self._stop_turn = stop_turn
         self._has_room = has_room
         self._catch_up = round(catch_up_hours * 3600 * SECOND)
+        self._admins = admins
         self._waiting = 0
 
     async def take(self, inbound: Inbound) -> bool:
@@ -109,6 +114,7 @@ class Intake:
         return await self._stored(lambda: self._arrivals.seen(platform, since, CATCH_UP_THREADS))
 
     async def pressed(self, press: Press) -> Decision:
+        name = press.person.name or press.person.id
         match press.action:
             case "stop":
                 return await self._pressed_stop(press)
@@ -116,22 +122,53 @@ class Intake:
                 decided = await self._stored(lambda: self._arrivals.retry(press.address, press.turn, press.person))
                 settled = "Sent again"
             case "abandon":
-                decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn))
-                settled = "Left"
+                line = f"{LEFT} · {name}"
+                decided = await self._stored(lambda: self._arrivals.abandon(press.address, press.turn, line))
+                settled = ""  # the turn's own message says it
             case "reask":
                 decided = await self._stored(lambda: self._arrivals.ask_edited(press.address, press.turn))
                 settled = "Asked again"
             case "choose":
                 index = int(press.value) if press.value.isdecimal() else -1
+                line = f"Answered · {name}"
                 decided = await self._stored(
-                    lambda: self._arrivals.choose(press.address, press.turn, index, press.person)
+                    lambda: self._arrivals.choose(press.address, press.turn, index, press.person, line)
                 )
-                settled = "Answered"
+                settled = ""
+            case "answer":
+                line = f"Answered · {name}"
+                decided = Decided.TOO_LATE
+                if press.value.strip():
+                    decided = await self._stored(
+                        lambda: self._arrivals.answer(press.address, press.turn, press.value, press.person, line)
+                    )
+                settled = ""
+            case "approve" | "decline":
+                if refusal := await self.refuses(press):
+                    return Decision(refusal)
+                made = DecisionMade(press.action == "approve", press.value.strip())
+                decided = await self._stored(
+                    lambda: self._arrivals.decide(
+                        press.address, press.turn, made, in_words(made), press.person, line_of(made, name)
+                    )
+                )
+                settled = ""
         self._wake()  # whatever was decided, as in `take`
-        if decided is Decided.TOO_LATE:
+        if decided in (Decided.TOO_LATE, Decided.TOO_EARLY):
             return Decision(SENTENCES[decided])
         log.info("decided", decision=decided.name.lower(), turn=press.turn, person=press.person.id)
-        return Decision(SENTENCES[decided], f"{settled} · {press.person.name or press.person.id}")
+        return Decision(SENTENCES[decided], f"{settled} · {name}" if settled else "")
+
+    async def refuses(self, press: Press) -> str:
+        turn = await self._stored(lambda: self._arrivals.waiting(press.address, press.turn))
+        if turn is None or turn.settled is not None:
+            return SENTENCES[Decided.TOO_LATE]
+        if not isinstance(turn.request, ApprovalShown):
+            return ""
+        if may_decide(f"{press.address.platform}:{press.person.id}", turn.request, self._admins):
+            return ""
+        log.info("decision refused", turn=press.turn, person=press.person.id)
+        return f"Nothing was decided. {who_may(turn.request)}"
 
     async def _pressed_stop(self, press: Press) -> Decision:
         if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:

@@ -6,19 +6,20 @@ Given wrongly a command changes nothing, and its answer says what to do instead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
 from adapters.base import Agent, AgentError, History, Row
 from bridge.inbound import Address
-from bridge.lifecycle import ENDINGS, Outcome, Retry
+from bridge.lifecycle import ENDINGS, Outcome, Retry, TurnState
 from bridge.render.characters import boundary
 from bridge.store.arrivals import Decided
 from bridge.store.desk import QUEUED, Desk, Overview
 from bridge.store.tables import SECOND, now
-from bridge.store.values import StoredTurn
+from bridge.store.values import ApprovalShown, DecisionMade, StoredTurn
 from bridge.turns.inbox import Order
+from bridge.turns.requests import in_words, line_of, may_decide, who_may
 
 log = structlog.get_logger()
 
@@ -37,13 +38,18 @@ NOTHING_SAID = "Nothing was said in this conversation yet."
 NOTHING_TO_RETRY = "There is nothing in this conversation yet that could be asked again."
 AT_WORK = "I'm still working on it. Stop it first with `stop`, then it can be asked again."
 ASKED_BACK = "The agent waits for your answer to its question: write it here, or begin anew with `new`."
+UNDECIDED = "The agent waits for a decision: approve or decline it first, or decline it with `stop`."
+DECIDED_ONCE = "The last thing here was a decision, and it was carried out. Ask your question again instead."
+DECLINED = "Declined. The agent is told so."
+STOPPED = "stopped"
 AGAIN = "It is being asked again."
 REDELIVERED = "I'm posting the answer again."
 RESTING = "Nothing is under way here."
 
 
 class Orders:
-    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn."""
+    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn, `admins`
+    who may decide every approval, as "slack:U…", "discord:…"."""
 
     def __init__(
         self,
@@ -52,11 +58,13 @@ class Orders:
         *,
         choices: Callable[[Address], Sequence[str]],
         doing: Callable[[str], str],
+        admins: Collection[str] = (),
     ) -> None:
         self._desk = desk
         self._agents = agents
         self._choices = choices
         self._doing = doing
+        self._admins = admins
 
     async def carry_out(self, order: Order, stop: Callable[[str], Awaitable[None]]) -> str:
         """`stop` stops a turn wherever it runs. Raises `StoreUnavailable`; may be repeated then."""
@@ -72,9 +80,11 @@ class Orders:
             case "stop":
                 turn = await self._desk.arrivals.active_turn(address)
                 if turn is None:
-                    return NOTHING_RUNS
+                    return await self._decline(thread, order, address)
                 await stop(turn)
                 return STOPPING
+            case "new" if _wants_leave(thread):
+                return UNDECIDED
             case "new":
                 return ANEW if await self._desk.begin_anew(thread, thread.agent) else BUSY
             case "agent":
@@ -88,6 +98,19 @@ class Orders:
             case "ask" | "upload" | "files" | "download" | "help":
                 raise ValueError(f"{order.name} is the front ends' own")
 
+    async def _decline(self, thread: Overview, order: Order, address: Address) -> str:
+        """An approval that waits is declined by whoever may decide, or whose question led to it: the agent goes on."""
+        turn = thread.waiting
+        if turn is None or not isinstance(turn.request, ApprovalShown):
+            return NOTHING_RUNS
+        asked = (turn.asked_by or turn.person).id == order.person.id
+        if not asked and not may_decide(f"{address.platform}:{order.person.id}", turn.request, self._admins):
+            return f"Nothing was decided. {who_may(turn.request)}"
+        made = DecisionMade(approved=False, reason=STOPPED)
+        line = line_of(made, order.person.name or order.person.id)
+        decided = await self._desk.arrivals.decide(address, turn.id, made, in_words(made), order.person, line)
+        return DECLINED if decided is Decided.CHOSEN else NOTHING_RUNS
+
     # --- agent ----------------------------------------------------------------------------------------------
 
     async def _choose(self, thread: Overview, address: Address, name: str) -> str:
@@ -100,6 +123,8 @@ class Orders:
             return f"`{name}` answers here already. {may}"
         if name not in allowed:
             return f"There is no agent of that name to choose here. {may}"
+        if _wants_leave(thread):
+            return UNDECIDED
         if not await self._desk.begin_anew(thread, name):
             return BUSY
         return f"`{name}` answers here from now on. {ANEW}"
@@ -137,6 +162,10 @@ class Orders:
             return NOTHING_TO_RETRY
         if turn.outcome is Outcome.INPUT_REQUEST and thread.waiting is not None:
             return ASKED_BACK
+        if _wants_leave(thread):
+            return UNDECIDED
+        if turn.decision is not None and turn.state in (TurnState.DONE, TurnState.CANCELLED):
+            return DECIDED_ONCE
         arrivals = self._desk.arrivals
         means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
         again = arrivals.ask_again if means is Retry.NONE else arrivals.retry
@@ -153,12 +182,18 @@ class Orders:
     def _work(self, thread: Overview) -> str:
         turn = thread.active
         if turn is None:
+            if _wants_leave(thread):
+                return "It waits for a decision: somebody has to approve or decline what the agent wants to do."
             if thread.waiting is not None:
                 return "It waits for you: for an answer, or for your decision whether to send it again."
             return "A question is about to be asked." if thread.queued else RESTING
         label = " ".join(self._doing(turn.id).split())
         doing = f"It is at work ({label})" if label else "It is at work"
         return f"{doing}, for {_ago(turn)} so far."
+
+
+def _wants_leave(thread: Overview) -> bool:
+    return thread.waiting is not None and thread.waiting.outcome is Outcome.APPROVAL
 
 
 def _queue(thread: Overview, person: str) -> Sequence[str]:

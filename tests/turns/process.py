@@ -63,6 +63,8 @@ class Bridge:
         self._telling = telling
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self.limits = limits
+        self.approvers: tuple[str, ...] = ()
+        self.admins: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -80,6 +82,8 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    approval_seconds=limits.get("approval_seconds", 3600.0),
+                    approvers=lambda _: self.approvers,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -89,6 +93,7 @@ class Bridge:
                         self._agents,
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
+                        admins=self.admins,
                     ),
                     Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     agent_for=lambda _: "support",
@@ -96,12 +101,15 @@ class Bridge:
                     stop_turn=self.runner.stop_turn,
                     has_room=lambda: self.runner.has_room,
                     catch_up_hours=24,
+                    admins=self.admins,
                 )
                 yield
 
-    async def press(self, button: Button, address: Address = HERE) -> str:
-        """Press a button as Ann; what she alone is told."""
-        press = Press(button.action, button.turn, Person("U1", "Ann"), address, button.value)
+    async def press(
+        self, button: Button, address: Address = HERE, *, by: Person = Person("U1", "Ann"), words: str = ""
+    ) -> str:
+        """Press a button, as Ann if nobody else is named; what this person alone is told."""
+        press = Press(button.action, button.turn, by, address, words or button.value)
         return (await self.intake.pressed(press)).sentence
 
     async def states(self) -> dict[str, str]:

@@ -1,0 +1,263 @@
+"""An agent wants leave for something: who may give it, once, and that it learns of the decision whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from adapters.base import Approval, Checkpoint, Done, Text
+from bridge.inbound import Person
+from bridge.store.database import Database
+from bridge.turns.inbox import Order
+from bridge.turns.surface import Action, Button, PartKind
+from tests.e2e.waiting import eventually
+from tests.turns.agents import Backend, ScriptedAgent
+from tests.turns.process import Bridge, running
+from tests.turns.world import HERE, LATER, STYLE, MemoryPlatform, Posted, inbound
+
+ANN, BOB = Person("U1", "Ann"), Person("U2", "Bob")
+WIPE = Approval("Wipe the disk", "All of it, as *agreed*.")
+LATE = "That was decided already."
+
+
+@pytest.fixture
+def platform() -> MemoryPlatform:
+    """With messages as long as the platforms' own."""
+    return MemoryPlatform(style=replace(STYLE, limit=2_000))
+
+
+def asking(approval: Approval = WIPE) -> Backend:
+    """Asks for leave once; the decision's turn runs past it."""
+    return Backend([Text("Let me see. "), approval, Text("That is it."), Done()])
+
+
+def shown(platform: MemoryPlatform) -> Posted:
+    """The message of the approval."""
+    return next(one for one in reversed(platform.messages) if one.key.kind is PartKind.REQUEST)
+
+
+def buttons(platform: MemoryPlatform) -> tuple[Button, Button]:
+    approve, decline = shown(platform).buttons
+    return approve, decline
+
+
+async def test_an_approval_says_what_who_and_until_when(quick: Database, platform: MemoryPlatform) -> None:
+    async with running(Bridge(quick, platform, ScriptedAgent(asking()))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+    what, who, until = shown(platform).text.rsplit("\n\n", 2)
+    assert what == "**Approval needed: Wipe the disk**\n\nAll of it, as *agreed*."
+    assert who == "Person 1 may decide this."
+    assert until.startswith("Until <!date^")
+    assert [button.label for button in shown(platform).buttons] == ["Approve", "Decline"]
+
+
+async def test_whoever_asked_approves_once(database: Database, platform: MemoryPlatform) -> None:
+    backend = asking()
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        approve, decline = buttons(platform)
+        pressed = await asyncio.gather(*(bridge.press(button) for button in (approve, approve, decline)))
+        assert sorted(pressed) == ["", LATE, LATE]
+        await bridge.until_state("done")
+        assert await bridge.press(approve) == await bridge.press(decline) == LATE
+    [(decision, person)] = backend.decisions
+    assert person is not None
+    assert person.id == "U1"
+    assert backend.asked == ["wipe it", "Approved" if decision.approved else "Declined"]
+    assert shown(platform).buttons == ()
+    assert shown(platform).text.endswith(f"\n\n{backend.asked[1]} · Ann")
+    assert "may decide" not in shown(platform).text
+
+
+async def test_a_reason_reaches_the_agent_and_the_thread(quick: Database, platform: MemoryPlatform) -> None:
+    backend = asking()
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        await bridge.press(buttons(platform)[1], words="not *today*\n<!channel>")
+        await bridge.until_state("done")
+    [(decision, _)] = backend.decisions
+    assert (decision.approved, decision.reason) == (False, "not *today*\n<!channel>")
+    assert backend.asked[1] == "Declined: not *today*\n<!channel>"
+    assert shown(platform).text.endswith("Declined · Ann · not \\*today\\* \\<\u200b!channel\\>")
+
+
+@pytest.mark.parametrize("how", ["named by the agent", "by the settings", "an admin"])
+async def test_others_than_the_entitled_are_told_who_may(
+    database: Database, platform: MemoryPlatform, how: str
+) -> None:
+    named = ("slack:U2", "discord:7") if how == "named by the agent" else ()
+    backend = asking(Approval("Wipe the disk", approvers=named))
+    bridge = Bridge(database, platform, ScriptedAgent(backend))
+    bridge.approvers = ("slack:U2",) if how == "by the settings" else ("slack:U9",)
+    bridge.admins = ("slack:U2",) if how == "an admin" else ()
+    async with running(bridge):
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        told = "Nothing was decided. U9 may decide this." if how == "an admin" else (
+            "Nothing was decided. U2 may decide this."
+        )  # fmt: skip
+        for button in buttons(platform):
+            assert await bridge.press(button, by=ANN) == told
+        assert backend.decisions == []
+        assert await bridge.press(buttons(platform)[0], by=BOB) == ""
+        await bridge.until_state("done")
+    [(decision, person)] = backend.decisions
+    assert decision.approved
+    assert person is not None
+    assert person.id == "U2"
+
+
+async def test_what_people_write_meanwhile_waits_in_order(database: Database, platform: MemoryPlatform) -> None:
+    backend = asking()
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        await bridge.intake.take(inbound(LATER, "yes, do it"))
+        await bridge.intake.take(inbound(2, "and be quick"))
+        await bridge.runner._sweep()
+        assert backend.asked == ["wipe it"], "a decision is never taken from what people write"
+        for number in (1, 2, 3):  # each of them asks for leave
+            await platform.until(lambda: shown(platform).buttons)
+            waits = shown(platform)
+            await bridge.until_state("waiting", "done", "received")
+            await bridge.press(waits.buttons[0])
+            await eventually(lambda number=number: len(backend.decisions) == number)
+            await platform.until(lambda waits=waits: not waits.buttons)
+        await bridge.until_state("done")
+    assert [one for one in backend.asked if one != "Approved"] == ["wipe it", "and be quick", "yes, do it"]
+
+
+async def test_a_forged_press_changes_nothing(quick: Database, platform: MemoryPlatform) -> None:
+    backend = asking()
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.intake.take(inbound(2, "something else", thread="200.0"))
+        await bridge.until_state("waiting")
+        turn = buttons(platform)[0].turn
+        stored = await bridge.queue.turn(turn)
+        assert stored is not None
+        here, other = HERE, inbound(2, thread="200.0").address
+        if stored.message_id != "100.0-1":
+            here, other = other, here
+        pressed: tuple[Action, ...] = ("approve", "decline", "choose", "answer", "abandon", "retry", "reask")
+        for action in pressed:
+            assert await bridge.press(Button(action, "", turn, "0"), other) == LATE
+        for action in pressed[2:]:  # of the right thread, and there is no such button
+            assert await bridge.press(Button(action, "", turn, "0"), here) == LATE
+        assert set((await bridge.states()).values()) == {"waiting"}
+    assert backend.decisions == []
+
+
+# --- the time is over -------------------------------------------------------------------------------------------------
+
+
+async def test_nobody_decides_in_time(database: Database, platform: MemoryPlatform) -> None:
+    """The agent is told, and the message says so."""
+    backend = asking(Approval("Wipe the disk", seconds=0.0))
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        approve, _ = buttons(platform)
+        await asyncio.gather(*(bridge.runner._sweep() for _ in range(3)))
+        await bridge.until_state("done")
+        assert await bridge.press(approve) == LATE
+        await bridge.runner._sweep()
+    [(decision, person)] = backend.decisions
+    assert (decision.approved, decision.reason) == (False, "nobody decided in time")
+    assert person is None
+    assert backend.asked == ["wipe it", "Declined: nobody decided in time"]
+    assert shown(platform).text.endswith("\n\nDeclined · nobody decided in time")
+    assert shown(platform).buttons == ()
+
+
+@pytest.mark.parametrize("seconds", [None, 1e9, float("nan")])
+async def test_it_waits_no_longer_than_the_settings_say(
+    quick: Database, platform: MemoryPlatform, seconds: float | None
+) -> None:
+    backend = asking(Approval("Wipe the disk", seconds=seconds))
+    async with running(Bridge(quick, platform, ScriptedAgent(backend), approval_seconds=0.0)) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        await bridge.runner._sweep()
+        await bridge.until_state("done")
+    assert [decision.reason for decision, _ in backend.decisions] == ["nobody decided in time"]
+
+
+async def test_an_approval_that_nobody_can_see_is_declined(database: Database, platform: MemoryPlatform) -> None:
+    platform.faults = ["gone"]
+    backend = Backend([Approval("Wipe the disk", seconds=0.0), Done("Then not.")])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("failed")
+        [turn] = await bridge.states()
+        await bridge.runner._sweep()
+        await bridge.until_state("failed", "done")
+        assert not await bridge.ledger.retry(turn), "it is not delivered any more"
+    assert [decision.reason for decision, _ in backend.decisions] == ["it couldn't be shown to anybody"]
+    assert platform.texts() == ["Then not."]
+
+
+# --- stopped ----------------------------------------------------------------------------------------------------------
+
+
+async def test_stop_declines_an_approval_by_whoever_asked(database: Database, platform: MemoryPlatform) -> None:
+    backend = asking(Approval("Wipe the disk", approvers=("slack:U9",)))
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        assert await bridge.intake.ordered(Order("stop", BOB, HERE)) == "Nothing was decided. U9 may decide this."
+        assert "decision" in await bridge.intake.ordered(Order("new", ANN, HERE))
+        assert await bridge.intake.ordered(Order("stop", ANN, HERE)) == "Declined. The agent is told so."
+        await bridge.until_state("done")
+        assert "decision" in await bridge.intake.ordered(Order("retry", ANN, HERE))
+    assert [(one.approved, one.reason) for one, _ in backend.decisions] == [(False, "stopped")]
+    assert shown(platform).text.endswith("Declined · Ann · stopped")
+
+
+async def test_an_approval_of_a_stopped_turn_is_declined_at_once(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    stopped = asyncio.Event()
+    backend = Backend([Text("Let me see. "), stopped.wait, WIPE, Done("Then not.")])  # type: ignore[list-item]
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await platform.until(lambda: platform.messages)
+        await bridge.intake.stop(HERE)
+        stopped.set()
+        await bridge.until_state("waiting")
+        await bridge.runner._sweep()
+        await bridge.until_state("done")
+    assert [decision.approved for decision, _ in backend.decisions] == [False]
+
+
+# --- what an agent asks back ------------------------------------------------------------------------------------------
+
+
+async def test_a_decision_is_not_lost_when_its_turn_is_tried_again(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    """Whoever has it sent again didn't decide."""
+    from adapters.base import RunFailed
+
+    backend = asking()
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        backend.script = [RunFailed("broke")]
+        await bridge.press(buttons(platform)[0])
+        await bridge.until_state("done", "failed")
+        backend.script = [Done("Wiped.")]
+        await bridge.press(platform.messages[-1].buttons[0], by=BOB)
+        await bridge.until_state("done", "failed")
+    assert [(decision.approved, person and person.id) for decision, person in backend.decisions] == [
+        (True, "U1"),
+        (True, "U1"),
+    ]
+    assert platform.texts()[-1] == "Wiped."
+
+
