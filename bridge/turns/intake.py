@@ -30,6 +30,7 @@ SENTENCES = {
     Decided.TOO_EARLY: "Just a moment: please press again.",
     Decided.TOO_LATE: "That was decided already.",
 }
+NO_WORDS = "Write your answer first."
 ENDED = "That reply has ended already."
 
 T = TypeVar("T")
@@ -137,11 +138,11 @@ class Intake:
                 settled = ""
             case "answer":
                 line = f"Answered · {name}"
-                decided = Decided.TOO_LATE
-                if press.value.strip():
-                    decided = await self._stored(
-                        lambda: self._arrivals.answer(press.address, press.turn, press.value, press.person, line)
-                    )
+                if not press.value.strip():
+                    return Decision(NO_WORDS)
+                decided = await self._stored(
+                    lambda: self._arrivals.answer(press.address, press.turn, press.value, press.person, line)
+                )
                 settled = ""
             case "approve" | "decline":
                 if refusal := await self.refuses(press):
