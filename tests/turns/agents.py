@@ -56,8 +56,8 @@ class ScriptedAgent:
         backend = self.backend
         conversation = conversation or "conv"
         phase = resume.data.get("phase") if resume else None
-        if phase == "waiting":
-            phase = None
+        if phase == "waiting" and resume is not None and resume.data["turn"] != message.id:
+            phase = None  # the answer, or the decision
         if phase is None:
             yield Checkpoint(conversation, {"phase": "sending", "turn": message.id})
             await backend.step()
@@ -83,7 +83,7 @@ class ScriptedAgent:
             if isinstance(step, Approval) and message.decision is not None:
                 continue
             if isinstance(step, InputRequest | Approval):
-                yield Checkpoint(conversation, {"phase": "waiting"})
+                yield Checkpoint(conversation, {"phase": "waiting", "turn": message.id})
                 yield step
                 return
             if isinstance(step, Event):
