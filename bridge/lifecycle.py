@@ -159,7 +159,9 @@ class Relation(Enum):
 
     NONE = auto()  # nothing waits, or it has nothing to do with it
     ANSWERS = auto()  # it is the person's answer to the agent, or the decision that it waits for
-    HELD = auto()  # it is asked once that is answered: written before it was shown, or while a decision is waited for
+    HELD = (
+        auto()
+    )  # it is asked once that is answered: written before it was shown, or while a decision is waited for
     ABANDONS = auto()  # the person goes on instead of deciding
 
 

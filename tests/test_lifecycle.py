@@ -180,7 +180,9 @@ REACHABLE = {(state, target) for (state, _), target in NEXT.items()} | {
 
 
 # The ones that lead furthest, more often.
-OUTCOMES = st.sampled_from([*Outcome, *[Outcome.INPUT_REQUEST, Outcome.APPROVAL, Outcome.UNCERTAIN, Outcome.ANSWERED] * 5])
+OUTCOMES = st.sampled_from(
+    [*Outcome, *[Outcome.INPUT_REQUEST, Outcome.APPROVAL, Outcome.UNCERTAIN, Outcome.ANSWERED] * 5]
+)
 
 
 class Lives(RuleBasedStateMachine):

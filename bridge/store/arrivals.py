@@ -255,24 +255,21 @@ class Arrivals:
         if not waits and not told:
             return found.refusal
         position = shown_at if decision is not None else shown_at + 1
-        answer = (
-            _again(turn, key=f"chosen:{turn.id}")
-            | {
-                "message_id": found.shown_in or turn.message_id,
-                "position": position,
-                "person": person.id,
-                "person_name": storable(person.name[:MAX_NAME]),
-                "person_workspace": person.workspace,
-                "person_roles": roles_json(person.roles),
-                "asked_by": None,
-                "text": storable(text),
-                "files": files_json(()),
-                "mid_thread": False,
-                "chosen": turn.id,
-                "decision": decision_json(decision),
-                "start": checkpoint_json(turn.checkpoint),
-            }
-        )
+        answer = _again(turn, key=f"chosen:{turn.id}") | {
+            "message_id": found.shown_in or turn.message_id,
+            "position": position,
+            "person": person.id,
+            "person_name": storable(person.name[:MAX_NAME]),
+            "person_workspace": person.workspace,
+            "person_roles": roles_json(person.roles),
+            "asked_by": None,
+            "text": storable(text),
+            "files": files_json(()),
+            "mid_thread": False,
+            "chosen": turn.id,
+            "decision": decision_json(decision),
+            "start": checkpoint_json(turn.checkpoint),
+        }
         thread, of_turn = {"thread_id": turn.thread}, {"turn_id": turn.id}
         holds = [Op(sql.HOLD_BEFORE, thread | of_turn | {"position": position})] if decision is not None else []
         superseded = {"was": turn.state, "becomes": turn.state, "new_id": answer["id"]}

@@ -181,7 +181,9 @@ class Turn(SQLModel, table=True):
         default=None, max_length=16
     )  # the turn whose input request or approval a press answers
     decision: dict[str, Any] | None = _json(default=None)  # what this turn says to an approval
-    settles: str | None = Field(default=None, max_length=16)  # the turn that it answered or abandoned when it began
+    settles: str | None = Field(
+        default=None, max_length=16
+    )  # the turn that it answered or abandoned when it began
     start: str | None = _text(default=None)  # JSON of the checkpoint that it begins at: another turn left it
     checkpoint: dict[str, Any] | None = _json(default=None)
     # Stored together with the state `replying`; from there on no agent is needed.

@@ -268,9 +268,7 @@ class Asking:
                             return self._concluded(Outcome.INPUT_REQUEST, reply.so_far, request=request)
                     case Approval():
                         _check_length(len(event.title) + len(event.detail) + reply.length)
-                        return self._concluded(
-                            Outcome.APPROVAL, reply.so_far, request=await self._approval(event)
-                        )
+                        return self._concluded(Outcome.APPROVAL, reply.so_far, request=await self._approval(event))
                     case Done():
                         _check_length(len(event.text or ""))
                         done = event

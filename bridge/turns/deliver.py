@@ -16,8 +16,8 @@ from bridge.lifecycle import ENDINGS, Event, Outcome
 from bridge.render.tables import preview, to_csv
 from bridge.store.engine import Fenced, persist
 from bridge.store.values import ArtifactRecord, Asked, Conclusion
-from bridge.turns.ask import STOPPED
 from bridge.turns import requests
+from bridge.turns.ask import STOPPED
 from bridge.turns.reply import Reply
 from bridge.turns.surface import Button, PartKey, PartKind, Refused, SurfaceError, Upload
 from bridge.turns.work import Work

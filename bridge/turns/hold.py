@@ -70,7 +70,9 @@ class Hold:
         line: str | None,
     ) -> None:
         await persist(
-            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line)
+            lambda: self.queue.begin(
+                self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line
+            )
         )
 
     async def checkpoint(self, turn: str, checkpoint: Checkpoint, *, progress: bool) -> None:

@@ -48,8 +48,8 @@ RESTING = "Nothing is under way here."
 
 
 class Orders:
-    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn, `admins`
-    who may decide every approval, as "slack:U…", "discord:…"."""
+    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn,
+    `admins` who may decide every approval, as "slack:U…", "discord:…"."""
 
     def __init__(
         self,

@@ -66,9 +66,7 @@ def settled(request: Asked, style: Style, line: str) -> tuple[int, str]:
 def buttons(request: Asked, style: Style, turn: str) -> Sequence[Button]:
     if isinstance(request, ApprovalShown):
         return (Button("approve", APPROVE, turn), Button("decline", DECLINE, turn))
-    choices = [
-        Button("choose", label, turn, str(index)) for index, label in enumerate(_labels(request, style))
-    ]
+    choices = [Button("choose", label, turn, str(index)) for index, label in enumerate(_labels(request, style))]
     return (*choices, Button("answer", WRITE, turn), Button("abandon", LEAVE, turn))
 
 

@@ -44,9 +44,7 @@ async def show_settled(surface: Surface, queue: Queue, turn_id: str) -> None:
         log.info("buttons left to whoever owns the thread now", turn=turn_id)
 
 
-def _look(
-    surface: Surface, turn: StoredTurn, records: Sequence[PartRecord]
-) -> tuple[PartKey, str, str] | None:
+def _look(surface: Surface, turn: StoredTurn, records: Sequence[PartRecord]) -> tuple[PartKey, str, str] | None:
     """The part that has the buttons, the message that it is, and its text without them."""
     ids = {(record.kind, record.index): record.message_id for record in records}
     if turn.request is None:

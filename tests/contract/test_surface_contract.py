@@ -128,7 +128,9 @@ async def test_many_choices_can_be_picked(stage: Stage, surface: Surface) -> Non
 async def test_what_was_settled_has_no_buttons_whoever_says_so(stage: Stage, buttons: tuple[Button, ...]) -> None:
     """Another process, which knows nothing but the message's id; once more after a crash."""
     surface = stage.surface()
-    text = f"Wipe it?\n\nUntil {surface.style.dialect.moment.format(at=1_800_000_000, utc='2027-01-15 08:00 UTC')}."
+    text = (
+        f"Wipe it?\n\nUntil {surface.style.dialect.moment.format(at=1_800_000_000, utc='2027-01-15 08:00 UTC')}."
+    )
     message_id = await surface.post(REQUEST, text, last=True, buttons=buttons)
     for _ in range(2):
         successor = stage.surface()

@@ -37,7 +37,9 @@ class Shown:
     growing: bool
     files: Mapping[str, bytes] = field(default_factory=dict)
     buttons: Mapping[str, str] = field(default_factory=dict)  # what to press by label
-    options: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # what to pick by label: in which select, as
+    options: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # what to pick by label: in which select, as
 
 
 class People(Protocol):

@@ -22,6 +22,7 @@ from tests.e2e.waiting import eventually
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 BOT = "@threadbridge"
+PAINT = Approval("Paint the house", "With a **brush**.")
 COLOURS = tuple(f"colour {number}" for number in range(1, 13))
 
 
@@ -31,7 +32,7 @@ class Careful:
 
     asked: list[str] = field(default_factory=list)
     told: list[Message] = field(default_factory=list)
-    approval: Approval = Approval("Paint the house", "With a **brush**.")
+    approval: Approval = PAINT
     choices: tuple[str, ...] = ()
 
     async def ask(
@@ -178,9 +179,7 @@ async def test_what_was_abandoned_or_answered_in_words_has_no_buttons_any_more(
     assert "Answered · " in people.shown(thread)[1].text
 
 
-async def test_slacks_session_is_suspended_meanwhile(
-    town: Town, careful: Careful, database: Path
-) -> None:
+async def test_slacks_session_is_suspended_meanwhile(town: Town, careful: Careful, database: Path) -> None:
     people = SlackPeople(town.slack)
     async with serving(settings_for(town, "slack", database), people):
         thread, shown = await asks(people, "paint it", "Approve")

@@ -49,7 +49,8 @@ VALUES: dict[str, object] = {
     "starts": None, "stands": None, "waiting_id": "t1-8", "settles": "done", "known_as": "c", "progress": 1,
     "said": "a", "asks_back": None, "notes": None, "details": None, "shown_last": "m", "waits_with": None,
     "shown_at": 5, "holds": None, "kind": "p", "index": 0, "ends": None, "shown": 0, "digest": None, "ref": "",
-    "size": 1, "table": None, "before": 500, "dead": "r2", "media_type": "", "chosen_agent": "b", "decision": None, "until": None, "line": "Left",
+    "size": 1, "table": None, "before": 500, "dead": "r2", "media_type": "", "chosen_agent": "b",
+    "decision": None, "until": None, "line": "Left",
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
 from tests.turns.world import HERE, MemoryPlatform
 
+ANN = Person("U1", "Ann")
 STATES = Statement(sa.select(sa.column("id"), sa.column("state")).select_from(sa.table("turn")))
 
 
@@ -105,9 +106,7 @@ class Bridge:
                 )
                 yield
 
-    async def press(
-        self, button: Button, address: Address = HERE, *, by: Person = Person("U1", "Ann"), words: str = ""
-    ) -> str:
+    async def press(self, button: Button, address: Address = HERE, *, by: Person = ANN, words: str = "") -> str:
         """Press a button, as Ann if nobody else is named; what this person alone is told."""
         press = Press(button.action, button.turn, by, address, words or button.value)
         return (await self.intake.pressed(press)).sentence

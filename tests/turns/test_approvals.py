@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.base import Approval, Checkpoint, Done, Text
+from adapters.base import Approval, Done, Text
 from bridge.inbound import Person
 from bridge.store.database import Database
 from bridge.turns.inbox import Order
@@ -259,5 +259,3 @@ async def test_a_decision_is_not_lost_when_its_turn_is_tried_again(
         (True, "U1"),
     ]
     assert platform.texts()[-1] == "Wiped."
-
-

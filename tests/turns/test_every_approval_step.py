@@ -96,7 +96,7 @@ async def test_killed_at_any_step_it_is_decided_once_and_the_agent_is_told_once(
         backend.running.clear()
         async with running(Bridge(database, platform, ScriptedAgent(backend), replica="r2")) as second:
             pressing = asyncio.create_task(press_when_shown(second, platform)) if wanted is APPROVED else None
-            while set((states := await second.states()).values()) != {"done"} or len(states) != 2:
+            while set((states := await second.states()).values()) != {"done"} or len(states) != 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
             if pressing is not None:
                 pressing.cancel()

@@ -192,9 +192,7 @@ class Listeners:
             await commands.offer(interaction, completing)
             return
         submitted = interaction.type is discord.InteractionType.modal_submit
-        if interaction.message is None or not (
-            submitted or interaction.type is discord.InteractionType.component
-        ):
+        if interaction.message is None or not (submitted or interaction.type is discord.InteractionType.component):
             return
         data: Mapping[str, Any] = interaction.data or {}
         button = reading.picked(str(data.get("custom_id") or ""), data.get("values") or ())

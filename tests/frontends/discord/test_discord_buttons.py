@@ -100,9 +100,7 @@ class TestOnAPart:
         assert (labels(last(world)), last(world).content) == ([], "words")
 
     @pytest.mark.parametrize("count", [2, 5])
-    async def test_few_choices_are_buttons(
-        self, world: DiscordWorld, surface: DiscordSurface, count: int
-    ) -> None:
+    async def test_few_choices_are_buttons(self, world: DiscordWorld, surface: DiscordSurface, count: int) -> None:
         choices = [Button("choose", f"Choice {number}", TURN, str(number)) for number in range(count)]
         others = [Button("answer", "Write an answer", TURN), LEAVE]
         await surface.post(KEY, "Which?", last=True, buttons=[*choices, *others])

@@ -25,7 +25,9 @@ SESSION = "agents.sessions.setStatus"
 
 
 @pytest.fixture
-async def front_end(world: SlackWorld, settings: SlackSettings, inbox: MemoryInbox) -> AsyncIterator[SlackFrontEnd]:
+async def front_end(
+    world: SlackWorld, settings: SlackSettings, inbox: MemoryInbox
+) -> AsyncIterator[SlackFrontEnd]:
     inbox.decision = Decision()
     front_end = SlackFrontEnd(settings, inbox)
     async with serving(front_end):

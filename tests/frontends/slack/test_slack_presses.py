@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 
 from adapters.testing.serving import serve
 from bridge.frontends.slack import signs
-from bridge.frontends.slack.blocks import settled_blocks
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Me, read_press
 from bridge.frontends.slack.surface import SlackSurface
