@@ -221,3 +221,13 @@ async def test_an_agents_mistake_is_said_with_what_its_kind_takes(
     async with httpx.AsyncClient() as client:
         with pytest.raises(SettingsError, match=sentence):
             make_agent("a", settings.agents["a"], client)
+
+
+def test_who_may_decide_what_an_agent_wants_leave_for(tmp_path: Path) -> None:
+    people = GOOD.replace("deadline = 60", 'deadline = 60\napprovers = ["slack:U1", "discord:7"]')
+    settings = load(write(tmp_path, people))
+    assert settings.agents["sales"].approvers == ("slack:U1", "discord:7")
+    assert settings.limits.approval_hours == 24
+    wrong = GOOD.replace("deadline = 60", 'deadline = 60\napprovers = ["Ann"]')
+    with pytest.raises(SettingsError, match="agents.sales.approvers: 'Ann' isn't a person"):
+        load(write(tmp_path, wrong))

@@ -6,15 +6,15 @@ import structlog
 
 from bridge.store.values import StoredTurn
 from bridge.turns.parts import Parts
-from bridge.turns.retry import retry
+from bridge.turns.retry import PATIENCE, retry
 from bridge.turns.surface import PartFull, PartKey, PartKind, Sending, Surface, SurfaceError
 from bridge.turns.text import ReplyText
 
 log = structlog.get_logger()
 
 
-async def restate(surface: Surface, turn: StoredTurn, parts: Parts) -> None:
-    """Of a turn whose answer is stored and whose parts are recorded."""
+async def restate(surface: Surface, turn: StoredTurn, parts: Parts, *, patience: float = PATIENCE) -> None:
+    """Of a turn whose answer is stored and whose parts are recorded. `patience`: seconds for each."""
     text = ReplyText(surface.style, parts.cuts)
     text.finish(turn.answer)
     for part in text.parts():
@@ -29,7 +29,7 @@ async def restate(surface: Surface, turn: StoredTurn, parts: Parts) -> None:
                 await surface.edit(key, message_id, words, shown=None, last=True)
 
         try:
-            await retry(write)
+            await retry(write, patience=patience)
         except (SurfaceError, PartFull) as error:
             log.warning("part can't be written again", part=part.index, error=str(error))
     log.info("reply written again", turn=turn.id, parts=len(parts))

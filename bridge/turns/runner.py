@@ -29,6 +29,7 @@ from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
+from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
 from bridge.turns.settle import show_settled
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
@@ -276,9 +277,11 @@ class Runner:
         if turn is not None and turn.answer is not None:
             records = await persist(lambda: self._queue.parts(turn_id))
             surface = self._surface(hold, turn.person)
-            await restate(surface, turn, Parts(turn_id, records, resumed=True))
-            if turn.settled is not None:
+            if turn.settled is None:
+                await restate(surface, turn, Parts(turn_id, records, resumed=True))
+            else:  # perhaps only its buttons are to go: that holds nothing up for long
                 await show_settled(surface, self._queue, turn_id)
+                await restate(surface, turn, Parts(turn_id, records, resumed=True), patience=SETTLED_PATIENCE)
                 await surface.working(None)
         await persist(lambda: self._queue.rechecked(hold.claim, turn_id))
 

@@ -48,7 +48,8 @@ def _look(surface: Surface, turn: StoredTurn, records: Sequence[PartRecord]) -> 
     """The part that has the buttons, the message that it is, and its text without them."""
     ids = {(record.kind, record.index): record.message_id for record in records}
     if turn.request is None:
-        key, text = PartKey(turn.id, PartKind.NOTICE), turn.notice or ""
+        line = surface.style.dialect.literal(turn.settled or "")
+        key, text = PartKey(turn.id, PartKind.NOTICE), f"{turn.notice or ''}\n\n{line}".strip()
     else:
         index, text = settled(turn.request, surface.style, turn.settled or "")
         key = PartKey(turn.id, PartKind.REQUEST, index)

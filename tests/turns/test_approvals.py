@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.base import Approval, Done, Text
+from adapters.base import Approval, Done, InputRequest, RunFailed, Text, Uncertain
 from bridge.inbound import Person
 from bridge.store.database import Database
 from bridge.turns.inbox import Order
@@ -126,8 +126,8 @@ async def test_what_people_write_meanwhile_waits_in_order(database: Database, pl
             waits = shown(platform)
             await bridge.until_state("waiting", "done", "received")
             await bridge.press(waits.buttons[0])
-            await eventually(lambda number=number: len(backend.decisions) == number)
-            await platform.until(lambda waits=waits: not waits.buttons)
+            await eventually(lambda number=number: len(backend.decisions) == number)  # type: ignore[misc]
+            await platform.until(lambda waits=waits: not waits.buttons)  # type: ignore[misc]
         await bridge.until_state("done")
     assert [one for one in backend.asked if one != "Approved"] == ["wipe it", "and be quick", "yes, do it"]
 
@@ -242,8 +242,6 @@ async def test_a_decision_is_not_lost_when_its_turn_is_tried_again(
     database: Database, platform: MemoryPlatform
 ) -> None:
     """Whoever has it sent again didn't decide."""
-    from adapters.base import RunFailed
-
     backend = asking()
     async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
         await bridge.intake.take(inbound(1, "wipe it"))
@@ -259,3 +257,104 @@ async def test_a_decision_is_not_lost_when_its_turn_is_tried_again(
         (True, "U1"),
     ]
     assert platform.texts()[-1] == "Wiped."
+
+
+# --- the buttons of what nobody waits for any more --------------------------------------------------------------------
+
+
+async def test_whoever_goes_on_takes_the_buttons_of_what_was_left_along(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    backend = Backend([Uncertain("the connection broke")])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "transfer it"))
+        await bridge.until_state("waiting")
+        unsure = platform.messages[-1]
+        assert unsure.buttons
+        backend.script = []
+        await bridge.intake.take(inbound(LATER, "never mind"))
+        await bridge.until_state("cancelled", "done")
+    assert unsure.buttons == ()
+    assert unsure.text == f"{Uncertain.sentence}\n\nLeft"
+
+
+@pytest.mark.parametrize("how", ["left", "begun anew"])
+async def test_the_next_process_takes_the_buttons_of_what_was_left_away(
+    quick: Database, platform: MemoryPlatform, how: str
+) -> None:
+    """Killed between the decision and the message."""
+    backend = Backend([InputRequest("Which colour?")])
+    bridge = Bridge(quick, platform, ScriptedAgent(backend))
+    async with running(bridge):
+        await bridge.intake.take(inbound(1, "paint it"))
+        await bridge.until_state("waiting")
+    async with bridge.open():  # nobody works
+        leave = shown(platform).buttons[-1]
+        if how == "left":
+            await bridge.press(leave)
+        else:
+            await bridge.intake.ordered(Order("new", ANN, HERE))
+    assert shown(platform).buttons
+    async with running(Bridge(quick, platform, ScriptedAgent(backend), replica="r2")):
+        await platform.until(lambda: not shown(platform).buttons)
+    assert shown(platform).text == ("Which colour?\n\nLeft · Ann" if how == "left" else "Which colour?\n\nLeft")
+
+
+async def test_an_answer_in_words_takes_the_place_of_the_buttons(
+    database: Database, platform: MemoryPlatform
+) -> None:
+    backend = Backend([InputRequest("Which colour?", ("blue", "red"))])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "paint it"))
+        await bridge.until_state("waiting")
+        backend.script = []
+        request = shown(platform)
+        _, _, write, leave = request.buttons
+        assert await bridge.press(write, words="  ") == "Write your answer first."
+        said = await asyncio.gather(*(bridge.press(write, words=words) for words in ("green", "grey")))
+        assert sorted(said) == ["", LATE]
+        await bridge.until_state("done")
+        assert await bridge.press(leave) == LATE
+    assert backend.asked[0] == "paint it"
+    assert backend.asked[1] in ("green", "grey")
+    assert len(backend.asked) == 2
+    assert request.text == "Which colour?\n\nAnswered · Ann"
+
+
+async def test_choices_that_are_too_long_for_a_button_stand_in_the_text(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    long = ("the short one", "the one that " + "goes on " * 20)
+    backend = Backend([InputRequest("Which?", long)])
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "choose"))
+        await bridge.until_state("waiting")
+        assert [button.label[:12] for button in shown(platform).buttons] == [
+            "1. the short",
+            "2. the one t",
+            "Write an ans",
+            "Leave it",
+        ]
+        assert all(one.strip() in shown(platform).text for one in long)
+        backend.script = []
+        await bridge.intake.take(inbound(LATER, "2."))
+        await bridge.until_state("done")
+    assert backend.asked[1] == long[1].strip()
+
+
+async def test_an_approval_of_any_length_is_shown_whole(quick: Database) -> None:
+    """Who may decide is in a message of its own then; so is what was decided."""
+    platform = MemoryPlatform()  # with very short messages
+    detail = "\n\n".join(f"Paragraph {number} of what is to be done." for number in range(40))
+    backend = asking(Approval("Wipe the disk", detail))
+    async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "wipe it"))
+        await bridge.until_state("waiting")
+        parts = [one for one in platform.messages if one.key.kind is PartKind.REQUEST]
+        assert len(parts) > 3
+        assert all(f"Paragraph {number} of" in "".join(one.text for one in parts) for number in range(40))
+        assert [bool(one.buttons) for one in parts] == [False] * (len(parts) - 1) + [True]
+        await bridge.press(parts[-1].buttons[0])
+        await bridge.until_state("done")
+    assert parts[-1].text == "Approved · Ann"
+    assert parts[-1].buttons == ()
