@@ -89,6 +89,8 @@ async def bridge(
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
                 agent_for=settings.agent_for,
+                approval_seconds=settings.limits.approval_hours * 3600,
+                approvers=lambda name: settings.agents[name].approvers,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)

@@ -18,7 +18,7 @@ from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "retry", "abandon", "choose", "reask"]
+Action = Literal["stop", "retry", "abandon", "choose", "answer", "approve", "decline", "reask"]
 # Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
 # thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
 Guard = Callable[[], Awaitable[None]]
@@ -36,7 +36,7 @@ class Button:
     action: Action
     label: str
     turn: str
-    value: str = ""  # of a choice: its index
+    value: str = ""  # of a choice: its index. A front end may show several choices as a select
 
 
 class PartKind(StrEnum):

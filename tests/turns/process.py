@@ -31,6 +31,7 @@ from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
 from tests.turns.world import HERE, MemoryPlatform
 
+ANN = Person("U1", "Ann")
 STATES = Statement(sa.select(sa.column("id"), sa.column("state")).select_from(sa.table("turn")))
 
 
@@ -68,6 +69,7 @@ class Bridge:
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
+        self.approvers: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -86,6 +88,8 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    approval_seconds=limits.get("approval_seconds", 3600.0),
+                    approvers=lambda _: self.approvers,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -107,9 +111,9 @@ class Bridge:
                 )
                 yield
 
-    async def press(self, button: Button, address: Address = HERE) -> str:
-        """Press a button as Ann; what she alone is told."""
-        press = Press(button.action, button.turn, Person("U1", "Ann"), address, button.value)
+    async def press(self, button: Button, address: Address = HERE, *, by: Person = ANN, words: str = "") -> str:
+        """Press a button, as Ann if nobody else is named; what this person alone is told."""
+        press = Press(button.action, button.turn, by, address, words or button.value)
         return (await self.intake.pressed(press)).sentence
 
     async def states(self) -> dict[str, str]:
