@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from adapters.base import Agent, Approval, Checkpoint, Done, Event, InputRequest, Message
 from bridge.settings import Settings
-from tests.e2e.people import People, Shown, SlackPeople, Thread
+from tests.e2e.people import People, Shown, SlackPeople, Thread, text_of
 from tests.e2e.running import at_rest, serving, settings_for
 from tests.e2e.town import Town
 from tests.e2e.waiting import eventually
@@ -216,3 +216,38 @@ async def test_a_replica_that_ends_leaves_its_approvals_to_the_others(
         await eventually(lambda: waiting(people, thread, "Approve") is None)
     assert [one.decision.approved for one in careful.told if one.decision] == [True]
     assert careful.asked == ["paint it"]
+
+
+ADAPTERS = [
+    ("general", "approve painting the house", "painting the house", "Approved, so I went on."),
+    ("openai", "Send the letters as soon as I approve", "Send letters", "I sent the letters."),
+    ("a2a", "Send the letters as soon as I approve", "Send letters", "You asked: “Approved”."),
+]
+
+
+@pytest.mark.parametrize(("agent", "question", "title", "done"), ADAPTERS, ids=[one[0] for one in ADAPTERS])
+async def test_an_adapters_own_approval_is_decided_after_a_restart(
+    people: People,
+    town: Town,
+    settings: Settings,
+    database: Path,
+    agent: str,
+    question: str,
+    title: str,
+    done: str,
+) -> None:
+    """The service itself is told of the decision, once: OpenAI by its item, A2A by our extension."""
+    async with serving(settings, people):
+        thread = await people.say("ada", agent, f"{BOT} {question}")
+        shown = await eventually(lambda: waiting(people, thread, "Approve"))
+        assert await at_rest(database, 1) == ["waiting"]
+    assert title in shown.text
+    async with serving(settings, people):
+        await people.press("grace", shown, "Approve")
+        await eventually(lambda: "Nothing was decided." in text_of(people.private("grace")))
+        await people.press("ada", shown, "Approve")
+        assert await at_rest(database, 2) == ["done", "done"]
+        await eventually(lambda: waiting(people, thread, "Approve") is None)
+    assert done in text_of(people.shown(thread))
+    if agent in town.simulated:
+        assert [told.approved for told in town.backend(agent).decisions] == [True]
