@@ -87,7 +87,7 @@ ROOMS = {
         (CHART, LEAVE, HELLO, "Write a report", SLOW),
     ),
     "a2a": Room(
-        "Any agent that speaks Agent2Agent, by its official SDK: streamed, with files, and it may ask back or for leave.",
+        "Any agent that speaks Agent2Agent, by its SDK: streamed, with files, and it may ask back or for leave.",
         (HELLO, "Please ask me first", LEAVE, CHART, SLOW),
     ),
 }
