@@ -24,6 +24,7 @@ from bridge.store.database import open_database
 from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.queue import Queue
+from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.gate import Gate
 from bridge.turns.intake import Intake
@@ -70,6 +71,7 @@ async def bridge(
         open_database(settings.database_url.get_secret_value(), serve=True) as database,
         database.prepared(replica) as engine,
         open_agents(settings.agents, guard=look_before_request) as agents,
+        open_transcription(settings.transcription, guard=look_before_request) as transcription,
     ):
         if opened is not None:
             opened(agents)
@@ -91,6 +93,7 @@ async def bridge(
                 agent_for=settings.agent_for,
                 approval_seconds=settings.limits.approval_hours * 3600,
                 approvers=lambda name: settings.agents[name].approvers,
+                hears=transcription,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)

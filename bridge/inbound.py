@@ -50,6 +50,7 @@ class RemoteFile:
     media_type: str
     size: int  # bytes, as the platform says
     url: str
+    seconds: float | None = None  # that a voice note lasts, 0 where the platform doesn't say; None: it is none
 
 
 @dataclass(frozen=True, slots=True)

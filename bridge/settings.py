@@ -184,6 +184,24 @@ class Limits(BaseModel):
     turns_at_once: Annotated[int, Field(ge=1, le=20_000)] = 4  # of one person; the rest waits in the queue
 
 
+class TranscriptionSettings(BaseModel):
+    """A service with OpenAI's `/audio/transcriptions`, for voice notes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str
+    model: Annotated[str, Field(min_length=1)]
+    api_key: SecretStr | None = None
+    language: Annotated[str, Field(max_length=16)] = ""  # ISO 639-1, as in "de"; "": the service finds out
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError('must be an address, as in "https://api.openai.com/v1"')
+        return address
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT, env_nested_delimiter="__", extra="forbid")
 
@@ -197,6 +215,7 @@ class Settings(BaseSettings):
     routes: list[Route] = Field(default_factory=list)
     limits: Limits = Limits()
     access: AccessTable = AccessTable()
+    transcription: TranscriptionSettings | None = None
 
     @classmethod
     def settings_customise_sources(

@@ -70,6 +70,15 @@ def test_the_first_route_that_matches_names_the_agent(tmp_path: Path, address: A
     assert load(write(tmp_path, GOOD)).agent_for(address) == agent
 
 
+def test_a_service_that_writes_voice_notes_down(tmp_path: Path) -> None:
+    assert load(write(tmp_path, GOOD)).transcription is None
+    table = '[transcription]\nbase_url = "https://ears.example/v1"\nmodel = "whisper-1"\napi_key = "sk_ears"\n'
+    settings = load(write(tmp_path, GOOD + table))
+    assert settings.transcription is not None
+    assert settings.transcription.language == ""
+    assert "sk_ears" not in repr(settings)
+
+
 def test_the_agents_that_people_may_choose(tmp_path: Path) -> None:
     routed = GOOD.replace('agent = "sales"', 'agent = "sales"\nchoices = ["support"]')
     settings = load(write(tmp_path, f'choices = ["sales", "support"]\n{routed}'))
@@ -105,6 +114,12 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ('[slack\nbot_token = "x"', "isn't valid TOML"),
+        (f'{GOOD}[transcription]\nbase_url = "https://x"', "transcription.model is missing"),
+        (f'{GOOD}[transcription]\nbase_url = "x"\nmodel = "m"', "transcription.base_url: must be an address"),
+        (
+            f'{GOOD}[transcription]\nbase_url = "https://x"\nmodel = "m"\nkey = "k"',
+            "unknown key transcription.key",
+        ),
         (GOOD.replace("bot_token", "bot_tokn"), "unknown key slack.bot_tokn; did you mean 'bot_token'?"),
         (GOOD.replace("[slack]", '[slack]\nmode = "sokket"'), "slack.mode must be 'socket' or 'http'"),
         (GOOD.replace('"xoxb-1"', '"nope"'), 'slack.bot_token: the bot token begins with "xoxb-"'),

@@ -222,11 +222,13 @@ class Service:
         field: str = "file",
         data: Mapping[str, str] | None = None,
         once: bool = False,
+        timeout: float = READ_TIMEOUT,
     ) -> Any:
-        """Send files as a multipart form, read from disk while they are sent; the JSON that comes back."""
+        """Send files as a multipart form, read from disk while they are sent; the JSON that comes back. `timeout`:
+        seconds of silence."""
 
         call = self._call(method, path, once, ())
-        return (await self._whole(call, uploads=(field, attachments), data=data)).json()
+        return (await self._whole(call, uploads=(field, attachments), data=data, timeout=timeout)).json()
 
     async def download(
         self,

@@ -31,7 +31,6 @@ from adapters.base import (
     Message,
     Person,
     Rejected,
-    Scalar,
     Stateless,
     Status,
     Step,
@@ -44,7 +43,7 @@ from adapters.person import as_object
 from adapters.text import safe_name
 from bridge.cli.output import aside, write
 from bridge.printable import printable_json
-from bridge.render.tables import to_csv
+from bridge.render.data import Data
 from bridge.turns.person import Telling
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024  # one file from an agent
@@ -184,16 +183,9 @@ class Terminal:
         match event:
             case File(name, ref):
                 return await save_file(self._agent, self.conversation or "", name, ref, self._out)
-            case Table(name, columns, rows):
-                path = _free_path(self._out, f"{Path(safe_name(name)).stem}.csv")
-                path.write_bytes(to_csv(columns, rows))
-                return path
-            case Chart(name, _, labels, series):
-                lines: list[tuple[Scalar, ...]] = [
-                    (label, *(line.values[at] for line in series)) for at, label in enumerate(labels)
-                ]
-                path = _free_path(self._out, f"{Path(safe_name(name)).stem}.csv")
-                path.write_bytes(to_csv(("label", *(line.name for line in series)), lines))
+            case Table() | Chart():
+                path = _free_path(self._out, f"{Path(safe_name(event.name)).stem}.csv")
+                path.write_bytes(Data.of(event).csv())
                 return path
             case _:
                 return None

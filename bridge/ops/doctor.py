@@ -25,6 +25,7 @@ from bridge.ops.check_agents import check_agent
 from bridge.ops.check_settings import check_settings, routed_channels
 from bridge.settings import HttpSettings, SettingsError, load
 from bridge.store.database import DatabaseError, database_url, open_database
+from bridge.transcription import check_transcription
 
 PROBED_WITHIN = 2.0  # seconds for what listens at our own port
 CHECK_WITHIN = 20.0  # seconds for the database, for a platform or for an agent; all are looked at side by side
@@ -51,6 +52,8 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
             )
         for name, table in settings.agents.items():
             checks[f"agents.{name}"] = check_agent(name, table, client)
+        if settings.transcription is not None:
+            checks["transcription"] = check_transcription(settings.transcription, client)
         found = await asyncio.gather(*(bounded(place, check) for place, check in checks.items()))
     return [*check_settings(settings), *check_packages(), *(finding for some in found for finding in some)]
 

@@ -8,7 +8,7 @@ import tempfile
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.routing import Mount
 from adapters.base import Agent, Closes
 from adapters.echo import Echo
 from adapters.testing.backends import Simulated, simulated_backends
+from adapters.testing.backends.transcription import MODEL, TranscriptionBackend
 from adapters.testing.serving import serve
 from bridge.app import bridge
 from bridge.frontends.discord.settings import DiscordSettings
@@ -31,7 +32,7 @@ from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
 from bridge.playground.page.views import PlatformView
 from bridge.prompts import Prompt
-from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings, SettingsError
+from bridge.settings import AgentTable, HttpSettings, Limits, Route, Settings, SettingsError, TranscriptionSettings
 
 ME = "ada"
 DEFAULT_AGENT = "general"
@@ -53,6 +54,7 @@ class Playground:
     backends: Mapping[str, Simulated]
     in_process: dict[str, Agent]  # the bridge's own agents, once it has opened them
     own: Mapping[str, AgentTable]  # the visitor's agents, by the channel that each has
+    ears: TranscriptionBackend = field(default_factory=TranscriptionBackend)  # writes voice notes down
 
     def asked(self) -> int:
         """How many questions, and answers to their own, the agents have taken in all."""
@@ -84,6 +86,9 @@ class Playground:
                 token=SecretStr(self.discord.token),
                 api_url=f"{self.url}/discord/api/v10",
                 gateway_url=f"{socket}/discord/gateway",
+            ),
+            transcription=TranscriptionSettings(
+                base_url=f"{self.url}/ears/v1", api_key=SecretStr(self.ears.key), model=MODEL
             ),
             agents=agents,
             routes=[route for name in agents if name != DEFAULT_AGENT for route in self._routes(name)],
@@ -122,6 +127,7 @@ async def playground(
             Mount("/slack", slack.create_app(slack_world)),
             Mount("/discord", discord.create_app(discord_world)),
             *(Mount(f"/agents/{kind}", one.backend.app) for kind, one in simulated.backends.items()),
+            Mount("/ears", simulated.ears.app),
             Mount("/", create_page(platforms, troubles, simulated.asked, over, scene)),
         ]
     )

@@ -16,4 +16,5 @@ DISCORD = Dialect(
     mentions=re.compile(r"<(?=[@#/:]|a:|t:|id:)|@(?=everyone|here)", re.IGNORECASE),
     pings=re.compile(r"<(?=@[!&]?[0-9])|@(?=everyone|here)", re.IGNORECASE),
     moment="<t:{at}:f> (<t:{at}:R>)",
+    small="-# ",
 )

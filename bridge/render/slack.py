@@ -16,7 +16,7 @@ from bridge.render.tables import Alignment, aligned
 SLACK = Dialect(
     name="slack",
     max_heading=6,
-    tables=True,  # since spring 2026; the documentation of the markdown block still says otherwise
+    tables=True,  # since spring 2026, in markdown blocks and in streams
     schemes=frozenset({"http", "https", "mailto", "tel"}),
     entities=frozenset("&<>"),
     mentions=re.compile(r"<(?=[!@#])|@(?=channel|here|everyone)", re.IGNORECASE),

@@ -33,6 +33,7 @@ class Dialect:
     mentions: re.Pattern[str]  # all that the platform would show as something else than what is written
     pings: re.Pattern[str]  # those that notify people
     moment: str = "{utc}"  # a time that each reader sees in theirs: {at} is Unix seconds, {utc} the time in UTC
+    small: str = ""  # begins a line of small print, where there is such a thing
 
     def escape(self, text: str) -> str:
         """Make a whole piece of text harmless, whoever wrote it: no ping, no faked mention, nothing hidden. It may

@@ -195,11 +195,11 @@ def preview(
     for count in range(len(cells), -1, -1):
         if count == 0:
             begin, pieces, end = _preview(header, sides, [], dialect)
-        about = f"\n\n{_count(count, len(rows), truncated)}{_columns_left_out(len(columns))}"
+        about = f"\n\n{counted(count, len(rows), truncated)}{_columns_left_out(len(columns))}"
         text = f"{name}{begin}{''.join(pieces[:count])}{end}{about}"
         if utf16(text) <= limit:
             return text
-    return _count(0, len(rows), truncated)
+    return counted(0, len(rows), truncated)
 
 
 def _columns_left_out(total: int) -> str:
@@ -229,7 +229,8 @@ def _preview(
     return "", [f"\n\n{piece}" if number else piece for number, piece in enumerate(pieces)], ""
 
 
-def _count(shown: int, total: int, truncated: bool) -> str:
+def counted(shown: int, total: int, truncated: bool) -> str:
+    """How many rows there are, and how many of them are shown."""
     rows = "row" if total == 1 else "rows"
     if truncated:
         return f"First {shown:,} of more than {total:,} {rows}"

@@ -176,7 +176,7 @@ class Arrivals:
             return Decided.TOO_LATE
         turn = found.turn
         key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words}
+        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None}
         return await self._put_again(turn, again, quotas)
 
     async def withdraw(self, address: Address, message_id: str) -> bool:
@@ -358,6 +358,7 @@ class Arrivals:
             "asked_by": None,
             "text": storable(text),
             "files": files_json(()),
+            "heard": None,
             "mid_thread": False,
             "chosen": turn.id,
             "decision": decision_json(decision),
@@ -500,6 +501,7 @@ def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
         "asked_by": None,
         "text": storable(inbound.text),
         "files": files_json(inbound.files),
+        "heard": None,
         "direct": inbound.direct,
         "mid_thread": inbound.mid_thread,
         "received_at": at,
@@ -526,6 +528,7 @@ def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
         "asked_by": person_json(turn.asked_by),
         "text": turn.text,
         "files": files_json(turn.files),
+        "heard": turn.heard,
         "direct": turn.direct,
         "mid_thread": turn.mid_thread,
         "received_at": now(),

@@ -46,6 +46,7 @@ from bridge.store.values import (
     WaitingTurn,
     checkpoint_json,
     request_json,
+    sources_json,
     storable,
     turn_of,
 )
@@ -130,6 +131,7 @@ class Queue:
             "at": now(),
             "name": storable(turn.person.name),
             "words": storable(turn.text),
+            "hears": turn.heard,
             "starts": start,
             "stands": checkpoint_json(checkpoint),
             "waiting_id": None if settles is None else settles.id,
@@ -193,6 +195,7 @@ class Queue:
             "asks_back": request_json(conclusion.request),
             "until": conclusion.request.until if isinstance(conclusion.request, ApprovalShown) else None,
             "notes": storable(conclusion.notice) or None,
+            "quotes": sources_json(conclusion.sources),
             "result": conclusion.outcome,
             "details": storable(conclusion.detail) or None,
         }

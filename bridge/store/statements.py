@@ -133,7 +133,7 @@ TOUCH_THREAD = Statement(
 TURN_GIVEN = (
     "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace",
     "person_roles", "asked_by", "text", "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as",
-    "chosen", "start", "decision",
+    "chosen", "start", "decision", "heard",
 )  # fmt: skip
 _turn_values = [_value(_turn.c[name]).label(name) for name in TURN_GIVEN]
 _turn_constants = [
@@ -478,6 +478,7 @@ BEGIN = Statement(
         begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")),
         person_name=_value(_turn.c.person_name, "name"),
         text=_value(_turn.c.text, "words"),
+        heard=_value(_turn.c.heard, "hears"),
         start=_value(_turn.c.start, "starts"),
         checkpoint=_value(_turn.c.checkpoint, "stands"),
         settles=_id("waiting_id"),
@@ -517,6 +518,7 @@ CONCLUDE = Statement(
         request=_value(_turn.c.request, "asks_back"),
         expires_at=_number("until"),
         notice=_value(_turn.c.notice, "notes"),
+        sources=_value(_turn.c.sources, "quotes"),
         outcome=_id("result"),
         detail=_value(_turn.c.detail, "details"),
     )

@@ -172,6 +172,7 @@ class Turn(SQLModel, table=True):
     asked_by: dict[str, Any] | None = _json(default=None)  # who pressed *Try again*; None: whoever wrote
     text: str = _text()
     files: list[dict[str, Any]] = _json()
+    heard: str | None = _text(default=None)  # the words of its voice notes, which are part of `text` then
     direct: bool = False
     mid_thread: bool = False
     revision: int = 0  # how often its author changed it
@@ -201,6 +202,7 @@ class Turn(SQLModel, table=True):
     settled: str | None = _text(default=None)  # what stands in place of the buttons, once it was decided
     notice: str | None = _text(default=None)  # the bridge's own sentence below the answer
     steps: str | None = _text(default=None)  # JSON of the agent's steps as they are shown: see `turns.steps`
+    sources: list[list[str]] | None = _json(default=None)  # what the answer quotes: address, title
     outcome: str | None = Field(default=None, max_length=32)
     detail: str | None = _text(default=None)  # for the operator
     superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as
@@ -251,7 +253,7 @@ class Artifact(SQLModel, table=True):
 
     turn_id: str = Field(foreign_key="turn.id", primary_key=True, max_length=16)
     index: int = Field(primary_key=True)
-    kind: str = Field(max_length=8)  # file, table
+    kind: str = Field(max_length=8)  # file, table, chart
     name: str = _text()
     media_type: str = Field(max_length=255)
     ref: str = _text()

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.base import Checkpoint
+from adapters.base import Checkpoint, Source
 from bridge.inbound import Address, Person, RemoteFile
 from bridge.lifecycle import Outcome, TurnState, Waiting
 from bridge.store.engine import Row
 from bridge.store.tables import Turn, as_json
 
 MAX_NAME = 255  # characters of a person's name
+MAX_SOURCES = 100  # of one answer
+MAX_ADDRESS = 2_000  # characters of a source's
 MAX_ROLES = 250  # of a person; Discord's limit of a server's
 
 
@@ -62,6 +64,8 @@ class StoredTurn:
     settled: str | None
     notice: str | None
     steps: str | None  # as they are stored: see `turns.steps`
+    sources: tuple[Source, ...]
+    heard: str | None
     outcome: Outcome | None
     detail: str | None
     superseded_by: str | None
@@ -155,7 +159,7 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRecord:
-    """A file or table that the agent made; `table` holds columns, rows, truncated."""
+    """A file, a table or a chart that the agent made; `table` holds columns, rows, truncated, and a chart's kind."""
 
     index: int
     kind: str
@@ -176,6 +180,7 @@ class Conclusion:
     notice: str = ""
     detail: str = ""
     artifacts: tuple[ArtifactRecord, ...] = ()
+    sources: tuple[Source, ...] = ()
 
 
 def new_turn_id() -> str:
@@ -207,7 +212,10 @@ def checkpoint_of(stored: str | None) -> Checkpoint | None:
 def files_json(files: Sequence[RemoteFile]) -> str:
     return as_json(
         [
-            [storable(file.id), storable(file.name), storable(file.media_type), file.size, storable(file.url)]
+            [
+                *(storable(text) for text in (file.id, file.name, file.media_type)),
+                *(file.size, storable(file.url), *(() if file.seconds is None else (file.seconds,))),
+            ]
             for file in files
         ]
     )
@@ -264,6 +272,11 @@ def _decision(stored: str | None) -> DecisionMade | None:
     return DecisionMade(**json.loads(stored)) if stored else None
 
 
+def sources_json(sources: Sequence[Source]) -> str | None:
+    kept = [[storable(one.url[:MAX_ADDRESS]), storable(one.title[:MAX_NAME])] for one in sources[:MAX_SOURCES]]
+    return as_json(kept) if kept else None
+
+
 def _person(stored: str | None) -> Person | None:
     if stored is None:
         return None
@@ -312,6 +325,8 @@ def turn_of(row: Row) -> StoredTurn:
         settled=value["settled"],
         notice=value["notice"],
         steps=value["steps"],
+        sources=tuple(Source(*one) for one in json.loads(value["sources"] or "[]")),
+        heard=value["heard"],
         outcome=Outcome(value["outcome"]) if value["outcome"] else None,
         detail=value["detail"],
         superseded_by=value["superseded_by"],

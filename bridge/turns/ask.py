@@ -17,6 +17,7 @@ from adapters.base import (
     Approval,
     AuthenticationFailed,
     Cancels,
+    Chart,
     Checkpoint,
     Done,
     Event,
@@ -29,6 +30,7 @@ from adapters.base import (
     Rejected,
     RunFailed,
     Scalar,
+    Source,
     Stateless,
     Status,
     Step,
@@ -42,6 +44,7 @@ from bridge import lifecycle
 from bridge.backoff import Backoff
 from bridge.inbound import Person
 from bridge.lifecycle import Outcome, Relation
+from bridge.render.data import Data
 from bridge.store.arrivals import LEFT
 from bridge.store.engine import Fenced, persist
 from bridge.store.queue import Changed
@@ -61,6 +64,7 @@ from bridge.turns.reply import Reply
 from bridge.turns.requests import approvers, meant
 from bridge.turns.steps import Ending
 from bridge.turns.surface import SurfaceError
+from bridge.turns.voice import QUOTED, UNHEARD, Listened, listen, quoted, voice_notes, without_notes
 from bridge.turns.work import Work
 
 MAX_ATTEMPTS = 10  # without anything achieved; a turn that took the process down this often is not tried again
@@ -135,7 +139,9 @@ class Asking:
         self._relate()
         try:
             async with asyncio.timeout(self._seconds_left()):
-                self._prepared = await self._prepare()
+                with self._reply.held():
+                    self._prepared = await self._prepare()
+                    await self._say_what_was_heard(self._prepared.unheard)
                 if self._prepared.missing:
                     missing = ", ".join(self._prepared.missing)
                     with suppress(SurfaceError, TimeoutError):  # the question doesn't wait for it
@@ -196,8 +202,9 @@ class Asking:
             history = await persist(lambda: self._work.hold.queue.exchanges(turn.thread, turn.position, most))
         elif self._work.outlook.spoke_at is not None:
             said = await persist(lambda: self._work.hold.queue.said_unknown(turn.thread, turn.position, MAX_SAID))
-        return await prepare(
-            turn,
+        listened = await self._listen_to_notes()
+        prepared = await prepare(
+            without_notes(turn) if listened.words or turn.heard else turn,
             self._work.surface,
             self._work.folder,
             several=self._work.outlook.several,
@@ -206,7 +213,31 @@ class Asking:
             said=said,
             address=self._work.hold.claim.address,
             telling=self._work.telling,
+            heard=listened.words,
         )
+        if listened.words:
+            self._turn = replace(turn, heard=listened.words)
+        return replace(prepared, unheard=listened.unheard)
+
+    async def _listen_to_notes(self) -> Listened:
+        """Once for each turn, whoever works on it: then `heard` is stored with it."""
+        turn, hears = self._turn, self._work.hears
+        if hears is None or self._begun or turn.heard is not None or not voice_notes(turn):
+            return Listened()
+        return await listen(turn, self._work.surface, self._work.folder, hears)
+
+    async def _say_what_was_heard(self, unheard: Sequence[str]) -> None:
+        """The words of a voice note, once they are stored: so nobody is asked others than those that stand here."""
+        if self._turn.heard and self._turn.retry_of is None:
+            await self.begin()
+            said = quoted(self._turn.heard, self._work.surface.style.dialect)
+        elif unheard:
+            said = UNHEARD.format(names=", ".join(unheard))
+        else:
+            return
+        with suppress(SurfaceError, TimeoutError):  # the question doesn't wait for it
+            async with asyncio.timeout(PATIENCE):
+                await self._reply.notice(QUOTED, said)
 
     # --- listening ------------------------------------------------------------------------------------------
 
@@ -269,7 +300,7 @@ class Asking:
                     case Step():
                         if not self._stopped.is_set():
                             reply.step(event)
-                    case File() | Table():
+                    case File() | Table() | Chart():
                         if len(self._artifacts) < MAX_ARTIFACTS:
                             self._artifacts.append(_artifact(len(self._artifacts), event))
                     case InputRequest(text, choices):
@@ -289,7 +320,7 @@ class Asking:
         answer = reply.so_far if done.text is None else done.text
         self.suggestions = done.suggestions
         notice = done.note or ("" if answer.strip() or self._artifacts else EMPTY)
-        return self._concluded(Outcome.ANSWERED, answer, notice=notice)
+        return self._concluded(Outcome.ANSWERED, answer, notice=notice, sources=done.sources)
 
     async def _approval(self, event: Approval) -> ApprovalShown:
         """Who stopped the turn wants no decision any more: then it is declined at once, which the agent is told."""
@@ -384,8 +415,9 @@ class Asking:
         request: Asked | None = None,
         notice: str = "",
         detail: str = "",
+        sources: tuple[Source, ...] = (),
     ) -> Conclusion:
-        return Conclusion(outcome, answer, request, notice, detail, tuple(self._artifacts))
+        return Conclusion(outcome, answer, request, notice, detail, tuple(self._artifacts), sources)
 
 
 def outcome_of(error: AgentError) -> Outcome:
@@ -397,16 +429,19 @@ def _generator(events: AsyncIterator[Event]) -> AsyncGenerator[Event]:
     return cast(AsyncGenerator[Event], events)  # an adapter's ask is a generator
 
 
-def _artifact(index: int, event: File | Table) -> ArtifactRecord:
+def _artifact(index: int, event: File | Table | Chart) -> ArtifactRecord:
     name = storable(event.name)
     if isinstance(event, File):
         return ArtifactRecord(index, "file", name, event.media_type[:255], event.ref, event.size)
+    data = Data.of(event)
     table = {
-        "columns": [storable(name) for name in event.columns],
-        "rows": [[_cell(value) for value in row] for row in event.rows[:MAX_TABLE_ROWS]],
-        "truncated": event.truncated or len(event.rows) > MAX_TABLE_ROWS,
+        "columns": [storable(name) for name in data.columns],
+        "rows": [[_cell(value) for value in row] for row in data.rows[:MAX_TABLE_ROWS]],
+        "truncated": data.truncated or len(data.rows) > MAX_TABLE_ROWS,
     }
-    return ArtifactRecord(index, "table", name, "text/csv", table=table)
+    if data.chart is None:
+        return ArtifactRecord(index, "table", name, "text/csv", table=table)
+    return ArtifactRecord(index, "chart", name, "text/csv", table={**table, "chart": str(data.chart)})
 
 
 def _cell(value: Scalar) -> Scalar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from adapters.base import AgentError, Files
 from adapters.text import safe_name
 from bridge.inbound import position
 from bridge.lifecycle import ENDINGS, Event, Outcome
-from bridge.render.tables import preview, to_csv
+from bridge.render.footnotes import footnotes, linked
 from bridge.store.engine import Fenced, persist
 from bridge.store.values import ArtifactRecord, Asked, Conclusion
 from bridge.turns import requests
 from bridge.turns.ask import STOPPED
 from bridge.turns.reply import Reply
+from bridge.turns.showing import bring_data
 from bridge.turns.steps import Ending
 from bridge.turns.surface import Button, PartKey, PartKind, Refused, SurfaceError, Upload
 from bridge.turns.work import Work
@@ -72,7 +74,8 @@ class _Delivery:
         if _knows_nothing(conclusion):
             await reply.close()
         else:
-            await reply.finish(conclusion.answer)
+            below = footnotes(conclusion.sources, self._work.surface.style.dialect)
+            await reply.finish(linked(conclusion.answer, conclusion.sources), below)
         await self._bring_files()
         if reply.curtailed and conclusion.outcome is Outcome.ANSWERED:
             await reply.notice(MAIN_NOTICE, STOPPED)
@@ -109,8 +112,9 @@ class _Delivery:
         if self._reply.overflowed and not self._reply.curtailed:
             await self._whole_answer()
         refused = []
-        for artifact in await self._artifacts():
-            if not self._reply.curtailed and not await self._brought(artifact):
+        artifacts = await self._artifacts()
+        for artifact in artifacts:
+            if not self._reply.curtailed and not await self._brought(artifact, artifacts):
                 refused.append(artifact.name)
         if refused:
             await self._reply.notice(MISSING_FILES, f"These could not be brought here: {', '.join(refused)}.")
@@ -126,13 +130,13 @@ class _Delivery:
             return self._conclusion.artifacts
         return tuple(await persist(lambda: self._work.hold.queue.artifacts(self._turn)))
 
-    async def _brought(self, artifact: ArtifactRecord) -> bool:
+    async def _brought(self, artifact: ArtifactRecord, others: Sequence[ArtifactRecord]) -> bool:
         """Whether it stands in the thread; a file alone doesn't fail a reply."""
         try:
-            if artifact.kind == "table":
-                await self._bring_table(artifact)
-            else:
+            if artifact.table is None:
                 await self._bring_file(artifact)
+            else:
+                await bring_data(self._work, self._reply, artifact, self._conclusion.answer, others)
         except Fenced:
             raise
         except (AgentError, SurfaceError, TimeoutError) as error:
@@ -143,26 +147,11 @@ class _Delivery:
             return False
         return True
 
-    async def _bring_table(self, artifact: ArtifactRecord) -> None:
-        key = PartKey(self._turn, PartKind.TABLE, artifact.index)
-        if self._reply.has(key):
-            return
-        table = artifact.table or {"columns": [], "rows": []}
-        path = self._work.folder.new(".csv")
-        content = to_csv(table["columns"], table["rows"])
-        await asyncio.to_thread(path.write_bytes, content)
-        name = f"{Path(safe_name(artifact.name)).stem or 'table'}.csv"
-        text = preview(
-            table["columns"], table["rows"], self._work.surface.style.dialect, title=artifact.name,
-            truncated=bool(table.get("truncated")),
-        )  # fmt: skip
-        await self._reply.upload(key, Upload(name, path, "text/csv", len(content)), text)
-
     async def _bring_file(self, artifact: ArtifactRecord) -> None:
         key = PartKey(self._turn, PartKind.FILE, artifact.index)
         if self._reply.has(key):
             return
-        name = safe_name(artifact.name)
+        name = _with_ending(safe_name(artifact.name), artifact.media_type)
         path = self._work.folder.new()
         async with asyncio.timeout(DOWNLOAD_SECONDS):
             await self._download(artifact.ref, path)
@@ -182,6 +171,13 @@ class _Delivery:
                 if size > limit:
                     raise Refused(f"larger than the platform takes ({limit} bytes)")
                 out.write(chunk)
+
+
+def _with_ending(name: str, media_type: str) -> str:
+    """Platforms show a picture in the thread by its name's ending."""
+    if Path(name).suffix or not media_type.startswith("image/"):
+        return name
+    return f"{name}{mimetypes.guess_extension(media_type.partition(';')[0].strip()) or ''}"
 
 
 def _knows_nothing(conclusion: Conclusion) -> bool:

@@ -32,6 +32,7 @@ class Prepared:
     person: Person  # with a name
     text: str  # the question, with names for ids
     missing: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()  # voice notes that nobody could write down
 
 
 log = structlog.get_logger()
@@ -48,10 +49,13 @@ async def prepare(
     telling: Telling,
     history: tuple[Exchange, ...] = (),
     said: Sequence[str] = (),
+    heard: str = "",
 ) -> Prepared:
     """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread.
-    `said` is what was written here in the agent's name and its backend doesn't know."""
+    `said` is what was written here in the agent's name and its backend doesn't know; `heard`: words that its text
+    doesn't have yet."""
     name, text = await surface.resolve(turn.person, turn.text)
+    text = f"{text}\n\n{heard}".strip() if heard else text
     person = replace(turn.person, name=name)
     missing: list[str] = []
     earlier: Sequence[ContextMessage] = ()

@@ -83,6 +83,7 @@ class Pump:
         self._halted = False  # a person stopped the reply on the platform
         self._marking: asyncio.Task[None] | None = None
         self.curtailed = False  # a person wants no more
+        self.waits_for_more = False  # something is about to be posted above the text
         self.first_words_at: float | None = None
         self.on_stop: Callable[[], None] = _nothing
 
@@ -141,7 +142,7 @@ class Pump:
             parts = self._all()
             index = self._settled
             if index >= len(parts):
-                if self._stands_in and not parts and not self._finishing.is_set():
+                if self._stands_in and not parts and not self._finishing.is_set() and not self.waits_for_more:
                     await self._stand_in()
                 return
             try:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from adapters.base import Step, StepState
 from bridge.inbound import position
+from bridge.render.data import Data
 from bridge.store.values import storable
 from bridge.turns.hold import Hold
 from bridge.turns.parts import Parts
 from bridge.turns.pump import Pump
 from bridge.turns.signs import Signs
 from bridge.turns.steps import Ending, Steps
-from bridge.turns.surface import Button, PartKey, PartKind, Sending, Surface, Upload
+from bridge.turns.surface import Button, Draws, PartKey, PartKind, Refused, Sending, Surface, Upload
 from bridge.turns.text import ReplyText
 
 
@@ -68,6 +71,16 @@ class Reply:
         self._text.feed(delta)
         self._pump.wake()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing stands in for the text meanwhile: what is found out now is to stand above it."""
+        self._pump.waits_for_more = True
+        try:
+            yield
+        finally:
+            self._pump.waits_for_more = False
+            self._pump.wake()
+
     def begin_anew(self) -> None:
         """The agent begins its answer again."""
         self._text.begin_anew(self._parts.cuts)
@@ -108,11 +121,12 @@ class Reply:
 
     # --- its end --------------------------------------------------------------------------------------------
 
-    async def finish(self, text: str | None = None) -> None:
-        """The answer is complete; `text` is the whole of it where it may differ from what was streamed. Returns when
-        every part stands in the thread, and raises what has kept one from it."""
+    async def finish(self, text: str | None = None, below: str = "") -> None:
+        """The answer is complete; `text` is the whole of it where it may differ from what was streamed, and `below`
+        is what follows it, rendered. Returns when every part stands in the thread, and raises what has kept one from
+        it."""
         self._steps.settle(Ending.WHOLE)
-        if not self._text.complete and not self._text.finish(text):
+        if not self._text.complete and not self._text.finish(text, below):
             self._pump.begin_anew()
         self._pump.finish()
         assert self._pumping is not None  # noqa: S101  # made on entering
@@ -172,6 +186,15 @@ class Reply:
 
         if self._parts.get(key) is None:
             self._note(key, await self._pump.once(key, post, Sending.LAST), text)
+
+    async def draw(self, key: PartKey, data: Data) -> None:
+        """A table or a chart in the platform's own form. Raises `Refused` where it has none after all."""
+        surface: object = self._surface
+        if self._parts.get(key) is not None:
+            return
+        if not isinstance(surface, Draws):
+            raise Refused("nothing is drawn there")
+        self._note(key, await self._pump.once(key, partial(surface.draw, key, data), Sending.LAST), data.title)
 
     def has(self, key: PartKey) -> bool:
         """Whether a part is known to stand in the thread."""

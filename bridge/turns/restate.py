@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from bridge.lifecycle import Outcome
+from bridge.render.footnotes import footnotes, linked
 from bridge.store.values import StoredTurn
 from bridge.turns.parts import Parts
 from bridge.turns.retry import PATIENCE, retry
@@ -27,7 +28,8 @@ log = structlog.get_logger()
 async def restate(surface: Surface, turn: StoredTurn, parts: Parts, *, patience: float = PATIENCE) -> None:
     """Of a turn whose answer is stored and whose parts are recorded. `patience`: seconds for each."""
     text = ReplyText(surface.style, parts.cuts)
-    text.finish(turn.answer)
+    below = footnotes(turn.sources, surface.style.dialect)
+    text.finish(None if turn.answer is None else linked(turn.answer, turn.sources), below)
     words = [part.text for part in text.parts()]
     steps = Steps(turn.steps)
     steps.settle(Ending.of(turn.outcome or Outcome.ANSWERED))

@@ -36,6 +36,7 @@ from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
 from bridge.turns.settle import show_settled
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
+from bridge.turns.voice import Hears
 from bridge.turns.work import Limits, Work
 
 MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more: it only has to be told
@@ -63,6 +64,7 @@ class Bounds:
     agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
     approval_seconds: float = 24 * 3600.0  # that an approval waits at most
     approvers: Callable[[str], Sequence[str]] = lambda _: ()  # of an agent, by its name: see `Work`
+    hears: Hears | None = None  # writes voice notes down
 
 
 class Runner:
@@ -266,6 +268,7 @@ class Runner:
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
                 approvers=self._bounds.approvers(claim.agent),
                 another_surface=lambda: self._surface(hold, turn.person),
+                hears=self._bounds.hears,
             )
         )
         self._at_work[turn.id] = at_work

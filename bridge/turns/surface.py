@@ -15,6 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from adapters.base import Step
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
+from bridge.render.data import Data
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
@@ -46,7 +47,8 @@ class PartKind(StrEnum):
     REST = "r"  # what a text part that can't be changed any more lacks; a surface's own
     ANSWER = "a"  # the whole of a very long answer, as a file
     FILE = "f"  # an artifact
-    TABLE = "t"  # an artifact
+    TABLE = "t"  # an artifact: its CSV, with a preview where it isn't drawn
+    DRAWN = "d"  # the same artifact as a table or a chart of the platform's own
     REQUEST = "q"  # what the agent asks back: in a message of its own, so that what is older is no answer
     NOTICE = "n"  # the bridge's own words
 
@@ -290,6 +292,20 @@ class Speaks(Protocol):
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> Opening:
         """In a channel, or in direct messages with a person where that isn't "". Raises as the calls do."""
+        ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A surface whose platform has tables and charts of its own."""
+
+    def drawable(self, data: Data) -> int:
+        """How many rows of it the platform would show, from the first on; 0 where it has no form for it."""
+        ...
+
+    async def draw(self, key: PartKey, data: Data) -> str:
+        """Post it as a message of its own and return the platform's message id. Raises `Refused` where the platform
+        doesn't take it after all, and as `post` does."""
         ...
 
 

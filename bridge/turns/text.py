@@ -31,6 +31,7 @@ class ReplyText:
         self._renderer = Renderer(style.dialect)
         self._splitter = Splitter(style.limit, style.measure, sorted(cuts))
         self._rendered_all = False
+        self._below = ""
 
     @property
     def so_far(self) -> str:
@@ -57,11 +58,13 @@ class ReplyText:
         if room:
             self._waiting.append(delta[:room])
 
-    def finish(self, text: str | None = None) -> bool:
+    def finish(self, text: str | None = None, below: str = "") -> bool:
         """The answer is complete; `text` is the whole of it, where it may differ from what was fed. False if it does:
-        then all of it is rendered anew, and parts that read the same stay as they are."""
+        then all of it is rendered anew, and parts that read the same stay as they are. `below` is rendered already,
+        and no part of the answer."""
         if self.complete:
             return True
+        self._below = below
         streamed = self.so_far
         whole = storable(text) if text is not None else streamed
         extends = whole.startswith(streamed)
@@ -84,6 +87,8 @@ class ReplyText:
         if self.complete and not self._rendered_all:
             self._rendered_all = True
             self._splitter.feed(self._renderer.finish())
+            if self._below:
+                self._splitter.feed(f"\n\n{self._below}" if self._raw else self._below)
             self._splitter.finish()
         return self._splitter.parts
 

@@ -154,7 +154,9 @@ def stored_conclusion(turn: StoredTurn) -> Conclusion | None:
         return None
     # Delivered again, it is what it was to be: an outcome stood there until the platform refused the reply.
     outcome = turn.outcome or _was_to_be(turn)
-    return Conclusion(outcome, turn.answer, turn.request, turn.notice or "", turn.detail or "")
+    return Conclusion(
+        outcome, turn.answer, turn.request, turn.notice or "", turn.detail or "", sources=turn.sources
+    )
 
 
 def _was_to_be(turn: StoredTurn) -> Outcome:

@@ -11,6 +11,7 @@ from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
+from bridge.turns.voice import Hears
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,4 @@ class Work:
     telling: Telling
     approvers: Sequence[str]  # who may decide where the agent names nobody, as "slack:U…", "discord:…"
     another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
+    hears: Hears | None = None  # where voice notes are written down

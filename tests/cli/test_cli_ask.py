@@ -141,7 +141,7 @@ async def test_a_charts_numbers_are_saved(command: Command, tmp_path: Path) -> N
     ended = await command("ask", "sema4ai", "a chart", "--out", str(tmp_path / "saved"), "--json")
     [chart] = [event for event in ended.events if event["event"] == "chart"]
     assert Path(chart["path"]).read_text(encoding="utf-8-sig").splitlines()[:2] == [
-        "label,orders",
+        ",orders",
         "January,120.0",
     ]
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Step
+from bridge.render.data import Data
 from bridge.turns.surface import (
     NO_PROGRESS,
     Button,
+    Draws,
     Gone,
     PartKey,
     PartKind,
@@ -53,6 +55,10 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
 
 # Files in memory have no addresses, and what was said before is given there.
 real_platforms = pytest.mark.parametrize("stage", [name for name in STAGES if name != "memory"], indirect=True)
+
+
+# Where `Draws` is implemented.
+drawing_platforms = pytest.mark.parametrize("stage", ["slack"], indirect=True)
 
 
 @pytest.fixture
@@ -275,6 +281,23 @@ async def test_an_upload_whose_answer_was_lost_is_not_sent_twice(stage: Stage, t
         await successor.upload(key, [upload])
     [shown] = stage.shown()
     assert shown.files == {"report.md": b"# Report\n"}
+
+
+@drawing_platforms
+async def test_a_drawing_whose_answer_was_lost_is_not_posted_twice(stage: Stage) -> None:
+    key, data = PartKey(TURN, PartKind.DRAWN), Data("sales", ["city", "units"], [["Bern", 5]])
+    surface = stage.surface()
+    assert isinstance(surface, Draws)
+    assert surface.drawable(data) == 1
+    assert surface.drawable(Data("nothing", [], [])) == 0
+    stage.trouble("unheard")
+    with pytest.raises(Unreachable):
+        await surface.draw(key, data)
+    [shown] = stage.shown()
+    assert await stage.surface().find(key, after=stage.asked, known=set()) == shown.id
+    assert (
+        await stage.surface().find(PartKey(TURN, PartKind.DRAWN, 1), after=stage.asked, known={shown.id}) is None
+    )
 
 
 async def test_delete_takes_a_part_away_once(stage: Stage, surface: Surface) -> None:

@@ -195,7 +195,7 @@ async def test_a_file_of_a_follow_up_and_only_that(town: Town, people: People, d
     assert [name for message in people.shown(thread) for name in message.files] == ["report.md", "sales.csv"]
 
 
-async def test_a_table_comes_as_a_preview_and_as_csv(town: Town, people: People, database: Path) -> None:
+async def test_a_table_is_shown_once_and_comes_as_csv(town: Town, people: People, database: Path) -> None:
     thread = await people.say("ada", "sema4ai", f"{BOT} a table please")
     assert await at_rest(database, 1) == ["done"]
     [message] = [message for message in people.shown(thread) if message.files]
@@ -203,7 +203,8 @@ async def test_a_table_comes_as_a_preview_and_as_csv(town: Town, people: People,
     lines = message.files["sales.csv"].decode("utf-8-sig").split()
     assert lines[0] == "month,orders,returned"
     assert lines[-1] == "June,205,0.186"
-    assert "January" in message.text
+    assert message.text == "**sales**: 6 rows"
+    assert text_of(people.shown(thread)).count("January") == 1, "the answer shows it already"
 
 
 @pytest.mark.slow

@@ -108,6 +108,15 @@ async def test_the_kinds_whose_key_cant_be_checked_say_so(everything: Everything
     assert unchecked == unprovable(everything)
 
 
+@pytest.mark.slow
+async def test_a_service_for_voice_notes_is_looked_at(everything: Everything) -> None:
+    everything.tables["transcription"] = {"base_url": nobody_listens(), "model": "m", "api_key": "sk_ears"}
+    [finding] = about(await examine(everything.file()), "transcription")
+    assert finding.mark is Mark.FAIL
+    assert "can't be reached" in finding.found
+    assert "sk_ears" not in str(finding)
+
+
 # --- the settings --------------------------------------------------------------------------------------------
 
 

@@ -8,9 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.playground.page.data_blocks import data_html
 from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import MAX_CELL, MAX_COLUMNS, MAX_LINES, MAX_READ, MAX_ROWS, preview
 from bridge.playground.page.views import PreviewView
+
+
+def test_a_table_of_data_is_open_at_its_first_page_and_holds_no_markup() -> None:
+    cells = [[{"type": "raw_text", "text": f"<b>{row}"}] for row in range(8)]
+    html = data_html({"type": "data_table", "caption": "<i>", "rows": cells, "page_size": 5})
+    assert html.startswith('<div class="data"><b>&lt;i&gt;</b><table>')
+    assert "<summary>2 more rows</summary>" in html
+    assert "<b>0" not in html
+
+
+@pytest.mark.parametrize("kind", ["line", "bar", "area"])
+def test_a_chart_of_data_is_drawn(kind: str) -> None:
+    data = [{"label": "<Q1>", "value": 1}, {"label": "Q2", "value": -2.5}]
+    chart = {
+        "type": kind,
+        "series": [{"name": "<n>", "data": data}],
+        "axis_config": {"categories": ["<Q1>", "Q2"]},
+    }
+    html = data_html({"type": "data_visualization", "title": "A & B", "chart": chart})
+    assert 'aria-label="A &amp; B"' in html
+    assert "&lt;n&gt;" in html
+    assert "<Q1>" not in html
+
+
+def test_a_pie_of_one_slice_is_a_disc() -> None:
+    chart = {"type": "pie", "segments": [{"label": "all", "value": 2}]}
+    assert "<circle" in data_html({"type": "data_visualization", "title": "t", "chart": chart})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 
 from adapters.testing.serving import serve
 from bridge.playground.discord import DiscordWorld
+from bridge.playground.discord.model import MessageFlag
 from bridge.playground.page.app import MAX_BODY, MAX_FEEDS, MAX_FILE_BYTES, create_page
 from bridge.playground.page.discord import DiscordView
 from bridge.playground.page.feed import MAX_WAITING, feed
@@ -148,6 +149,25 @@ async def test_a_message_with_a_file_is_said_and_the_file_comes_back(served: Ser
     assert oddly.headers["content-disposition"].endswith("''a%20%22b%22%0D%0A%3Cc%3E.html")
 
 
+async def test_words_go_out_as_a_voice_note(served: Served) -> None:
+    async with served.client() as client:
+        for channel in (served.general, served.slack.direct("ada").id):
+            said = await client.post("/speak/slack", data={"channel": channel, "text": "hello there"})
+            assert said.status_code == 204
+        place = str(served.discord.place("general").id)
+        refused = await client.post("/speak/discord", data={"channel": place, "text": "hello there"})
+        assert (refused.status_code, "speak in a thread" in refused.text) == (409, True)
+        direct = str(served.discord.direct("ada").id)
+        assert (await client.post("/speak/discord", data={"channel": direct, "text": "hello"})).status_code == 204
+    [called] = served.slack.messages("general")
+    assert called.text == served.slack.mention
+    [clip] = called.files
+    assert (clip.clip_ms, clip.media_type) == (1_000, "audio/mp4")
+    [voice] = served.discord.messages(direct)
+    assert (voice.content, voice.attachments[0].seconds) == ("", 1.0)
+    assert voice.flags & MessageFlag.IS_VOICE_MESSAGE
+
+
 @pytest.mark.parametrize(
     ("path", "data", "status", "says"),
     [
@@ -155,6 +175,10 @@ async def test_a_message_with_a_file_is_said_and_the_file_comes_back(served: Ser
         ("/say/slack", {"channel": "general", "thread": "1.0", "text": "hi"}, 409, "no longer there"),
         ("/say/discord", {"channel": "1", "text": "hi"}, 409, "no longer there"),
         ("/say/discord", {"channel": "x", "text": "hi"}, 409, "Discord refuses that"),
+        ("/speak/slack", {"channel": "general", "text": " "}, 409, "Write what is to be said"),
+        ("/speak/slack", {"channel": "general", "thread": "1.0", "text": "hi"}, 409, "no longer there"),
+        ("/speak/discord", {"channel": "x", "text": "hi"}, 409, "Discord refuses that"),
+        ("/speak/teams", {"channel": "general", "text": "hi"}, 404, ""),
         ("/say/teams", {"channel": "general", "text": "hi"}, 404, ""),
         ("/press/slack", {"message": "1.0", "button": "x"}, 409, "no longer there"),
         ("/stop/slack", {"channel": "general", "thread": "1.0"}, 409, "nothing to stop"),

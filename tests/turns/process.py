@@ -29,6 +29,7 @@ from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
+from bridge.turns.voice import Hears
 from tests.turns.world import HERE, MemoryPlatform
 
 ANN = Person("U1", "Ann")
@@ -57,6 +58,7 @@ class Bridge:
         presence: Presence | None = None,
         telling: Callable[[str], Telling] = Telling,
         gate: Gate | None = None,
+        hears: Hears | None = None,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -66,6 +68,7 @@ class Bridge:
         self._between = between
         self._presence = presence
         self._telling = telling
+        self._hears = hears
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -90,6 +93,7 @@ class Bridge:
                     telling=self._telling,
                     approval_seconds=limits.get("approval_seconds", 3600.0),
                     approvers=lambda _: self.approvers,
+                    hears=self._hears,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(

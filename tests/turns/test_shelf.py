@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import Done, File, Table, Unavailable
+from adapters.base import Chart, ChartKind, Done, File, Series, Table, Text, Unavailable
 from bridge.commands import CommandName
 from bridge.inbound import Person, RemoteFile
 from bridge.store.database import Database
@@ -92,6 +92,15 @@ async def test_our_own_record_serves_while_the_service_is_away(quick: Database) 
             assert found.media_type == "text/csv"
         async with bridge.intake.download(order("download", "old.txt"), 10**6) as found:
             assert found == shelf.NOT_HAD
+
+
+async def test_a_chart_is_had_as_its_numbers(quick: Database) -> None:
+    chart = Chart("plan", ChartKind.LINE, ("May", "June"), (Series("north", (1, None)),))
+    async with answered(quick, ScriptedAgent(Backend([Text("Here."), chart, Done()]))) as bridge:
+        assert names(await bridge.intake.files(order("files"))) == ["plan.csv"]
+        async with bridge.intake.download(order("download", "plan.csv"), 1_000) as found:
+            assert isinstance(found, Upload)
+            assert found.path.read_bytes() == b"\xef\xbb\xbf,north\r\nMay,1\r\nJune,\r\n"
 
 
 async def test_a_file_is_on_disk_as_long_as_it_is_needed(quick: Database) -> None:

@@ -114,6 +114,7 @@ def files(message: discord.Message) -> tuple[RemoteFile, ...]:
             media_type=attachment.content_type or UNKNOWN_MEDIA_TYPE,
             size=attachment.size,
             url=attachment.url,
+            seconds=attachment.duration or 0.0 if attachment.is_voice_message() else None,
         )
         for attachment in attachments(message)
     )

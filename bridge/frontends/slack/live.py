@@ -14,10 +14,12 @@ import structlog
 from bridge.frontends.slack.blocks import button_blocks, fallback, key_of, metadata, outgoing, part_blocks
 from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of, states
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE, Client, required
+from bridge.frontends.slack.drawing import drawn
 from bridge.frontends.slack.errors import BAD_CONTENT, REFUSED, SDK_ERRORS, Failure
 from bridge.frontends.slack.workspace import Workspace, replies
 from bridge.inbound import Address, Person
-from bridge.render.slack import slack_mrkdwn
+from bridge.render.data import Data
+from bridge.render.slack import SLACK, slack_mrkdwn
 from bridge.turns.surface import (
     NO_PROGRESS,
     Button,
@@ -26,6 +28,7 @@ from bridge.turns.surface import (
     PartKey,
     PartKind,
     Progress,
+    Refused,
     StoppedByPerson,
     Throttled,
     Unreachable,
@@ -107,6 +110,27 @@ class Place:
             parse="none",
         )
         return str(required(answer, "ts"))
+
+    async def draw(self, key: PartKey, data: Data) -> str:
+        """Post a table or a chart of Slack's own. Raises `Refused` for whatever Slack has against it."""
+        try:
+            answer = await self.client.chat_postMessage(
+                channel=self.address.channel,
+                thread_ts=self.address.thread,
+                text=fallback(SLACK.literal(data.title)),
+                blocks=[drawn(data)],
+                metadata=metadata(key),
+                unfurl_links=False,
+                unfurl_media=False,
+                link_names=False,
+                parse="none",
+            )
+            return str(required(answer, "ts"))
+        except SDK_ERRORS as error:
+            failure = Failure.of(error)
+            if failure.refused and not failure.place_is_gone:
+                raise Refused(f"{POST}: {failure.code} for a block") from error
+            raise failure.surface_error(POST) from error
 
     async def find_by_key(self, key: PartKey, after: str) -> str | None:
         found = replies(self.client, self.address.channel, self.address.thread, pages=FIND_PAGES, oldest=after)

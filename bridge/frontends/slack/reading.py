@@ -156,6 +156,14 @@ def mentioned(text: str) -> list[str]:
     return _MENTION.findall(text)
 
 
+def _seconds(file: Payload) -> float | None:
+    """How long a clip is that was recorded in Slack. Its media type may be a video's."""
+    if file.get("subtype") != "slack_audio":
+        return None
+    duration = file.get("duration_ms")
+    return duration / 1_000 if isinstance(duration, int | float) else 0.0
+
+
 def remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
     return tuple(
         RemoteFile(
@@ -164,6 +172,7 @@ def remote_files(files: Sequence[Payload]) -> tuple[RemoteFile, ...]:
             media_type=file.get("mimetype") or "application/octet-stream",
             size=int(file.get("size") or 0),
             url=file.get("url_private_download") or file.get("url_private") or "",
+            seconds=_seconds(file),
         )
         for file in files
         if file.get("id") and file.get("mode") not in GONE_FILES

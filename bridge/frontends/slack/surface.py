@@ -17,6 +17,7 @@ from bridge.frontends.slack.blocks import MAX_CHOICES, fallback, key_of, sentenc
 from bridge.frontends.slack.cards import plan_of
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
 from bridge.frontends.slack.content import Payload, words
+from bridge.frontends.slack.drawing import rows_shown
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
 from bridge.frontends.slack.manifest import EMAIL_SCOPE
@@ -26,6 +27,7 @@ from bridge.frontends.slack.signs import STOP_AFTER, Signs
 from bridge.frontends.slack.titles import title_of
 from bridge.frontends.slack.workspace import Workspace, replies
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
+from bridge.render.data import Data
 from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
@@ -211,6 +213,14 @@ class SlackSurface:
     async def delete(self, message_id: str) -> None:
         part = self._parts.pop(message_id, None)
         await (part or LivePart.found_again(self._place, NO_PART, message_id)).delete()
+
+    def drawable(self, data: Data) -> int:
+        return rows_shown(data)
+
+    async def draw(self, key: PartKey, data: Data) -> str:
+        message_id = await self._place.draw(key, data)
+        self._signs.words_came(posted=True)
+        return message_id
 
     async def upload(self, key: PartKey, files: Sequence[Upload], text: str = "") -> str:
         message_id = await self._uploads.send(key, files, text)

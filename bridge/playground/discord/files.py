@@ -74,6 +74,7 @@ def make_attachment(upload: Upload, *, attachment_id: int, channel_id: int, ephe
         title=upload.title or (None if name == upload.name else upload.name.rpartition(".")[0] or upload.name),
         description=upload.description,
         ephemeral=ephemeral,
+        seconds=upload.seconds,
     )
 
 

@@ -35,6 +35,7 @@ class MessageFlag(IntFlag):
     EPHEMERAL = 1 << 6
     LOADING = 1 << 7
     SUPPRESS_NOTIFICATIONS = 1 << 12
+    IS_VOICE_MESSAGE = 1 << 13
     COMPONENTS_V2 = 1 << 15
 
 
@@ -150,6 +151,7 @@ class Attachment:
     title: str | None = None
     description: str | None = None
     ephemeral: bool = False
+    seconds: float | None = None  # of a voice message
 
 
 @dataclass(slots=True)
@@ -204,6 +206,7 @@ class Upload:
     data: bytes
     description: str | None = None
     title: str | None = None
+    seconds: float | None = None  # of a voice message
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import TYPE_CHECKING
 
@@ -251,6 +252,8 @@ def attachment_json(state: State, attachment: Attachment) -> Json:
         fields["title"] = attachment.title
     if attachment.description is not None:
         fields["description"] = attachment.description
+    if attachment.seconds is not None:
+        fields |= {"duration_secs": attachment.seconds, "waveform": base64.b64encode(bytes(64)).decode()}
     if attachment.ephemeral:
         fields["ephemeral"] = True
     return fields

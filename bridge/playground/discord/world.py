@@ -13,7 +13,16 @@ from bridge.playground.discord.files import MAX_FILES
 from bridge.playground.discord.forms import Draft
 from bridge.playground.discord.invocations import Interaction, InteractionType
 from bridge.playground.discord.modals import NamedFile
-from bridge.playground.discord.model import Attachment, Channel, ChannelType, Json, Message, Upload, User
+from bridge.playground.discord.model import (
+    Attachment,
+    Channel,
+    ChannelType,
+    Json,
+    Message,
+    MessageFlag,
+    Upload,
+    User,
+)
 from bridge.playground.discord.payloads import file_limit_in
 from bridge.playground.discord.polls import Poll
 from bridge.playground.discord.scene import Ref, Scene
@@ -48,6 +57,16 @@ class DiscordWorld(Scene):
         draft = self._draft(place, text, files, reply_to, more=bool(embeds or poll))
         draft.embeds = list(embeds)
         draft.poll = poll.as_json() if poll else None
+        message = posting.compose(self, place, author, draft)
+        posting.add_message(self, place, message)
+        return message.id
+
+    async def speak(self, user: Ref, channel: Ref, content: bytes, seconds: float) -> int:
+        """Record a voice message and send it: it has no words, and one attachment."""
+        author, place = self.person(user), self.place(channel)
+        self._open_for(author, place)
+        recording = Upload("voice-message.ogg", "audio/ogg", content, seconds=seconds)
+        draft = Draft(content="", uploads=[recording], flags=MessageFlag.IS_VOICE_MESSAGE)
         message = posting.compose(self, place, author, draft)
         posting.add_message(self, place, message)
         return message.id

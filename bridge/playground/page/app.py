@@ -26,12 +26,13 @@ from bridge.playground.page.feed import Feed, feed
 from bridge.playground.page.guard import SameOrigin
 from bridge.playground.page.rooms import Scene
 from bridge.playground.page.troubles import Trouble, views_of
-from bridge.playground.page.views import CantDo, PlatformView, Stops, Tabs, TallyView
+from bridge.playground.page.views import CantDo, PlatformView, Speaks, Stops, Tabs, TallyView
 
 HERE = Path(__file__).parent
 MAX_FILE_BYTES = 10 * 1024 * 1024  # one dropped file; Discord's own limit
 MAX_FILES = 10  # of one message; Discord's own limit
 MAX_BODY = MAX_FILES * MAX_FILE_BYTES + 1024 * 1024
+MAX_SPOKEN = 2_000  # characters of a voice note
 MAX_TEXT_BYTES = 64 * 1024  # of a form's field
 MAX_FEEDS = 10  # pages open at once
 CURTAIN = 1.0  # seconds that a first visitor looks at an empty channel
@@ -108,6 +109,17 @@ def create_page(
             await platform_of(request).say(_text(form, "channel"), _text(form, "thread"), text, files)
         return Response(status_code=204)
 
+    async def speak(request: Request) -> Response:
+        platform = platform_of(request)
+        if not isinstance(platform, Speaks):
+            raise HTTPException(404)
+        async with request.form() as form:
+            words = _text(form, "text").strip()[:MAX_SPOKEN]
+            if not words:
+                raise CantDo("Write what is to be said, and it goes out as a voice note.")
+            await platform.speak(_text(form, "channel"), _text(form, "thread"), words)
+        return Response(status_code=204)
+
     async def press(request: Request) -> Response:
         async with request.form() as form:
             opened = await platform_of(request).press(
@@ -175,6 +187,7 @@ def create_page(
         Route("/", page),
         Route("/feed", follow),
         Route("/say/{platform}", say, methods=["POST"]),
+        Route("/speak/{platform}", speak, methods=["POST"]),
         Route("/press/{platform}", press, methods=["POST"]),
         Route("/fill-in/{platform}", fill_in, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),

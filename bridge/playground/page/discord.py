@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from adapters.testing.backends.transcription import recording, spoken_seconds
 from bridge.playground.discord import Attachment, Change, Channel, ChannelType, DiscordWorld, Message
 from bridge.playground.discord.components import STRING_SELECT, TEXT_FIELD
 from bridge.playground.discord.invocations import Interaction
@@ -207,6 +208,20 @@ class DiscordView:
         except (ValueError, PermissionError) as error:
             raise CantDo(f"Discord refuses that: {error}.") from None
         self.written += self._is_for_bot(place, typed)
+
+    async def speak(self, channel: str, thread: str, words: str) -> None:
+        try:
+            place = self._world.place(int(thread or channel))
+            if not self._is_for_bot(place, ""):
+                raise CantDo(
+                    "A voice message has no words that mention the bot: speak in a thread or a direct message."
+                )
+            await self._world.speak(self._me.id, place.id, recording(words), spoken_seconds(words))
+        except KeyError:
+            raise CantDo("That channel is no longer there.") from None
+        except (ValueError, PermissionError) as error:
+            raise CantDo(f"Discord refuses that: {error}.") from None
+        self.written += 1
 
     async def play(self, scene: Scene) -> None:
         await self._world.say(scene.person, scene.channel, self._world.typed(scene.text), scene.files)

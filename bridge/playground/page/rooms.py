@@ -83,7 +83,7 @@ ROOMS = {
         (HELLO, "Show me a table", SLOW),
     ),
     "openai": Room(
-        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files, and it may ask for leave.",
+        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files; it may ask leave.",
         (CHART, LEAVE, HELLO, "Write a report", SLOW),
     ),
     "a2a": Room(

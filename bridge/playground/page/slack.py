@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from adapters.testing.backends.transcription import recording, spoken_seconds
+from bridge.playground.page.data_blocks import KINDS, data_html
 from bridge.playground.page.home import home_rows
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
@@ -143,7 +146,7 @@ class SlackView:
                 "name": message.username or (person.real_name if person else "Someone"),
                 "bot": person is None or person.is_bot,
             },
-            "html": to_html(self._markdown(message)),
+            "html": self._html(message),
             "at": float(message.ts),
             "files": [_file(file) for file in message.files],
             "steps": _steps(message),
@@ -164,6 +167,14 @@ class SlackView:
         view = self._world.home_of(self._me.id)
         return home_rows(view.body["blocks"] if view else (), self._name_of, self._direct.id)
 
+    def _html(self, message: Message) -> str:
+        data = [block for block in message.blocks if block.get("type") in KINDS]
+        if not data:
+            return to_html(self._markdown(message))
+        others = tuple(block for block in message.blocks if block not in data)
+        words = self._markdown(replace(message, blocks=others)) if others or message.markdown else ""
+        return to_html(words) + "".join(map(data_html, data))
+
     def _markdown(self, message: Message) -> str:
         """Streams and markdown blocks are standard Markdown already; all else is Slack's own."""
         if message.markdown or any(block.get("type") == "markdown" for block in message.blocks):
@@ -181,6 +192,22 @@ class SlackView:
         except KeyError:
             raise CantDo("That thread is no longer there.") from None
         self.written += self._is_for_bot(channel, thread, typed)
+
+    async def speak(self, channel: str, thread: str, words: str) -> None:
+        """A clip mentions nobody: where that is needed, a mention goes along."""
+        called = self._is_for_bot(channel, thread, "") if thread else self._world.channel(channel).is_direct
+        try:
+            await self._world.speak(
+                self._me.id,
+                channel,
+                recording(words, "m4a"),
+                spoken_seconds(words),
+                thread or None,
+                text="" if called else self._world.mention,
+            )
+        except KeyError:
+            raise CantDo("That thread is no longer there.") from None
+        self.written += 1
 
     async def play(self, scene: Scene) -> None:
         await self._world.say(scene.person, scene.channel, self._world.typed(scene.text), None, scene.files)

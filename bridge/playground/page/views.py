@@ -227,6 +227,15 @@ class PlatformView(Protocol):
 
 
 @runtime_checkable
+class Speaks(Protocol):
+    """People can send voice notes there."""
+
+    async def speak(self, channel: str, thread: str, words: str) -> None:
+        """Say words into a voice note. Raises `CantDo`."""
+        ...
+
+
+@runtime_checkable
 class Stops(Protocol):
     """The platform has a stop button of its own while an agent works."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bridge.playground.slack.data_blocks import data_table, data_visualization, too_many
 from bridge.playground.slack.errors import SlackError
 from bridge.playground.slack.tasks import card_problems, check_update, plan_problems
 from bridge.playground.slack.values import Json
@@ -23,6 +24,7 @@ MAX_METADATA = 8_000  # characters of the payload's JSON
 MAX_UPDATE_TEXT = 4_000  # characters of `text` in chat.update
 MAX_ALL_BLOCKS = 13_200  # characters of the texts of all blocks
 
+MESSAGES_ONLY = frozenset({"context_actions", "data_table", "data_visualization", "table"})
 INTERACTIVE = frozenset(
     {
         "button",
@@ -193,7 +195,7 @@ def _check(blocks: Sequence[Json], most: int, surface: str) -> None:
         if checker is None or (surface == "message" and block["type"] in ("input", "file")):
             problems.append(_problem(f"{at}/type", f"unsupported type: {block.get('type')}"))
             continue
-        if surface != "message" and block["type"] in ("table", "context_actions"):
+        if surface != "message" and block["type"] in MESSAGES_ONLY:
             problems.append(_problem(f"{at}/type", f"unsupported type: {block['type']}"))
             continue
         block_id = block.get("block_id")
@@ -217,6 +219,7 @@ def _check(blocks: Sequence[Json], most: int, surface: str) -> None:
     tables = sum(1 for block in blocks if block.get("type") == "table")
     if tables > 1:
         problems.append(_problem("/blocks", "only_one_table_allowed"))
+    problems += too_many(blocks)
     if problems:
         raise _invalid(problems)
 
@@ -427,6 +430,8 @@ _CHECKERS: dict[str, Callable[[Json, str], list[str]]] = {
     "actions": _actions,
     "context": _context,
     "context_actions": _context_actions,
+    "data_table": data_table,
+    "data_visualization": data_visualization,
     "divider": _anything,
     "file": _anything,
     "header": _header,

@@ -74,6 +74,16 @@ def file_json(world: Workspace, file: StoredFile) -> Json:
         "permalink": f"{base}/files/{file.user}/{file.id}",
         "has_rich_preview": False,
         "file_access": "visible",
+    } | ({} if file.clip_ms is None else _clip_json(file.clip_ms))
+
+
+def _clip_json(milliseconds: int) -> Json:
+    """What a recording has besides; its media type says nothing of it."""
+    return {
+        "subtype": "slack_audio",
+        "media_display_type": "audio",
+        "duration_ms": milliseconds,
+        "transcription": {"status": "processing"},
     }
 
 

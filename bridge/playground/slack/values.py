@@ -48,6 +48,7 @@ class StoredFile:
     user: str
     created: int
     shared: bool = False  # in a message; an upload that nobody completed isn't
+    clip_ms: int | None = None  # how long a clip is that was recorded in Slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,9 @@ def _block_text(block: Json) -> list[str]:
             return [text["text"] for text in [*texts, *block.get("fields", [])]]
         case "context":
             return [element["text"] for element in block["elements"] if "text" in element]
-        case "table":
+        case "data_visualization":
+            return [block["title"]]
+        case "table" | "data_table":
             return [" | ".join(_cell_text(cell) for cell in row) for row in block["rows"]]
         case "rich_text":
             return [_cell_text(block)]

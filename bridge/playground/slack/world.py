@@ -75,6 +75,26 @@ class SlackWorld(Workspace):
             )
         ).ts
 
+    async def speak(
+        self,
+        user: str,
+        channel: str,
+        content: bytes,
+        seconds: float,
+        thread_ts: str | None = None,
+        *,
+        text: str = "",
+        media_type: str = "audio/mp4",
+    ) -> str:
+        """Record a clip and send it; its ts."""
+        author, place = self.person(user), self.channel(channel)
+        if thread_ts is not None and thread_ts not in place.messages:
+            raise KeyError(thread_ts)
+        file = self.store("audio_message.m4a", media_type, content, author.id)
+        clip = self.keep_file(replace(file, clip_ms=round(seconds * 1_000)))
+        message = Message(place.id, self.new_ts(), author.id, text, thread_ts, subtype="file_share", files=(clip,))
+        return self.put(message).ts
+
     async def webhook(self, channel: str, text: str, *, username: str = "CI", thread_ts: str | None = None) -> str:
         """A message of an old integration, which has no user, only a name: subtype `bot_message`."""
         place = self.channel(channel)

@@ -218,6 +218,15 @@ def test_position(ts: str, expected: int) -> None:
         ({"id": "F1"}, (RemoteFile("F1", "F1", "application/octet-stream", 0, ""),)),
         ({"id": "F1", "mode": "tombstone"}, ()),
         ({"name": "of nothing"}, ()),
+        (
+            {"id": "F1", "mimetype": "video/mp4", "subtype": "slack_audio", "duration_ms": 2_500},
+            (RemoteFile("F1", "F1", "video/mp4", 0, "", seconds=2.5),),
+        ),
+        (
+            {"id": "F1", "mimetype": "audio/mp4", "subtype": "slack_audio"},
+            (RemoteFile("F1", "F1", "audio/mp4", 0, "", seconds=0.0),),
+        ),
+        ({"id": "F1", "mimetype": "audio/mpeg"}, (RemoteFile("F1", "F1", "audio/mpeg", 0, ""),)),
         ({"id": "F1", "mode": "hidden_by_limit"}, ()),
     ],
 )

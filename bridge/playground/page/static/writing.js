@@ -17,6 +17,7 @@ export function make_composer(view, pane, place) {
   };
   form.text.oninput = () => fit(form);
   form.text.onpaste = (event) => take(form, event.clipboardData?.files ?? []);
+  form.querySelector(".speak").onclick = () => speak(view, form, place());
   form.onsubmit = (event) => { event.preventDefault(); post(view, form, place(), form.text.value); };
   let inside = 0;  // enter and leave come for each element below
   const over = (change) => { inside = change; root.classList.toggle("over", inside > 0); };
@@ -52,6 +53,16 @@ export function post(view, form, place, text) {
     choose(form, [...files, ...form.chosen]);
   };
   form.sending = (form.sending ?? Promise.resolve()).then(go);
+}
+
+async function speak(view, form, { channel, thread }) {
+  const body = new FormData(), words = form.text.value;
+  body.set("channel", channel);
+  body.set("thread", thread);
+  body.set("text", words);
+  const { error } = await send(`speak/${view.platform}`, body);
+  complain(form, error ?? "");
+  if (!error && form.text.value === words) write(form, "");
 }
 
 // Gives what went wrong.

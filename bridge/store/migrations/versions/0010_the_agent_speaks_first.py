@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010first"
-down_revision = "0008approve"
+down_revision = "0009rich"
 branch_labels = None
 depends_on = None
 
