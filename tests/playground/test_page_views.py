@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -437,3 +439,14 @@ def test_a_sign_has_the_threads_title_and_loading_messages(slack: SlackWorld, sl
     world.set_session(Session(place, "1.0", "active", "Sales", "is working…", until, ("One", "Two")))
     (sign,) = view.server()["signs"]
     assert (sign["title"], sign["loading"]) == ("Sales", ["One", "Two"])
+
+
+async def test_a_relative_time_on_discord_is_told_from_now(
+    discord: DiscordWorld, discord_view: DiscordView
+) -> None:
+    at = round(time.time())
+    for seconds in (24 * 3600 + 30, -90, 20):
+        await discord.say("ada", "general", f"<t:{at + seconds}:R>")
+    shown = [one["html"] for one in discord_view.server()["messages"]]
+    for html, words in zip(shown, (r"in 1 day", r"[12] minutes? ago", r"in \d+ seconds?"), strict=True):
+        assert re.fullmatch(f"<p>{words}</p>\n", html)

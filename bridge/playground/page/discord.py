@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -38,6 +40,8 @@ THREADS = (ChannelType.PUBLIC_THREAD, ChannelType.PRIVATE_THREAD)
 BUTTON = 2  # a component's type
 STYLES: Mapping[int, Literal["primary", "danger"]] = {3: "primary", 4: "danger"}
 ANSWER_WITHIN = 3.0  # seconds that the bot has
+UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_RELATIVE = re.compile(r"<t:(\d{1,12}):R>")
 UNSEEN = (MessageType.THREAD_STARTER, MessageType.RECIPIENT_ADD)  # the page shows the first message itself
 LINES = {
     MessageType.THREAD_CREATED: "started a thread:",
@@ -162,7 +166,8 @@ class DiscordView:
         thread = message.thread_id
         if message.type is MessageType.THREAD_CREATED and message.reference is not None:
             thread = message.reference.channel_id
-        text = f"{line} {message.content}" if line else from_discord(message.content, self._name_of)
+        said = _RELATIVE.sub(_from_now, message.content)
+        text = f"{line} {message.content}" if line else from_discord(said, self._name_of)
         return {
             "id": str(message.id),
             "channel": str(message.channel_id),
@@ -310,3 +315,12 @@ def _buttons(components: Sequence[Mapping[str, Any]]) -> Iterator[ButtonView]:
             label = component.get("placeholder") or "Choose…"
             yield {"id": component["custom_id"], "label": label, "options": options}
         yield from _buttons(component.get("components", []))
+
+
+def _from_now(found: re.Match[str]) -> str:
+    """A time as Discord shows it that is told relatively."""
+    seconds = int(found[1]) - time.time()
+    unit, name = next((one for one in UNITS if abs(seconds) >= one[0]), UNITS[-1])
+    count = max(1, round(abs(seconds) / unit))
+    words = f"{count} {name}" if count == 1 else f"{count} {name}s"
+    return f"in {words}" if seconds > 0 else f"{words} ago"
