@@ -94,6 +94,8 @@ async def bridge(
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
                 agent_for=settings.agent_for,
+                approval_seconds=settings.limits.approval_hours * 3600,
+                approvers=lambda name: settings.agents[name].approvers,
                 hears=transcription,
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
             )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.access import Access, AccessTable
+from bridge.access import DENY, PERSON, Access, AccessTable
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address
@@ -114,6 +114,15 @@ class AgentTable(BaseModel):
     person_key: SecretStr | None = None  # signs it
     under_reply: tuple[UnderReply, ...] = EVERYTHING  # buttons of an answer
     prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = []  # offered where nothing was said yet
+    # Who may decide what the agent wants leave for, where it names nobody; empty: whoever asked.
+    approvers: tuple[str, ...] = ()
+
+    @field_validator("approvers")
+    @classmethod
+    def _are_people(cls, approvers: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in approvers if one.startswith(DENY) or not PERSON.fullmatch(one)]:
+            raise ValueError(f'{wrong[0]!r} isn\'t a person: write "slack:U…" or "discord:…"')
+        return approvers
 
     @field_validator("person_key")
     @classmethod
@@ -170,6 +179,7 @@ class Limits(BaseModel):
         120  # seconds without a word of the agent, until it is said
     )
     catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24  # how far back what was missed is fetched
+    approval_hours: Annotated[float, Field(gt=0, le=24 * 90)] = 24  # that an approval waits at most
     grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
     turns_per_hour: Annotated[int, Field(ge=0)] = 0  # of one person; 0: no limit
     channel_turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit

@@ -280,3 +280,13 @@ def test_a_wrong_prompt_is_said_with_its_place(tmp_path: Path, given: str, said:
     with pytest.raises(SettingsError) as caught:
         load(write(tmp_path, PROMPTS.replace("{prompts}", given)))
     assert said in str(caught.value)
+
+
+def test_who_may_decide_what_an_agent_wants_leave_for(tmp_path: Path) -> None:
+    people = GOOD.replace("deadline = 60", 'deadline = 60\napprovers = ["slack:U1", "discord:7"]')
+    settings = load(write(tmp_path, people))
+    assert settings.agents["sales"].approvers == ("slack:U1", "discord:7")
+    assert settings.limits.approval_hours == 24
+    wrong = GOOD.replace("deadline = 60", 'deadline = 60\napprovers = ["Ann"]')
+    with pytest.raises(SettingsError, match="'Ann' isn't a person"):
+        load(write(tmp_path, wrong))

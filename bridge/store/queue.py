@@ -30,11 +30,13 @@ from adapters.base import Checkpoint, Exchange
 from bridge.inbound import Address
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
+from bridge.store.arrivals import Arrivals
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.speaking import Speaking, said_unknown
-from bridge.store.tables import as_json, now
+from bridge.store.tables import EVERY_POSITION, as_json, now
 from bridge.store.values import (
+    ApprovalShown,
     ArtifactRecord,
     Claim,
     Conclusion,
@@ -114,9 +116,10 @@ class Queue:
         start: str | None = None,
         settles: WaitingTurn | None = None,
         how: Event = Event.ANSWERED,
+        line: str | None = None,
     ) -> None:
         """The turn's question is about to be sent, in the words of `turn`. It `settles` the turn that its thread waits
-        with: answers it, or abandons it.
+        with: answers it, or abandons it; `line` then stands in place of its buttons.
 
         :raises Changed: its author was quicker.
         """
@@ -131,11 +134,17 @@ class Queue:
             "hears": turn.heard,
             "starts": start,
             "stands": checkpoint_json(checkpoint),
+            "waiting_id": None if settles is None else settles.id,
         }
         ops = [Op(sql.BEGIN, values)]
         if settles is not None:
             result = Outcome.ABANDONED if how is Event.ABANDONED else settles.waiting.outcome
-            settled = {"settles": after(TurnState.WAITING, how), "result": result, "waiting_id": settles.id}
+            settled = {
+                "settles": after(TurnState.WAITING, how),
+                "result": result,
+                "waiting_id": settles.id,
+                "line": line,
+            }
             ops.append(Op(sql.SETTLE_WAITING, settled))
             ops.append(Op(sql.WAITS_NO_MORE, {"thread_id": claim.thread, "turn_id": settles.id}))
         try:
@@ -184,6 +193,7 @@ class Queue:
             "turn_id": turn,
             "said": storable(conclusion.answer),
             "asks_back": request_json(conclusion.request),
+            "until": conclusion.request.until if isinstance(conclusion.request, ApprovalShown) else None,
             "notes": storable(conclusion.notice) or None,
             "quotes": sources_json(conclusion.sources),
             "result": conclusion.outcome,
@@ -226,7 +236,7 @@ class Queue:
             "shown_last": last_part,
             "waits_with": turn if waits else None,
             "shown_at": shown_at if waits else None,
-            "holds": shown_at if waits and outcome is Outcome.INPUT_REQUEST else None,
+            "holds": _holds(outcome, shown_at) if waits else None,
             "at": now(),
         }
         before = [Op(sql.FENCE, self._fence(claim)), *_shown(turn, parts, steps), Op(sql.END, ended)]
@@ -287,6 +297,10 @@ class Queue:
         """The turns of this replica that a person stopped, maybe through another one."""
         [rows] = await self._engine.run(Op(sql.STOPPED, {"replica": self.replica}))
         return [turn for (turn,) in rows]
+
+    async def expire(self, most: int) -> int:
+        """Decline the approvals whose time is over, at most `most`; how many there were."""
+        return await Arrivals(self._engine, at_once=self._at_once).expire(most)
 
     # --- what a lost claim may have done --------------------------------------------------------------------
 
@@ -355,6 +369,13 @@ class Queue:
         )
 
 
+def _holds(outcome: Outcome, shown_at: int | None) -> int | None:
+    """Up to which position turns wait."""
+    if outcome is Outcome.APPROVAL:
+        return EVERY_POSITION
+    return shown_at if outcome is Outcome.INPUT_REQUEST else None
+
+
 _NOTHING_WAITS = {"shown_last": None, "waits_with": None, "shown_at": None, "holds": None}
 
 
@@ -375,7 +396,8 @@ def _waiting(row: Row) -> WaitingTurn:
     turn, shown_at = turn_of(row), row[-1]
     outcome = turn.outcome or Outcome.UNCERTAIN
     stored = checkpoint_json(turn.checkpoint)
-    return WaitingTurn(turn.id, Waiting(outcome, shown_at if shown_at is not None else turn.position), stored)
+    waiting = Waiting(outcome, shown_at if shown_at is not None else turn.position)
+    return WaitingTurn(turn.id, waiting, stored, turn.request)
 
 
 def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:

@@ -134,7 +134,7 @@ TOUCH_THREAD = Statement(
 TURN_GIVEN = (
     "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace",
     "person_roles", "asked_by", "text", "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as",
-    "chosen", "start", "heard",
+    "chosen", "start", "decision", "heard",
 )  # fmt: skip
 _turn_values = [_value(_turn.c[name]).label(name) for name in TURN_GIVEN]
 _turn_constants = [
@@ -302,12 +302,40 @@ DECIDE = Statement(
     sa.update(_turn)
     .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
     # Who has a reply delivered again that was stopped wants it now.
-    .values(state=_id("becomes"), outcome=_id("result"), stopped=sa.false())
+    .values(
+        state=_id("becomes"),
+        outcome=_id("result"),
+        stopped=sa.false(),
+        settled=sa.func.coalesce(_turn.c.settled, _value(_turn.c.settled, "line")),
+    )
     .returning(_turn.c.id),
     fences=True,
 )
-STILL_WAITS = Statement(
-    sa.select(_turn.c.id).where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "waiting")), fences=True
+# Once: who comes second finds it settled.
+SETTLE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.settled.is_(None))
+    .values(settled=_value(_turn.c.settled, "line"))
+    .returning(_turn.c.id),
+    fences=True,
+)
+# A decision stands where what it decides was shown; it alone may run before that is settled.
+HOLD_BEFORE = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"), _thread.c.waiting_turn == _id("turn_id"))
+    .values(holds_until=_number("position") - 1)
+)
+EXPIRED = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.last_part, _thread.c.waiting_shown)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _turn.c.expires_at.is_not(None),
+        _turn.c.settled.is_(None),
+        _turn.c.expires_at <= _number("at"),
+        _is(_turn.c.state, "waiting", "failed"),
+    )
+    .order_by(_turn.c.expires_at)
+    .limit(_number("most"))
 )
 # Nobody has written in the thread since that turn's message.
 STILL_NEWEST = Statement(
@@ -461,6 +489,7 @@ BEGIN = Statement(
         heard=_value(_turn.c.heard, "hears"),
         start=_value(_turn.c.start, "starts"),
         checkpoint=_value(_turn.c.checkpoint, "stands"),
+        settles=_id("waiting_id"),
     )
     .returning(_turn.c.id),
     fences=True,
@@ -468,7 +497,11 @@ BEGIN = Statement(
 SETTLE_WAITING = Statement(
     sa.update(_turn)
     .where(_turn.c.id == _id("waiting_id"), _is(_turn.c.state, "waiting"))
-    .values(state=_id("settles"), outcome=_id("result"))
+    .values(
+        state=_id("settles"),
+        outcome=_id("result"),
+        settled=sa.func.coalesce(_turn.c.settled, _value(_turn.c.settled, "line")),
+    )
 )
 CHECKPOINT = Statement(
     sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(checkpoint=_value(_turn.c.checkpoint, "stands"))
@@ -491,6 +524,7 @@ CONCLUDE = Statement(
         state=sa.literal_column("'replying'"),
         answer=_value(_turn.c.answer, "said"),
         request=_value(_turn.c.request, "asks_back"),
+        expires_at=_number("until"),
         notice=_value(_turn.c.notice, "notes"),
         sources=_value(_turn.c.sources, "quotes"),
         outcome=_id("result"),
@@ -698,8 +732,14 @@ DROP_OPENING = Statement(
         sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.id == _id("id")))),
     )
 )
+# Of what holds the others up, where it is shown: an approval's `holds_until` is above every position.
+_shown_or_held = sa.func.coalesce(_thread.c.waiting_shown, _thread.c.holds_until)
 _after_all = sa.case(
-    (_thread.c.holds_until > _thread.c.newest_position, _thread.c.holds_until), else_=_thread.c.newest_position
+    (
+        sa.and_(_thread.c.holds_until.is_not(None), _shown_or_held > _thread.c.newest_position),
+        _shown_or_held,
+    ),
+    else_=_thread.c.newest_position,
 )
 
 

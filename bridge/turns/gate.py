@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from bridge.access import Access, Allowed, Reason, Refused, Unsure
 from bridge.inbound import Address, Person
 from bridge.store.budgets import OverBudget, Quota
+from bridge.store.values import ApprovalShown
 from bridge.turns.inbox import NotAllowed, Order, Press, Unidentified
 
 SENTENCES = {
@@ -29,8 +30,9 @@ USED_UP = {
 AGAIN = " Please ask again in {wait}."
 NOT_YOURS = "Only whoever asked can do that, or an admin of this bot."
 
-# What only the asker may press, and admins for others. A choice is an answer, which anyone may also write.
+# What only the asker may press, and admins for others. An answer is one that anyone may also write.
 ASKERS = ("stop", "retry", "abandon", "reask", "again")
+DECISIONS = ("approve", "decline")  # for whoever may decide, who needn't be one of those who may ask
 OVERSEEN = ("stop", "retry", "new")  # commands that an admin may give wherever others ask
 
 
@@ -83,8 +85,13 @@ class Gate:
         """Whether a command may act on this person's turn."""
         return asker in (None, order.person.id) or self._access.is_admin(agent, order.address, order.person)
 
+    def may_decide(self, approval: ApprovalShown, agent: str, address: Address, person: Person) -> bool:
+        named = f"{address.platform}:{person.id}"
+        return named in approval.approvers or self._access.is_admin(agent, address, person)
+
     def may_press(self, press: Press, agent: str, asker: str | None) -> None:
-        """`asker` is None for a turn that isn't the thread's: there is nothing to press for.
+        """`asker` is None for a turn that isn't the thread's: there is nothing to press for. Of a decision only whether
+        any is taken there: whose, `may_decide` says.
 
         :raises NotAllowed:
         :raises Unidentified:
@@ -92,7 +99,11 @@ class Gate:
         person, address = press.person, press.address
         if self._access.is_admin(agent, address, person):
             return
-        refused = self._refused(agent, address, person) if agent else Refused(Reason.PLACE)
+        if not agent:
+            raise NotAllowed(Reason.PLACE, SENTENCES[Reason.PLACE])
+        if press.action in DECISIONS:
+            return
+        refused = self._refused(agent, address, person)
         if refused is not None:
             raise NotAllowed(refused.reason, SENTENCES[refused.reason])
         if press.action in ASKERS and asker not in (None, person.id):

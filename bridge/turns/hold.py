@@ -69,9 +69,12 @@ class Hold:
         start: str | None,
         settles: WaitingTurn | None,
         how: Event,
+        line: str | None,
     ) -> None:
         await persist(
-            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how)
+            lambda: self.queue.begin(
+                self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line
+            )
         )
 
     async def begin_opening(self, turn: str) -> None:

@@ -10,13 +10,15 @@ from typing import TypeVar
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import LEFT, Arrivals, Decided
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
+from bridge.store.values import ApprovalShown, DecisionMade
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import Decision, Edit, Listing, NotAllowed, Order, Overloaded, Press
 from bridge.turns.orders import Orders
+from bridge.turns.requests import in_words, line_of, who_may
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
 from bridge.turns.under_reply import ACTIONS as UNDER_REPLY
@@ -30,8 +32,10 @@ SENTENCES = {
     Decided.DELIVERING: "I'm posting the answer again.",
     Decided.LEFT: "All right, I'll leave it.",
     Decided.CHOSEN: "",
+    Decided.TOO_EARLY: "Just a moment: please press again.",
     Decided.TOO_LATE: "That was decided already.",
 }
+NO_WORDS = "Write your answer first."
 ENDED = "That reply has ended already."
 NOT_HERE = "I don't answer in this place. Ask me in a channel that I serve."
 
@@ -173,10 +177,15 @@ class Intake:
 
     async def _pressed(self, press: Press) -> Decision:
         address, person = press.address, press.person
+        name = person.name or person.id
         agent, _ = await self._answering(address)
         asker = await self._stored(lambda: self._arrivals.asker(address, press.turn))
         self._gate.may_press(press, agent, asker)
         quotas = self._gate.quotas(agent, address, person)
+        if press.action in ("choose", "answer") and asker == person.id:
+            quotas = uncapped(quotas)
+        line = f"Answered · {name}"
+        settled = ""  # the turn's own message says it
         try:
             if press.action in UNDER_REPLY:
                 decision = await self._stored(lambda: self._under_reply.decide(press, quotas))
@@ -189,30 +198,66 @@ class Intake:
                     decided = await self._stored(
                         lambda: self._arrivals.retry(address, press.turn, person, quotas=quotas)
                     )
-                    settled = "Sent again"
+                    settled = f"Sent again · {name}"
                 case "abandon":
-                    decided = await self._stored(lambda: self._arrivals.abandon(address, press.turn))
-                    settled = "Left"
+                    decided = await self._stored(
+                        lambda: self._arrivals.abandon(address, press.turn, f"{LEFT} · {name}")
+                    )
                 case "reask":
                     decided = await self._stored(
                         lambda: self._arrivals.ask_edited(address, press.turn, quotas=quotas)
                     )
-                    settled = "Asked again"
+                    settled = f"Asked again · {name}"
                 case "choose":
                     index = int(press.value) if press.value.isdecimal() else -1
-                    if asker == person.id:
-                        quotas = uncapped(quotas)
                     decided = await self._stored(
-                        lambda: self._arrivals.choose(address, press.turn, index, person, quotas=quotas)
+                        lambda: self._arrivals.choose(address, press.turn, index, person, line, quotas=quotas)
                     )
-                    settled = "Answered"
+                case "answer":
+                    if not press.value.strip():
+                        return Decision(NO_WORDS)
+                    decided = await self._stored(
+                        lambda: self._arrivals.answer(
+                            address, press.turn, press.value, person, line, quotas=quotas
+                        )
+                    )
+                case "approve" | "decline":
+                    if refusal := await self._undecided(press, agent):
+                        return Decision(refusal)
+                    made = DecisionMade(press.action == "approve", press.value.strip())
+                    decided = await self._stored(
+                        lambda: self._arrivals.decide(
+                            address, press.turn, made, in_words(made), person, line_of(made, name)
+                        )
+                    )
         except OverBudget as over:
             return Decision(self._gate.sentence(over))
         self._wake()  # whatever was decided, as in `take`
-        if decided is Decided.TOO_LATE:
+        if decided in (Decided.TOO_LATE, Decided.TOO_EARLY):
             return Decision(SENTENCES[decided])
         log.info("decided", decision=decided.name.lower(), turn=press.turn, person=person.id)
-        return Decision(SENTENCES[decided], f"{settled} · {person.name or person.id}")
+        return Decision(SENTENCES[decided], settled)
+
+    async def refuses(self, press: Press) -> str:
+        agent, _ = await self._answering(press.address)
+        asker = await self._stored(lambda: self._arrivals.asker(press.address, press.turn))
+        try:
+            self._gate.may_press(press, agent, asker)
+        except NotAllowed as refusal:
+            return refusal.sentence or NOT_HERE
+        return "" if press.action in UNDER_REPLY else await self._undecided(press, agent)
+
+    async def _undecided(self, press: Press, agent: str) -> str:
+        """Why a press settles nothing; "" if it may."""
+        turn = await self._stored(lambda: self._arrivals.waiting(press.address, press.turn))
+        if turn is None or turn.settled is not None:
+            return SENTENCES[Decided.TOO_LATE]
+        if not isinstance(turn.request, ApprovalShown):
+            return ""
+        if self._gate.may_decide(turn.request, agent, press.address, press.person):
+            return ""
+        log.info("decision refused", turn=press.turn, person=press.person.id)
+        return f"Nothing was decided. {who_may(turn.request)}"
 
     async def _answering(self, address: Address) -> tuple[str, str | None]:
         """Who answers in a thread: the agent that it was begun with, unless its place answers nothing now; and whom it

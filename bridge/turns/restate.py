@@ -10,7 +10,7 @@ from bridge.lifecycle import Outcome
 from bridge.render.footnotes import footnotes, linked
 from bridge.store.values import StoredTurn
 from bridge.turns.parts import Parts
-from bridge.turns.retry import retry
+from bridge.turns.retry import PATIENCE, retry
 from bridge.turns.steps import Ending, Steps
 from bridge.turns.surface import (
     NO_PROGRESS,
@@ -28,8 +28,16 @@ from bridge.turns.text import ReplyText
 log = structlog.get_logger()
 
 
-async def restate(surface: Surface, turn: StoredTurn, parts: Parts, under: Sequence[Button] = ()) -> None:
-    """Of a turn whose answer is stored and whose parts are recorded; `under`: the buttons of its last part."""
+async def restate(
+    surface: Surface,
+    turn: StoredTurn,
+    parts: Parts,
+    under: Sequence[Button] = (),
+    *,
+    patience: float = PATIENCE,
+) -> None:
+    """Of a turn whose answer is stored and whose parts are recorded. `under` are the buttons of its last part;
+    `patience`: seconds for each."""
     text = ReplyText(surface.style, parts.cuts)
     below = footnotes(turn.sources, surface.style.dialect)
     text.finish(None if turn.answer is None else linked(turn.answer, turn.sources), below)
@@ -58,7 +66,7 @@ async def restate(surface: Surface, turn: StoredTurn, parts: Parts, under: Seque
                 )
 
         try:
-            await retry(write)
+            await retry(write, patience=patience)
         except (SurfaceError, PartFull) as error:
             log.warning("part can't be written again", part=index, error=str(error))
     log.info("reply written again", turn=turn.id, parts=len(parts))

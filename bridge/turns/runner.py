@@ -32,6 +32,8 @@ from bridge.turns.opening import open_thread
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
+from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
+from bridge.turns.settle import show_settled
 from bridge.turns.surface import Button, FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
 from bridge.turns.under_reply import UnderReply, buttons_under
@@ -42,6 +44,7 @@ MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more:
 LOOK_AGAIN = 2.0  # seconds between two looks for work that nobody announced
 SWEEP = 15.0  # seconds between two looks for claims whose answer was lost, and for stops that weren't heard
 CLAIM_AT_ONCE = 100  # threads in one statement
+EXPIRED_AT_ONCE = 100  # approvals in one sweep
 
 # Awaited by the agents' client before each request: see `bridge.turns.surface.Guard`.
 current_guard: ContextVar[Guard | None] = ContextVar("current_guard", default=None)
@@ -60,6 +63,8 @@ class Bounds:
     folder: Path  # for the files of turns at work
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
     agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
+    approval_seconds: float = 24 * 3600.0  # that an approval waits at most
+    approvers: Callable[[str], Sequence[str]] = lambda _: ()  # of an agent, by its name: see `Work`
     hears: Hears | None = None  # writes voice notes down
     under_reply: Callable[[str], tuple[UnderReply, ...]] = lambda _: ()  # of an agent, by its name: see `Work`
 
@@ -197,6 +202,9 @@ class Runner:
         await self._queue.fill_seats()
         for turn in await self._queue.stopped():
             self.stop_turn(turn)
+        if expired := await self._queue.expire(EXPIRED_AT_ONCE):
+            log.info("approvals expired", count=expired)
+            self._wake.set()
 
     # --- a thread -------------------------------------------------------------------------------------------
 
@@ -255,9 +263,13 @@ class Runner:
                 outlook=outlook,
                 surface=self._surface(hold, turn.person),
                 agent=agent or _Missing(claim.agent),
-                limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
+                limits=Limits(
+                    seconds, self._bounds.quiet_after, self._bounds.attachment_bytes, self._bounds.approval_seconds
+                ),
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
+                approvers=self._bounds.approvers(claim.agent),
+                another_surface=lambda: self._surface(hold, turn.person),
                 hears=self._bounds.hears,
                 under_reply=self._bounds.under_reply(claim.agent),
             )
@@ -286,12 +298,21 @@ class Runner:
         turn = await persist(lambda: self._queue.turn(turn_id))
         if turn is not None and turn.answer is not None:
             records = await persist(lambda: self._queue.parts(turn_id))
-            under: tuple[Button, ...] = ()
-            if turn.outcome is Outcome.ANSWERED:
-                made = await persist(lambda: self._queue.artifacts(turn_id))
-                under = buttons_under(turn, self._bounds.under_reply(hold.claim.agent), files=bool(made))
-            await restate(self._surface(hold, turn.person), turn, Parts(turn_id, records, resumed=True), under)
+            surface = self._surface(hold, turn.person)
+            if turn.settled is None:
+                under = await self._under(turn, hold.claim.agent)
+                await restate(surface, turn, Parts(turn_id, records, resumed=True), under)
+            else:  # perhaps only its buttons are to go: that holds nothing up for long
+                await show_settled(surface, self._queue, turn_id)
+                await restate(surface, turn, Parts(turn_id, records, resumed=True), patience=SETTLED_PATIENCE)
+                await surface.working(None)
         await persist(lambda: self._queue.rechecked(hold.claim, turn_id))
+
+    async def _under(self, turn: StoredTurn, agent: str) -> Sequence[Button]:
+        if turn.outcome is not Outcome.ANSWERED:
+            return ()
+        made = await persist(lambda: self._queue.artifacts(turn.id))
+        return buttons_under(turn, self._bounds.under_reply(agent), files=bool(made))
 
     async def _ask_recheck(self, claim: Claim, turn: str) -> None:
         log.warning("a reply may have been written over", turn=turn)

@@ -19,7 +19,20 @@ from bridge.render.data import Data
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "retry", "abandon", "choose", "reask", "again", "rate", "words", "files"]
+Action = Literal[
+    "stop",
+    "retry",
+    "abandon",
+    "choose",
+    "answer",
+    "approve",
+    "decline",
+    "reask",
+    "again",
+    "rate",
+    "words",
+    "files",
+]
 # Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
 # thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
 Guard = Callable[[], Awaitable[None]]
@@ -38,7 +51,8 @@ class Button:
     action: Action
     label: str
     turn: str
-    value: str = ""  # of a choice: its index; of a rating: "good" or "bad"
+    # Of a choice its index, and a front end may show several as a select; of a rating "good" or "bad".
+    value: str = ""
 
 
 class PartKind(StrEnum):

@@ -20,7 +20,6 @@ ACTIONS: tuple[Action, ...] = ("again", "rate", "words", "files")
 GOOD, BAD = "good", "bad"  # values of the action `rate`
 
 THANKS = "Thanks for your feedback."
-THANKS_FOR_WORDS = "Thanks, that is noted."
 NO_WORDS = "Write a few words first."
 NOT_RATED = "Rate the answer first, by one of the thumbs under it."
 NO_ANSWER = "That isn't an answer of mine that can be rated."
@@ -75,6 +74,6 @@ class PressedUnderReply:
                 if not words:
                     return Decision(NO_WORDS)
                 added = await self._feedback.add_words(address, turn, person, words)
-                return Decision(THANKS_FOR_WORDS if added else NOT_RATED)
+                return Decision("" if added else NOT_RATED)
             case _:
                 return Decision(NO_ANSWER)

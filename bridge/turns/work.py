@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.base import Agent
@@ -21,6 +22,7 @@ class Limits:
     deadline: float
     quiet_after: float  # without a word of the agent, until the person is told so
     attachment_bytes: int
+    approval_seconds: float  # that an approval waits at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +37,7 @@ class Work:
     limits: Limits
     folder: Folder
     telling: Telling
+    approvers: Sequence[str]  # who may decide where the agent names nobody, as "slack:U…", "discord:…"
+    another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
     under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer

@@ -55,6 +55,7 @@ VALUES: dict[str, object] = {
     "seated": "U1", "at_once": 4, "scope": "person:slack:U1", "expired": 4, "allowed": 20, "spender": "t1-7",
     "rater": "slack:U1", "good": True, "pause": 60,
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
+    "decision": None, "until": None, "line": "Left",
 }  # fmt: skip
 
 

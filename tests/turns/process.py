@@ -34,6 +34,7 @@ from bridge.turns.under_reply import PressedUnderReply, UnderReply
 from bridge.turns.voice import Hears
 from tests.turns.world import HERE, MemoryPlatform
 
+ANN = Person("U1", "Ann")
 STATES = Statement(sa.select(sa.column("id"), sa.column("state")).select_from(sa.table("turn")))
 
 
@@ -76,6 +77,7 @@ class Bridge:
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
+        self.approvers: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -94,6 +96,8 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    approval_seconds=limits.get("approval_seconds", 3600.0),
+                    approvers=lambda _: self.approvers,
                     hears=self._hears,
                     under_reply=lambda _: self._under_reply,
                 )
@@ -119,9 +123,9 @@ class Bridge:
                 )
                 yield
 
-    async def press(self, button: Button, address: Address = HERE) -> str:
-        """Press a button as Ann; what she alone is told."""
-        press = Press(button.action, button.turn, Person("U1", "Ann"), address, button.value)
+    async def press(self, button: Button, address: Address = HERE, *, by: Person = ANN, words: str = "") -> str:
+        """Press a button, as Ann if nobody else is named; what this person alone is told."""
+        press = Press(button.action, button.turn, by, address, words or button.value)
         return (await self.intake.pressed(press)).sentence
 
     async def states(self) -> dict[str, str]:

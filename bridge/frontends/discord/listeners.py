@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from cachetools import LRUCache
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
-from bridge.frontends.discord import commands, messages, reactions, reading
+from bridge.frontends.discord import answering, commands, messages, reactions, reading
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
@@ -234,9 +234,11 @@ class Listeners:
             self._follow(completing)
             await commands.offer(interaction, completing)
             return
-        if interaction.type is not discord.InteractionType.component or interaction.message is None:
+        submitted = interaction.type is discord.InteractionType.modal_submit
+        if interaction.message is None or not (submitted or interaction.type is discord.InteractionType.component):
             return
-        button = reading.pressed(interaction.custom_id or "")
+        data: Mapping[str, Any] = interaction.data or {}
+        button = reading.picked(str(data.get("custom_id") or ""), data.get("values") or ())
         spot = messages.spot(interaction.channel)
         if button is None or spot is None:
             return
@@ -245,13 +247,16 @@ class Listeners:
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
+        person = messages.person(interaction.user)
         if action == "files":
-            order = Order("files", messages.person(interaction.user), address)
-            listing = asyncio.create_task(self._commands.list_files(order))
+            listing = asyncio.create_task(self._commands.list_files(Order("files", person, address)))
             self._follow(listing)
             await commands.answer(interaction, listing)
             return
-        press = Press(action, turn, messages.person(interaction.user), address, value)
+        press = Press(action, turn, person, address, answering.written(data) if submitted else value)
+        if action in answering.FORMS and not submitted:
+            await answering.open_form(interaction, action, turn, self._refusal(press))
+            return
         pressing = asyncio.create_task(self._pressed(press))
         self._follow(pressing)
         await answer(interaction, interaction.message, pressing)
@@ -280,6 +285,13 @@ class Listeners:
         except Exception as error:
             log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
             return Decision(NOT_STORED)
+
+    async def _refusal(self, press: Press) -> str:
+        try:
+            return await self._asking.refuses(press)
+        except Exception as error:
+            log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
+            return NOT_STORED
 
     async def _heard(self, message: discord.Message, spot: Spot | None = None) -> Heard | None:
         spot = spot or messages.spot(message.channel) or await self.spot(message.channel.id)

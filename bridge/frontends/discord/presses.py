@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import discord
 import structlog
 
 from bridge.frontends.discord.errors import SDK_ERRORS
-from bridge.frontends.discord.reading import custom_id
+from bridge.frontends.discord.reading import SELECTED, custom_id
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.measure import utf16
 from bridge.turns.inbox import Decision
-from bridge.turns.surface import Button
+from bridge.turns.surface import Action, Button
 
 log = structlog.get_logger()
 
@@ -27,21 +28,41 @@ MAX_LABEL = 80  # characters
 MAX_TEXT = 2000  # UTF-16 units of one message
 
 # Numbers of Discord's button styles.
-PLAIN = 2
-STYLES = {"stop": 4, "retry": 1, "abandon": 2, "choose": 1, "reask": 1}
-# Buttons under every answer are small: an emoji without words, by action and value.
-SMALL = {("again", ""): "🔄", ("rate", "good"): "👍", ("rate", "bad"): "👎", ("files", ""): "📎"}
+STYLES: dict[Action, int] = {
+    "stop": 4, "retry": 1, "abandon": 2, "choose": 1, "answer": 2, "approve": 3, "decline": 4, "reask": 1,
+    "again": 2, "rate": 2, "words": 2, "files": 2,
+}  # fmt: skip
+# What stands under every answer is small: an emoji without words, by action and value.
+SMALL: dict[tuple[Action, str], str] = {
+    ("again", ""): "🔄", ("rate", "good"): "👍", ("rate", "bad"): "👎", ("files", ""): "📎"
+}  # fmt: skip
+MAX_CHOICE_BUTTONS = 5  # more are a select
+MAX_OPTIONS = 25  # of a select, Discord's limits
+MAX_OPTION = 100  # characters
 
 
 def components(buttons: Sequence[Button]) -> list[dict[str, Any]]:
     """The rows of buttons of a message, as it is sent."""
+    choices = [button for button in buttons if button.action == "choose"]
+    if len(choices) > MAX_CHOICE_BUTTONS:
+        select = {"type": 1, "components": [_select(choices[:MAX_OPTIONS])]}
+        return [select, *components([button for button in buttons if button.action != "choose"])]
     if len(buttons) > MAX_BUTTONS:
         log.warning("discord.buttons_left_out", count=len(buttons) - MAX_BUTTONS)
     shown = [
-        {"type": 2, "style": STYLES.get(button.action, PLAIN), "custom_id": custom_id(button), **_face(button)}
+        {"type": 2, "style": STYLES[button.action], "custom_id": custom_id(button), **_face(button)}
         for button in buttons[:MAX_BUTTONS]
     ]
     return [{"type": 1, "components": shown[at : at + ROW]} for at in range(0, len(shown), ROW)]
+
+
+def _select(choices: Sequence[Button]) -> dict[str, Any]:
+    return {
+        "type": 3,
+        "custom_id": custom_id(replace(choices[0], value=SELECTED)),
+        "placeholder": "Choose…",
+        "options": [{"label": _label(one, MAX_OPTION), "value": one.value} for one in choices],
+    }
 
 
 def settled(content: str, line: str) -> str | None:
@@ -61,14 +82,15 @@ async def answer(
         if not pressing.done():
             await interaction.response.defer()
         decision = await pressing
+        sentence = DISCORD.escape(decision.sentence)
         if decision.settled:
             await _settle(interaction, message, decision.settled)
-        if decision.sentence:
+        if sentence:
             with_buttons: Any = {"view": _view(decision.buttons)} if decision.buttons else {}
             if interaction.response.is_done():
-                await interaction.followup.send(decision.sentence, ephemeral=True, **with_buttons)
+                await interaction.followup.send(sentence, ephemeral=True, **with_buttons)
             else:
-                await interaction.response.send_message(decision.sentence, ephemeral=True, **with_buttons)
+                await interaction.response.send_message(sentence, ephemeral=True, **with_buttons)
         elif not interaction.response.is_done():
             await interaction.response.defer()
     except SDK_ERRORS as error:
@@ -97,11 +119,11 @@ async def _settle(interaction: discord.Interaction, message: discord.Message, li
 
 def _face(button: Button) -> dict[str, Any]:
     emoji = SMALL.get((button.action, button.value))
-    return {"label": _label(button)} if emoji is None else {"emoji": {"name": emoji}}
+    return {"label": _label(button, MAX_LABEL)} if emoji is None else {"emoji": {"name": emoji}}
 
 
-def _label(button: Button) -> str:
+def _label(button: Button, most: int) -> str:
     label = " ".join(repair(button.label).split()) or "…"
-    if len(label) <= MAX_LABEL:
+    if len(label) <= most:
         return label
-    return label[: boundary(label, MAX_LABEL - 1)].rstrip() + "…"
+    return label[: boundary(label, most - 1)].rstrip() + "…"

@@ -9,6 +9,7 @@ replies to one of ours goes on in that conversation.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -23,6 +24,7 @@ MAX_THREAD_NAME = 100  # characters, Discord's limit
 NAMELESS = "Conversation"
 CUSTOM_ID = "threadbridge"
 VALUED: tuple[Action, ...] = ("choose", "rate")  # whose buttons have a value
+SELECTED = "selected"  # stands in the name of a select for what is picked from it
 
 _FIRST_MENTION = re.compile(r"\s*(?:<@[!&]?\d+>|@everyone\b|@here\b)")
 # Control characters, and those that override the direction of what follows.
@@ -138,3 +140,10 @@ def pressed(custom_id: str) -> tuple[Action, str, str] | None:
         if action == parts[1] and (action in VALUED) == bool(parts[3]):
             return action, parts[2], parts[3]
     return None
+
+
+def picked(custom_id: str, values: Sequence[str]) -> tuple[Action, str, str] | None:
+    """The same, where it is a select of ours from which something was picked."""
+    if custom_id.endswith(f":{SELECTED}") and len(values) == 1:
+        return pressed(custom_id.removesuffix(SELECTED) + values[0])
+    return pressed(custom_id)

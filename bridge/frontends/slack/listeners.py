@@ -16,6 +16,7 @@ from slack_bolt.response import BoltResponse
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
+from bridge.frontends.slack.answering import WORDS
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.commands import Commands
 from bridge.frontends.slack.content import Payload
@@ -79,6 +80,7 @@ class Listeners:
         app.action(ANYTHING)(self.on_press)
         app.command(self._workspace.settings.command)(self.on_command)
         app.view(UPLOAD)(self.on_upload)
+        app.view(WORDS)(self.on_words)
         app.error(self.on_error)
 
     async def on_event(self, body: Payload) -> None:
@@ -149,6 +151,9 @@ class Listeners:
 
     async def on_upload(self, ack: AsyncAck, body: Payload) -> None:
         await ack(**(await self._commands.submitted(body) if self._is_for_this_app(body) else {}))
+
+    async def on_words(self, ack: AsyncAck, body: Payload) -> None:
+        await ack(**(await self._presses.submitted(body) if self._is_for_this_app(body) else {}))
 
     async def on_error(self, error: Exception, body: Payload) -> BoltResponse:
         """Not stored, so not acknowledged. The error's own text may hold what people wrote: it isn't logged."""

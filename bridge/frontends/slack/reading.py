@@ -104,6 +104,7 @@ class Pressed:
     person: Person
     message: Payload | None = field(default=None, compare=False)  # None of one that only the person sees
     response_url: str = ""  # where the message of the button can be replaced
+    trigger: str = ""  # with which a form can be opened, within seconds
 
 
 Reading = Heard | Edited | Deleted | Stopped
@@ -135,7 +136,8 @@ def read_press(body: Payload, me: Me) -> Pressed | None:
     thread = place.get("thread_ts") or place.get("ts") or place.get("message_ts")
     if name not in get_args(Action) or not channel or not thread:
         return None
-    turn, _, value = str(action.get("value", "")).partition(":")
+    chosen: Payload = action.get("selected_option") or action  # of a select
+    turn, _, value = str(chosen.get("value", "")).partition(":")
     user: Payload = body["user"]
     return Pressed(
         action=cast(Action, name),
@@ -145,6 +147,7 @@ def read_press(body: Payload, me: Me) -> Pressed | None:
         person=Person(user["id"], str(user.get("name") or ""), str(user.get("team_id") or "")),
         message=body.get("message"),
         response_url=str(body.get("response_url") or ""),
+        trigger=str(body.get("trigger_id") or ""),
     )
 
 

@@ -48,6 +48,7 @@ class Signs:
         self._offered = False
         self.stoppable = False  # Slack shows a stop button of its own
         self.title = ""  # of the thread, as long as Slack hasn't taken it
+        self.waits = False  # the turn ends with a question to a person
 
     async def show(self, label: str | None) -> None:
         """Show a label unless words come first; None ends all signs. The newest counts."""
@@ -60,7 +61,10 @@ class Signs:
         async with self._calling:  # an end is never overtaken by what is under way
             self.stoppable = False
             self._place.workspace.busy.pop(self._place.address, None)
-            if self._session == "processing" or self.title:
+            suspended = self._place.workspace.suspended
+            if self.waits:
+                suspended[self._place.address] = await self._set_session("suspended")
+            elif suspended.pop(self._place.address, False) or self._session == "processing" or self.title:
                 await self._set_session("active")
             if self.title:
                 await self._set_title()

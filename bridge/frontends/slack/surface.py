@@ -13,7 +13,7 @@ import structlog
 
 from bridge.frontends.common.budget import Budget
 from bridge.frontends.slack import files as transfers
-from bridge.frontends.slack.blocks import fallback, key_of, sentence_of
+from bridge.frontends.slack.blocks import MAX_CHOICES, fallback, key_of, sentence_of
 from bridge.frontends.slack.cards import plan_of
 from bridge.frontends.slack.client import APPEND, POST, REACT, START, STOP, UNREACT, UPDATE
 from bridge.frontends.slack.content import Payload, words
@@ -76,6 +76,7 @@ STREAM_STYLE = Style(
     max_files=MAX_FILES,
     max_file_bytes=MAX_FILE_BYTES,
     cards=True,
+    max_choices=MAX_CHOICES,
 )
 UPDATE_STYLE = replace(STREAM_STYLE, interval=UPDATE_INTERVAL, appends=False)
 
@@ -198,6 +199,8 @@ class SlackSurface:
     ) -> str:
         text = sentence_of(key, text)
         part = await self._begin(key, text, progress, buttons, last=last)
+        if key.kind is PartKind.REQUEST and buttons:
+            self._signs.waits = True
         self._parts[part.id] = part
         self._growing = None if last else part
         self._signs.words_came(posted=True)
@@ -217,6 +220,8 @@ class SlackSurface:
         progress: Progress = NO_PROGRESS,
     ) -> None:
         text = sentence_of(key, text)
+        if key.kind is PartKind.REQUEST:  # what it waited for came
+            self._workspace.suspended[self._address] = True
         part = self._parts.get(message_id)
         if part is None or shown is None:
             part = self._parts[message_id] = LivePart.found_again(self._place, key, message_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import aiohttp
+from cachetools import LRUCache
 
 from bridge.frontends.slack.client import Budgets, Client, required
 from bridge.frontends.slack.content import Payload
@@ -21,6 +22,7 @@ from bridge.turns.surface import Unreachable
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds; the SDK's own total, too
 IDLE_WITHIN = 3.0  # seconds that the last signs may hold up the end
 PAGE = 200  # messages; Slack gives fewer where it must
+REMEMBERED = 10_000  # threads
 MAX_REFUSALS = 1_000  # remembered; a workspace rarely has that many channels where a method is refused
 
 
@@ -58,6 +60,7 @@ class Workspace:
         self.refusals = Refusals()
         self.scopes: frozenset[str] | None = None  # of the bot token; None as long as Slack didn't say
         self.busy: dict[Address, Sign] = {}  # the threads that are shown to be worked on
+        self.suspended: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # sessions that wait for a person
         self._me: Me | None = None
 
     @property

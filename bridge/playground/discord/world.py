@@ -150,7 +150,7 @@ class DiscordWorld(Scene):
             raise LookupError(f"nothing to press: {custom_id}")
         data: Json = {"custom_id": custom_id, "component_type": component["type"], "id": component.get("id", 0)}
         if component["type"] in components.SELECTS:
-            data["values"] = list(values or ())
+            data["values"] = components.picked(component, values or ())
         interaction = self._interact(InteractionType.COMPONENT, user, message.channel_id, data)
         interaction.message_id = message.id
         return people.send_interaction(self, interaction, message)

@@ -122,7 +122,14 @@ def create_page(
 
     async def press(request: Request) -> Response:
         async with request.form() as form:
-            await platform_of(request).press(_text(form, "message"), _text(form, "button"))
+            opened = await platform_of(request).press(
+                _text(form, "message"), _text(form, "button"), _text(form, "value")
+            )
+        return Response(status_code=204) if opened is None else JSONResponse({"form": opened})
+
+    async def fill_in(request: Request) -> Response:
+        async with request.form(max_part_size=MAX_TEXT_BYTES) as form:
+            await platform_of(request).fill_in(_text(form, "form"), _text(form, "words"))
         return Response(status_code=204)
 
     async def stop(request: Request) -> Response:
@@ -182,6 +189,7 @@ def create_page(
         Route("/say/{platform}", say, methods=["POST"]),
         Route("/speak/{platform}", speak, methods=["POST"]),
         Route("/press/{platform}", press, methods=["POST"]),
+        Route("/fill-in/{platform}", fill_in, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),
         Route("/open/{platform}", open_tab, methods=["POST"]),
         Route("/home/{platform}", press_home, methods=["POST"]),

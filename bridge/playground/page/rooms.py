@@ -27,6 +27,7 @@ class Scene:
 HELLO = "Hello! What can you do?"
 SLOW = "Tell me slowly how you go about it"
 CHART = "Make a chart and a table of the sales"
+LEAVE = "Send the letters as soon as I approve"
 
 ORDERS = b"""week,orders,revenue
 W36,412,18540
@@ -54,6 +55,7 @@ ROOMS = {
             "Make a file chart.png and a table 8",
             "Say this slow 12: one, two, three, and I am in no hurry",
             "Please ask me something",
+            "Please approve painting the house",
             "Think in steps 4, name your sources and draw a chart bar",
             "Please fail late",
         ),
@@ -81,12 +83,12 @@ ROOMS = {
         (HELLO, "Show me a table", SLOW),
     ),
     "openai": Room(
-        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files.",
-        (CHART, HELLO, "Write a report", SLOW),
+        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files; it may ask leave.",
+        (CHART, LEAVE, HELLO, "Write a report", SLOW),
     ),
     "a2a": Room(
-        "Any agent that speaks Agent2Agent, by its official SDK: streamed, with files, and it may ask back.",
-        (HELLO, "Please ask me first", CHART, SLOW),
+        "Any agent that speaks Agent2Agent, by its SDK: streamed, with files, and it may ask back or for leave.",
+        (HELLO, "Please ask me first", LEAVE, CHART, SLOW),
     ),
 }
 

@@ -337,6 +337,10 @@ class SlackWorld(Workspace):
                     raise ValueError(f"{block['block_id']} takes files of at most {MAX_INPUT_FILE} bytes")
                 stored = [self.store(name, kind, content, author.id) for name, kind, content in given or ()]
                 filled: Json = {"files": [shapes.file_json(self, file) for file in stored]}
+            elif element["type"] == "plain_text_input" and len(given or "") > element.get("max_length", 3_000):
+                raise ValueError(
+                    f"{block['block_id']} takes at most {element.get('max_length', 3_000)} characters"
+                )
             else:
                 filled = forms.filled_in(element, given)
             state[block["block_id"]] = {element["action_id"]: {"type": element["type"], **filled}}

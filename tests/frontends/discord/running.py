@@ -52,6 +52,7 @@ class MemoryInbox:
     file: Upload | str = "There is no such file."
     max_bytes: int = 0  # that the last download was given
     said: str = "Done as told."
+    refused: str = ""  # why no form is opened
     answer: str = ""
     settled: str = ""
     refusals: int = 0
@@ -92,6 +93,9 @@ class MemoryInbox:
         self.presses.append((press.action, press.turn, press.address))
         self.values.append(press.value)
         return Decision(self.answer, self.settled)
+
+    async def refuses(self, press: Press) -> str:
+        return self.refused
 
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return self.recently

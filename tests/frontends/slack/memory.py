@@ -29,6 +29,7 @@ class MemoryInbox:
     file: Upload | str = "There is no such file."
     max_bytes: int = 0  # that the last download was given
     said: str = "Done as told."
+    refused: str = ""  # why no form is opened
     offered: int = 0
     failures: int = 0
     decision: Decision = field(default_factory=lambda: Decision("Stopping."))
@@ -66,6 +67,9 @@ class MemoryInbox:
     async def pressed(self, press: Press) -> Decision:
         self.presses.append(press)
         return self.decision
+
+    async def refuses(self, press: Press) -> str:
+        return self.refused
 
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return self.recently

@@ -2,6 +2,7 @@
 
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
+import { open_form } from "./forms.js";
 import { in_use, post } from "./writing.js";
 
 const COLOURS = ["#b45309", "#0f766e", "#7c3aed", "#be185d", "#2563eb", "#4d7c0f"];
@@ -225,7 +226,7 @@ function may_go_on(view, messages) {
   const last = messages.at(-1);
   if (!last?.author.bot || last.system || last.notice || last.only_you || view.touched.has(view.thread)) return false;
   if (messages.some((one) => one.growing) || view.signs.has(sign_key(view, view.channel, view.thread))) return false;
-  if (last.buttons.some(({ id }) => /choose|abandon|stop/.test(id)) || asks(last)) return false;
+  if (last.buttons.some(({ id }) => /choose|answer|abandon|approve|stop/.test(id)) || asks(last)) return false;
   return messages.filter((one) => !one.author.bot).length < 2;
 }
 
@@ -336,10 +337,18 @@ function file_card(file) {
 }
 
 function press_button(view, message, button) {
-  const press = async ({ target }) => {
+  const press = async (target, value = "") => {
     target.disabled = true;
-    const { error } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
-    if (error) { toast(error, "wrong"); target.disabled = false; }
+    const { error, form } = await send(`press/${view.platform}`, { message: message.id, button: button.id, value });
+    if (error) toast(error, "wrong");
+    if (form) open_form(view.platform, form);
+    if (error || form) target.disabled = false;
   };
-  return element("button", { type: "button", className: button.id.includes("stop") ? "stop" : "", onclick: press }, button.label);
+  if (button.options) {
+    const first = element("option", { value: "", disabled: true, selected: true }, button.label);
+    const options = button.options.map(({ label, value }) => element("option", { value }, label));
+    return element("select", { ariaLabel: button.label, onchange: ({ target }) => press(target, target.value) }, first, ...options);
+  }
+  const className = button.id.includes("stop") ? "stop" : button.style ?? "";
+  return element("button", { type: "button", className, onclick: ({ target }) => press(target) }, button.label);
 }
