@@ -186,7 +186,9 @@ class Conclusion:
 def can_be_regenerated(turn: StoredTurn) -> bool:
     """Whether the agent gave a whole answer to a question. What answers an input request is none: the agent waits for
     it no more."""
-    answers = turn.chosen is not None or (turn.start is not None and turn.asked_as is None)
+    answers = (
+        turn.chosen is not None or turn.decision is not None or (turn.start is not None and turn.asked_as is None)
+    )
     return turn.outcome is Outcome.ANSWERED and turn.spoken is None and not answers
 
 

@@ -51,7 +51,8 @@ async def test_it_is_answered_again_once_also_over_a_restart(
         assert await at_rest(database, 2) == ["done", "done"]
         await eventually(lambda: said_to(people, "ada", AGAINS[Decided.SENT]))
         first, second = people.shown(thread)
-        assert first.text == second.text, "both are kept"
+        assert "seven times six" in first.text, "both are kept"
+        assert "seven times six" in second.text
         assert set(first.buttons) == set(second.buttons) == UNDER
         await people.press("ada", shown, "Regenerate")
         await eventually(lambda: said_to(people, "ada", AGAINS[Decided.TOO_LATE]))
@@ -147,7 +148,7 @@ async def test_a_reaction_asks_about_anybodys_message_once_for_each_person(
         assert await at_rest(database, 1) == ["done"]
         asked = [one.text for one in town.backend("fifthelement").questions]
         assert len(asked) == 1
-        assert asked[0].startswith(f"Please look at this message of {people.named('grace')}:")
+        assert f"this message of {'@' * (platform == 'slack')}{people.named('grace')}:" in asked[0]
         assert "> The printer" in asked[0]
         assert people.shown(thread), "it is answered in the thread of that message"
         await people.react("grace", thread, thread.first, "🤖")

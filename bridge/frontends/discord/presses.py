@@ -102,7 +102,7 @@ def _view(buttons: Sequence[Button]) -> discord.ui.View:
     """A press comes as every other's does, whether discord.py remembers the view or not."""
     view = discord.ui.View(timeout=VIEW_LIVES)
     for one in buttons:
-        view.add_item(discord.ui.Button(label=_label(one), custom_id=custom_id(one)))
+        view.add_item(discord.ui.Button(label=_label(one, MAX_LABEL), custom_id=custom_id(one)))
     return view
 
 
