@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,15 +14,16 @@ from bridge.store.arrivals import Decided
 from bridge.store.database import Database
 from bridge.store.desk import Desk
 from bridge.store.feedback import MAX_WORDS
-from bridge.turns import ratings
+from bridge.turns import ratings, reactions
 from bridge.turns.inbox import Press
 from bridge.turns.ratings import Ratings
-from bridge.turns.surface import Button
+from bridge.turns.surface import Button, Guard, Mark, Surface
 from bridge.turns.under_reply import AGAINS, EVERYTHING, NO_ANSWER, NOT_RATED, THANKS, UnderReply
 from tests.turns.agents import Backend, FileAgent, ScriptedAgent
 from tests.turns.process import Bridge, running
-from tests.turns.world import HERE, LATER, MemoryPlatform, inbound
+from tests.turns.world import HERE, LATER, STYLE, MemoryPlatform, MemorySurface, inbound
 
+HANGS = 7  # files at once, of a platform whose reactions are never answered
 FILE = RemoteFile("F1", "notes.txt", "text/plain", 5, "memory:F1")
 
 
@@ -174,6 +176,49 @@ async def test_an_answer_to_what_the_agent_asked_back_is_not_asked_again(databas
         assert await bridge.press(Button("again", "", turn)) == AGAINS[Decided.TOO_LATE]
 
 
+@pytest.mark.parametrize("pressed", ["before it dies", "while it is dead"])
+async def test_pressed_while_the_reply_is_not_at_its_end_and_the_process_dies(
+    database: Database, pressed: str
+) -> None:
+    """The buttons stand there before the turn has ended: its file is still on its way."""
+    platform, dies = MemoryPlatform(), asyncio.Event()
+    backend = Backend([Text("Here."), File("a.txt", "a.txt")], contents={"a.txt": b"made"})
+
+    class Dying(FileAgent):
+        async def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:
+            if not dies.is_set():
+                await asyncio.Event().wait()
+            yield backend.contents[ref]
+
+    async def press(bridge: Bridge) -> None:
+        found = platform.messages[0].buttons
+        again, good = (next(one for one in found if one.action == action) for action in ("again", "rate"))
+        assert await bridge.press(again) == AGAINS[Decided.SENT]
+        assert await bridge.press(again) == AGAINS[Decided.TOO_LATE]
+        assert await bridge.press(good) == THANKS
+
+    first = Bridge(database, platform, Dying(backend), under_reply=EVERYTHING)
+    async with running(first):
+        await first.intake.take(inbound(1))
+        await platform.until(lambda: platform.messages and platform.messages[0].buttons)
+        if pressed == "before it dies":
+            await press(first)
+    if pressed == "while it is dead":
+        waiting = Bridge(database, platform, Dying(backend), replica="r2", under_reply=EVERYTHING)
+        async with waiting.open():
+            await press(waiting)
+    dies.set()
+    last = Bridge(database, platform, Dying(backend), replica="r3", under_reply=EVERYTHING)
+    async with running(last):
+        await platform.until(lambda: len(platform.messages) == 4)
+        await last.until_state("done")
+        assert backend.asked == ["question 1"] * 2
+        assert [one.text for one in platform.messages if one.key.kind == "p"] == ["Here."] * 2
+        assert [bool(one.buttons) for one in platform.messages] == [True, False] * 2
+        kept = await last.ledger.feedback(agent="support", since=None)
+        assert [(one.feedback.good, one.feedback.person) for one in kept] == [(True, "slack:U1")]
+
+
 # --- ratings ------------------------------------------------------------------------------------------------------
 
 
@@ -276,3 +321,41 @@ async def test_an_agent_that_takes_no_ratings_and_an_earlier_conversation_are_le
         tell = Ratings(bridge.feedback, {"support": agent, "other": agent})
         assert [await tell.tell_some(), await tell.tell_some()] == [1, 0]
         assert not agent.rated
+
+
+# --- reactions ------------------------------------------------------------------------------------------------------
+
+
+class MarkingPlatform(MemoryPlatform):
+    """One that shows by reactions what became of a question."""
+
+    def surface(self, address: Address, *, person: Person, guard: Guard) -> Surface:
+        return MarkingSurface(self, guard)
+
+
+class MarkingSurface(MemorySurface):
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        self._platform.sentences.append(f"{asked} {stands}")
+        if self._platform.style.max_files == HANGS:
+            await asyncio.Event().wait()
+
+
+async def test_a_question_is_marked_as_seen_and_as_done_only_if_it_was_answered(database: Database) -> None:
+    platform, backend = MarkingPlatform(), Backend()
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")
+        assert platform.sentences == ["100.0-1 seen", "100.0-1 done"]
+        backend.script = [AgentError("broke")]
+        await bridge.intake.take(inbound(2))
+        await bridge.until_state("done", "failed")
+        assert platform.sentences[2:] == ["100.0-2 seen", "100.0-2 None"]
+
+
+async def test_a_mark_that_hangs_holds_no_reply_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactions, "MARK_WITHIN", 0.05)
+    platform = MarkingPlatform(style=replace(STYLE, max_files=HANGS))
+    async with running(Bridge(database, platform, ScriptedAgent(Backend()))) as bridge:
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")
+        assert platform.texts() == ["answer to question 1"]
