@@ -95,7 +95,7 @@ async def test_an_answer_without_words_has_none(database: Database) -> None:
 
 
 async def test_buttons_cost_no_call(database: Database) -> None:
-    calls = []
+    calls: list[int] = []
     for wanted in ((), EVERYTHING):
         platform = MemoryPlatform()
         async with running(Bridge(database, platform, ScriptedAgent(Backend()), under_reply=wanted)) as bridge:

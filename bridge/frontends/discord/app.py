@@ -14,6 +14,7 @@ from discord.http import Route
 from starlette.routing import BaseRoute
 
 from bridge.backoff import Backoff
+from bridge.frontends.common.reactions import Reactions
 from bridge.frontends.discord.calls import Calls, hand_on_limits, unguarded
 from bridge.frontends.discord.catch_up import CatchUp
 from bridge.frontends.discord.commands import register
@@ -80,7 +81,7 @@ class DiscordFrontEnd:
         self._signs: dict[Address, asyncio.Task[None]] = {}
         self.calls = Calls(settings.requests_a_second)
         members = Members(serves)
-        self.reactions = settings.reactions
+        self.reactions: Reactions = settings.reactions
         self._listeners = Listeners(
             inbox, self._want_catch_up, self._offer_again, self.calls, members, settings.reactions.ask
         )

@@ -28,7 +28,7 @@ async def tell(
     buttons: Sequence[Button] = (),
 ) -> None:
     """Say something that this person alone sees. `in_thread`: Slack shows such words in threads that there are."""
-    blocks = {"blocks": part_blocks(fallback(sentence), buttons)} if buttons else {}
+    blocks = part_blocks(fallback(sentence), buttons) if buttons else None
     try:
         async with asyncio.timeout(PATIENCE):
             await workspace.client.chat_postEphemeral(
@@ -36,7 +36,7 @@ async def tell(
                 thread_ts=address.thread if in_thread else None,
                 user=person.id,
                 text=fallback(sentence),
-                **blocks,
+                blocks=blocks,
             )
     except SDK_ERRORS as error:
         log.info("slack.answer_lost", reason=Failure.of(error).reason)
