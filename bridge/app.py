@@ -96,6 +96,7 @@ async def bridge(
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
                 agent_for=settings.agent_for,
+                speaking_at=settings.speaking_at,
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
@@ -109,6 +110,7 @@ async def bridge(
                     intake,
                     catch_up_hours=settings.limits.catch_up_hours,
                     prompts_at=settings.prompts_at,
+                    speaking_at=settings.speaking_at,
                 )
                 platforms["slack"] = slack
                 routes += slack.routes
@@ -118,6 +120,8 @@ async def bridge(
                     intake,
                     catch_up_hours=settings.limits.catch_up_hours,
                     serves=settings.rules.serves,
+                    speaking_at=settings.speaking_at,
+                    bots=settings.trusted_bots("discord"),
                 )
             routes += health_routes(engine, platforms)
             catching_up = CatchingUp(platforms.values())

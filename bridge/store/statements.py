@@ -228,6 +228,7 @@ SPEND = Statement(
     ).returning(_budget.c.scope),
     fences=True,
 )
+FREE_BUDGET = Statement(sa.delete(_budget).where(_budget.c.scope == _id("scope")))
 SPENT = Statement(sa.select(*_raw(_budget, ("since", "used"))).where(_budget.c.scope == _id("scope")))
 KNOWN_TURN = Statement(
     sa.select(_turn.c.id)

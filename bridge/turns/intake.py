@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.speaking import SpeakingAt, as_ever
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.engine import persist
@@ -47,6 +48,7 @@ class Intake:
         shelf: Shelf,
         *,
         agent_for: Callable[[Address], str],
+        speaking_at: SpeakingAt = as_ever,
         gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
@@ -57,6 +59,7 @@ class Intake:
         self._orders = orders
         self._shelf = shelf
         self._agent_for = agent_for
+        self._speaking_at = speaking_at
         self._gate = gate
         self._wake = wake
         self._stop_turn = stop_turn
@@ -71,15 +74,16 @@ class Intake:
         try:
             self._gate.admit(agent, address, person)
             quotas = self._gate.quotas(agent, address, person)
-            if asked_back == person.id:  # a budget doesn't break off what is under way
+            frees = self._gate.freed(address, person) if self._speaking_at(address).bots else ()
+            if asked_back == person.id and not person.bot:  # a budget doesn't break off what is under way
                 quotas = uncapped(quotas)
             stored = await self._stored(
-                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas)
+                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas, frees=frees)
             )
         except (NotAllowed, OverBudget) as refused:
             refusal = self._gate.refusal(refused)
             # Nobody is told twice, nor is it asked when a catch-up comes by it.
-            if refusal.sentence and not await self._stored(lambda: self._arrivals.refuse(inbound)):
+            if (refusal.sentence or person.bot) and not await self._stored(lambda: self._arrivals.refuse(inbound)):
                 return False
             log.info("not allowed", reason=refusal.reason, channel=address.channel, person=person.id)
             raise refusal from None

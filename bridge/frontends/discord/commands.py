@@ -28,6 +28,7 @@ from bridge.render.discord import DISCORD
 from bridge.render.incoming import from_discord
 from bridge.render.markdown import Renderer
 from bridge.render.measure import utf16
+from bridge.speaking import SpeakingAt, as_ever
 from bridge.turns.inbox import Inbox, NotAllowed, Order
 from bridge.turns.surface import SurfaceError
 
@@ -92,11 +93,19 @@ async def register(client: discord.Client) -> bool:
 class Commands:
     """`names` takes what the threads of questions will be called."""
 
-    def __init__(self, inbox: Inbox, asking: Asking, calls: Calls, names: MutableMapping[int, str]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        asking: Asking,
+        calls: Calls,
+        names: MutableMapping[int, str],
+        speaking_at: SpeakingAt = as_ever,
+    ) -> None:
         self._inbox = inbox
         self._asking = asking
         self._calls = calls
         self._names = names
+        self._speaking_at = speaking_at
 
     async def carry_out(self, client: discord.Client, interaction: discord.Interaction) -> str:
         """What came of a command, as Markdown. Never raises."""
@@ -105,7 +114,8 @@ class Commands:
         given = {str(one.get("name")): one.get("value") for one in data.get("options") or ()}
         if command is None or here is None:
             return UNKNOWN
-        if not command.anywhere and here.kind == "channel":
+        flat = self._speaking_at(here.address(here.channel)).flat
+        if not command.anywhere and here.kind == "channel" and not flat:
             return WRONG_PLACE
         argument = "" if command.option is None else str(given.get(command.option.name) or "").strip()
         log.info("discord.command", command=command.name, channel=here.channel)
@@ -193,9 +203,10 @@ class Commands:
             log.info("discord.question_not_shown", reason=str(error))
             return NOT_HERE
         message = int(sent.id)
-        address = here.address(message if here.kind == "channel" else here.channel)
+        begins = here.kind == "channel" and not self._speaking_at(place).flat
+        address = here.address(message if begins else here.channel)
         text = from_discord(question, _nobody)
-        if here.kind == "channel":
+        if begins:
             self._names[message] = thread_name(text or _names(files), asker.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
         inbound = Inbound(

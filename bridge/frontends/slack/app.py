@@ -31,6 +31,7 @@ from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Person, Seen
+from bridge.speaking import SpeakingAt, as_ever
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import ConfigurationError, Guard
 
@@ -66,10 +67,11 @@ class SlackFrontEnd:
         *,
         catch_up_hours: float = 24.0,
         prompts_at: PromptsAt = lambda _: (),
+        speaking_at: SpeakingAt = as_ever,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
-        self._workspace = Workspace(settings)
+        self._workspace = Workspace(settings, speaking_at=speaking_at)
         self._listeners = Listeners(inbox, self._workspace, self._missed, prompts_at=prompts_at)
         self._catch_up = CatchUp(
             inbox, self._workspace, self._listeners.hear, oldest=timedelta(hours=catch_up_hours)

@@ -15,7 +15,7 @@ from bridge.frontends.slack.blocks import button_blocks, fallback, key_of, metad
 from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of, states
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE, Client, required
 from bridge.frontends.slack.errors import BAD_CONTENT, REFUSED, SDK_ERRORS, Failure
-from bridge.frontends.slack.workspace import Workspace, replies
+from bridge.frontends.slack.workspace import Workspace, replies, thread_ts
 from bridge.inbound import Address, Person
 from bridge.render.slack import slack_mrkdwn
 from bridge.turns.surface import (
@@ -59,7 +59,7 @@ class Place:
         try:
             answer = await self.client.chat_startStream(
                 channel=self.address.channel,
-                thread_ts=self.address.thread,
+                thread_ts=thread_ts(self.address),
                 # A stream takes chunks or plain text, as it began, and shows its cards in the way that it began with.
                 chunks=_chunks(outgoing(text), plan, NO_PLAN),
                 task_display_mode="plan",
@@ -97,7 +97,7 @@ class Place:
         said = text or progress.phase
         answer = await self.client.chat_postMessage(
             channel=self.address.channel,
-            thread_ts=self.address.thread,
+            thread_ts=thread_ts(self.address),
             text=(slack_mrkdwn(text) or fallback(said)) if plain else fallback(said),
             blocks=None if plain else [*plan_of(progress).blocks(), *part_blocks(text, buttons)],
             metadata=metadata(key),
@@ -109,7 +109,7 @@ class Place:
         return str(required(answer, "ts"))
 
     async def find_by_key(self, key: PartKey, after: str) -> str | None:
-        found = replies(self.client, self.address.channel, self.address.thread, pages=FIND_PAGES, oldest=after)
+        found = replies(self.client, self.address, pages=FIND_PAGES, oldest=after)
         async for message in found:
             if self.workspace.me.wrote(message) and key_of(message) == key:
                 return str(message["ts"])

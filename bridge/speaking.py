@@ -1,0 +1,34 @@
+"""When the bot speaks in a place, and how: what a route says of it. Values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bridge.inbound import Address
+
+Listen = Literal["mention", "follow", "all"]
+Busy = Literal["queue", "steer", "interrupt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """Of the channels that a route matches. Direct messages are always asked, and flat or not by their platform."""
+
+    listen: Listen = "follow"
+    flat: bool = False  # what is asked in the channel itself is answered there, as one conversation
+    bots: frozenset[str] = frozenset()  # that may ask: ids as their platform writes them
+
+    @property
+    def hears_all(self) -> bool:
+        return self.listen == "all"
+
+
+USUAL = Speaking()
+SpeakingAt = Callable[[Address], Speaking]  # by platform, workspace and channel; the thread doesn't matter
+
+
+def as_ever(_: Address) -> Speaking:
+    """What holds where no route says otherwise."""
+    return USUAL
