@@ -87,6 +87,7 @@ async def bridge(
                 grace=settings.limits.grace,
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
+                busy_at=settings.busy_at,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
@@ -97,6 +98,7 @@ async def bridge(
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
                 agent_for=settings.agent_for,
                 speaking_at=settings.speaking_at,
+                busy_at=settings.busy_at,
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,

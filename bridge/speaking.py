@@ -28,6 +28,13 @@ class Speaking:
 USUAL = Speaking()
 SpeakingAt = Callable[[Address], Speaking]  # by platform, workspace and channel; the thread doesn't matter
 
+BusyAt = Callable[[Address], Busy]  # what becomes there of messages that come while the agent is at work
+
+
+def in_line(_: Address) -> Busy:
+    """They wait, one after the other."""
+    return "queue"
+
 
 def as_ever(_: Address) -> Speaking:
     """What holds where no route says otherwise."""

@@ -181,6 +181,21 @@ class Arrivals:
         """A person pressed stop. Holds until the reply is delivered again."""
         await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *self._announcement(f"{STOP}{turn}"))
 
+    async def interrupt(self, inbound: Inbound) -> str | None:
+        """Stop what the agent works on in a thread for the person who wrote this message, as long as it waits. The
+        turn that is stopped."""
+        values = asdict(inbound.address) | {
+            "person": inbound.person.id,
+            "position": inbound.position,
+            "message_key": _keys(inbound)["message_key"],
+        }
+        [stopped] = await self._engine.run(Op(sql.INTERRUPT, values))
+        for (turn,) in stopped:
+            if announcement := self._announcement(f"{STOP}{turn}"):
+                await self._engine.run(*announcement)
+            return str(turn)
+        return None
+
     async def seen(self, platform: Platform, since: int, most: int) -> Sequence[Seen]:
         """Threads that people wrote in since then, most recent first."""
         values = {"platform": platform, "since": since, "most": most}

@@ -9,7 +9,7 @@ What is durable before what, and what rides along:
 |---|---|
 | a message is stored | only then may its platform be acknowledged |
 | a thread is claimed | only then may this replica work on it |
-| a turn is begun, with its first checkpoint | the next thing is the agent's question, which is asked once |
+| a turn is begun, with its first checkpoint and what joins it | the next thing is the question, which is asked once |
 | each further checkpoint | the next thing may be a request that must not be repeated |
 | asking is concluded, with all that the reply needs | the last words go out next, and the agent isn't asked again |
 | the turn ends; the thread goes on with the next or rests | the next turn is asked |
@@ -27,21 +27,23 @@ from dataclasses import asdict
 from typing import Any
 
 from adapters.base import Checkpoint, Exchange
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
-from bridge.store.tables import as_json, now
+from bridge.store.tables import SECOND, as_json, now
 from bridge.store.values import (
     ArtifactRecord,
     Claim,
     Conclusion,
+    Marked,
     Outlook,
     PartRecord,
     StoredTurn,
     WaitingTurn,
     checkpoint_json,
+    files_json,
     request_json,
     storable,
     turn_of,
@@ -111,9 +113,10 @@ class Queue:
         start: str | None = None,
         settles: WaitingTurn | None = None,
         how: Event = Event.ANSWERED,
+        joined: Sequence[StoredTurn] = (),
     ) -> None:
         """The turn's question is about to be sent, in the words of `turn`. It `settles` the turn that its thread waits
-        with: answers it, or abandons it.
+        with: answers it, or abandons it. The words and files of those `joined` are in it: they aren't asked again.
 
         :raises Changed: its author was quicker.
         """
@@ -125,10 +128,11 @@ class Queue:
             "at": now(),
             "name": storable(turn.person.name),
             "words": storable(turn.text),
+            "brought": files_json(turn.files) if joined else None,
             "starts": start,
             "stands": checkpoint_json(checkpoint),
         }
-        ops = [Op(sql.BEGIN, values)]
+        ops = [Op(sql.BEGIN, values), *(_join(one, turn.id) for one in joined)]
         if settles is not None:
             result = Outcome.ABANDONED if how is Event.ABANDONED else settles.waiting.outcome
             settled = {"settles": after(TurnState.WAITING, how), "result": result, "waiting_id": settles.id}
@@ -253,6 +257,38 @@ class Queue:
         if await fill_seats(self._engine, person, self._at_once):
             self.on_seated()
 
+    # --- messages that wait ---------------------------------------------------------------------------------
+
+    async def line(self, thread: int, most: int) -> Sequence[StoredTurn]:
+        """The turns that can run in a thread, in their order."""
+        [rows] = await self._engine.run(Op(sql.LOOK_LINE, {"thread_id": thread, "most": most}))
+        return [turn_of(row) for row in rows]
+
+    async def overtaken(self, turn: StoredTurn, position: int) -> bool:
+        """Whether the turn's person wrote something that waits, after that position."""
+        values = {"thread_id": turn.thread, "person": turn.person.id, "position": position}
+        [rows] = await self._engine.run(Op(sql.OVERTAKEN, values))
+        return bool(rows)
+
+    async def mark(self, waited: float, most: int) -> Sequence[tuple[int, str]]:
+        """Messages that wait for so many seconds in threads that are worked on here: their threads and ids. They count
+        as marked from now on, whatever becomes of that."""
+        before = now() - round(waited * SECOND)
+        [rows] = await self._engine.run(Op(sql.MARK, {"replica": self.replica, "before": before, "most": most}))
+        return [(thread, message) for _, thread, message in rows]
+
+    async def marked_no_more(self, most: int) -> Sequence[Marked]:
+        """Messages that are marked and wait no longer."""
+        [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, {"replica": self.replica, "most": most}))
+        return [
+            Marked(turn, thread, message, Address(*place), Person(person), outcome == Outcome.WITHDRAWN)
+            for turn, thread, message, person, outcome, *place in rows
+        ]
+
+    async def unmark(self, turns: Collection[str]) -> None:
+        if turns:
+            await self._engine.run(*(Op(sql.UNMARK, {"turn_id": turn}) for turn in turns))
+
     # --- read -----------------------------------------------------------------------------------------------
 
     async def parts(self, turn: str) -> Sequence[PartRecord]:
@@ -345,6 +381,18 @@ class Queue:
 
 
 _NOTHING_WAITS = {"shown_last": None, "waits_with": None, "shown_at": None, "holds": None}
+
+
+def _join(turn: StoredTurn, into: str) -> Op:
+    values = {
+        "joined_id": turn.id,
+        "turn_id": into,
+        "revised": turn.revision,
+        "becomes": after(turn.state, Event.JOINED),
+        "result": Outcome.JOINED,
+        "at": now(),
+    }
+    return Op(sql.JOIN, values)
 
 
 def _look(claim: Claim) -> Sequence[Op]:

@@ -52,6 +52,8 @@ class StoredTurn:
     retry_of: str | None
     asked_as: str | None
     chosen: str | None
+    joined_into: str | None
+    marked: bool
     start: str | None
     checkpoint: Checkpoint | None
     answer: str | None
@@ -88,6 +90,18 @@ class WaitingTurn:
     id: str
     waiting: Waiting
     checkpoint: str | None  # as it is stored
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A message that shows, or is to show, that it waits."""
+
+    turn: str
+    thread: int
+    message_id: str
+    address: Address
+    person: Person
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +245,8 @@ def turn_of(row: Row) -> StoredTurn:
         retry_of=value["retry_of"],
         asked_as=value["asked_as"],
         chosen=value["chosen"],
+        joined_into=value["joined_into"],
+        marked=bool(value["marked"]),
         start=value["start"],
         checkpoint=checkpoint_of(value["checkpoint"]),
         answer=value["answer"],

@@ -286,8 +286,15 @@ class Asking:
         turn = self._turn
         if self._prepared is not None:
             turn = replace(turn, person=self._prepared.person, text=self._prepared.text)
-        await self._work.hold.begin(turn, checkpoint, start=self._start, settles=self._settles, how=self._how)
+        line = self._work.line
+        await self._work.hold.begin(
+            turn, checkpoint, start=self._start, settles=self._settles, how=self._how, joined=line.joined
+        )
         self._begun = True
+        line.on_begun()
+        newest = line.interrupted_after
+        if newest is not None and await persist(lambda: self._work.hold.queue.overtaken(turn, newest)):
+            self._stopped.set()  # its person wrote again while it was prepared
 
     # --- beside it ------------------------------------------------------------------------------------------
 

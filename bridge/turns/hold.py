@@ -68,9 +68,12 @@ class Hold:
         start: str | None,
         settles: WaitingTurn | None,
         how: Event,
+        joined: Sequence[StoredTurn] = (),
     ) -> None:
         await persist(
-            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how)
+            lambda: self.queue.begin(
+                self.claim, turn, checkpoint, start=start, settles=settles, how=how, joined=joined
+            )
         )
 
     async def checkpoint(self, turn: str, checkpoint: Checkpoint, *, progress: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.speaking import SpeakingAt, as_ever
+from bridge.speaking import BusyAt, SpeakingAt, as_ever, in_line
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.engine import persist
@@ -49,6 +49,7 @@ class Intake:
         *,
         agent_for: Callable[[Address], str],
         speaking_at: SpeakingAt = as_ever,
+        busy_at: BusyAt = in_line,
         gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
@@ -60,6 +61,7 @@ class Intake:
         self._shelf = shelf
         self._agent_for = agent_for
         self._speaking_at = speaking_at
+        self._busy_at = busy_at
         self._gate = gate
         self._wake = wake
         self._stop_turn = stop_turn
@@ -87,6 +89,11 @@ class Intake:
                 return False
             log.info("not allowed", reason=refusal.reason, channel=address.channel, person=person.id)
             raise refusal from None
+        if self._busy_at(address) == "interrupt":
+            stopped = await self._stored(lambda: self._arrivals.interrupt(inbound))
+            if stopped is not None:
+                log.info("turn interrupted by its person", turn=stopped)
+                self._stop_turn(stopped)
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         self._wake()  # also for what was known: a claim passes over a thread that is locked, as this one just was
         return stored

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from adapters.base import Agent
 from bridge.access import Access
 from bridge.inbound import Address, Person
+from bridge.speaking import Busy
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.desk import Desk
@@ -56,6 +57,7 @@ class Bridge:
         presence: Presence | None = None,
         telling: Callable[[str], Telling] = Telling,
         gate: Gate | None = None,
+        busy: Busy = "queue",
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -65,6 +67,7 @@ class Bridge:
         self._between = between
         self._presence = presence
         self._telling = telling
+        self._busy = busy
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -86,6 +89,7 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    busy_at=lambda _: self._busy,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -99,6 +103,7 @@ class Bridge:
                     ),
                     Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     agent_for=lambda _: "support",
+                    busy_at=lambda _: self._busy,
                     gate=self._gate,
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,

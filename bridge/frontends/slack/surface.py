@@ -15,7 +15,7 @@ from bridge.frontends.common.budget import Budget
 from bridge.frontends.slack import files as transfers
 from bridge.frontends.slack.blocks import fallback, key_of, sentence_of
 from bridge.frontends.slack.cards import plan_of
-from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
+from bridge.frontends.slack.client import APPEND, POST, REACT, START, STOP, UNREACT, UPDATE
 from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
@@ -118,9 +118,13 @@ class SlackSurface:
         except Fenced:
             return ""
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
-        if not self._workspace.lacks("reactions:write"):
-            await self._works(lambda: self._react(asked, WAITING, shown=waits))
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        if self._workspace.lacks("reactions:write"):
+            return True  # nothing shows, and nothing is to be taken away
+        budget = self._workspace.budgets.of(REACT if waits else UNREACT)
+        if budget is not None and budget.delay > 0:
+            return False
+        return await self._works(lambda: self._react(asked, WAITING, shown=waits))
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         person, text = self._person.id, fallback(sentence)
