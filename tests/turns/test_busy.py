@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
-from adapters.base import Done, Text
+from adapters.base import Checkpoint, Done, Event, Message, Text
 from bridge.inbound import RemoteFile
 from bridge.speaking import Busy
 from bridge.store.database import Database
 from bridge.turns import line, marks
+from tests.e2e.waiting import PATIENCE
 from tests.turns.agents import Backend, CancellableAgent, ScriptedAgent, Step
 from tests.turns.process import Bridge, running
 from tests.turns.world import HERE, MemoryPlatform, inbound
@@ -47,7 +48,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def eventually_none(find: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while await find():
+        while await find():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
 
 
