@@ -9,6 +9,7 @@ from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.line import ALONE, Line
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 from bridge.turns.voice import Hears
@@ -39,3 +40,4 @@ class Work:
     approvers: Sequence[str]  # who may decide where the agent names nobody, as "slack:U…", "discord:…"
     another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
+    line: Line = ALONE

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from adapters.base import Agent
 from bridge.access import Access
 from bridge.inbound import Address, Person
+from bridge.listening import Busy
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.desk import Desk
@@ -59,6 +60,7 @@ class Bridge:
         telling: Callable[[str], Telling] = Telling,
         gate: Gate | None = None,
         hears: Hears | None = None,
+        busy: Busy = "queue",
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -69,6 +71,7 @@ class Bridge:
         self._presence = presence
         self._telling = telling
         self._hears = hears
+        self._busy = busy
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -94,6 +97,7 @@ class Bridge:
                     approval_seconds=limits.get("approval_seconds", 3600.0),
                     approvers=lambda _: self.approvers,
                     hears=self._hears,
+                    busy_at=lambda _: self._busy,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -107,6 +111,7 @@ class Bridge:
                     ),
                     Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     agent_for=lambda _: "support",
+                    busy_at=lambda _: self._busy,
                     gate=self._gate,
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,

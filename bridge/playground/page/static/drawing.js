@@ -144,7 +144,7 @@ function draw_main(view, channel, messages, threads) {
   label(main.form, to, "Message…");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
-    const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
+    const mention = channel.kind === "channel" && !channel.free ? `@${server.bot} ` : "";
     const how = mention ? [" Mention ", element("b", {}, mention.trim()), ", or try:"] : [" Try:"];
     main.intro.replaceChildren(
       element("div", { className: "mark", ariaHidden: "true" }, MARKS[channel.kind]),
