@@ -697,6 +697,8 @@ _in_line = (
         _thread.c.owner == _id("replica"),
         _is(_turn.c.state, "received"),
         sa.not_(_turn.c.marked),
+        _turn.c.spoken.is_(None),  # it is no message that stands there, and a press is none
+        _turn.c.chosen.is_(None),
         _turn.c.received_at < _number("before"),
         sa.exists(
             sa.select(sa.literal_column("1"))
@@ -876,7 +878,7 @@ def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
     ).where(where)
     names = [
         "thread_id", *SPOKEN_GIVEN, "position", "message_id", "direct", "person", "mid_thread",
-        "state", "stopped", "revision",
+        "state", "stopped", "revision", "marked",
     ]  # fmt: skip
     return Statement(insert(_turn).from_select(names, source).on_conflict_do_nothing().returning(_turn.c.id))
 
