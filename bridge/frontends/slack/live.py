@@ -59,7 +59,7 @@ class Place:
         try:
             answer = await self.client.chat_startStream(
                 channel=self.address.channel,
-                thread_ts=thread_ts(self.address),
+                thread_ts=self.address.thread,
                 # A stream takes chunks or plain text, as it began, and shows its cards in the way that it began with.
                 chunks=_chunks(outgoing(text), plan, NO_PLAN),
                 task_display_mode="plan",
