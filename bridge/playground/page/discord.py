@@ -118,7 +118,7 @@ class DiscordView:
                 return News((self.platform, "sign", place), lambda: say(sign=sign))
             case "deleted":
                 return News((self.platform, "message", message_id), lambda: say(deleted=str(message_id)))
-            case "posted" | "changed" | "ephemeral":
+            case "posted" | "changed" | "ephemeral" | "reaction":
                 message = self._find(place, message_id)
                 if message is not None and message.type not in UNSEEN:
                     return News(
@@ -179,6 +179,7 @@ class DiscordView:
             "files": [self._file(attachment) for attachment in message.attachments],
             "steps": None,
             "buttons": list(_buttons(message.components)),
+            "reactions": " ".join(message.reactions),
             "growing": _growing(message),
             "only_you": message.seen_only_by is not None,
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),

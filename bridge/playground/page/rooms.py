@@ -105,7 +105,7 @@ WAYS = {
     ),
     ALERTS: Room(
         "A monitoring service writes here. Its bot is trusted, so the agent takes each alert up in a thread; "
-        "“An alert arrives”, among the troubles, has one come. Other bots aren't heard.",
+        "“An alert arrives”, under “Break something”, has one come. Other bots aren't heard.",
         ("What do you do with an alert?",),
         ("What should I look at first?",),
         agent="general",

@@ -45,6 +45,9 @@ _DATE = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 WORKING = "is working…"  # where the app gave no words of its own
 
 
+SIGNS = {"hourglass_flowing_sand": "⏳", "warning": "⚠️"}  # reactions of the bridge
+
+
 class SlackView:
     platform = "slack"
 
@@ -152,6 +155,7 @@ class SlackView:
             "files": [_file(file) for file in message.files],
             "steps": _steps(message),
             "buttons": [button for block in message.blocks for button in _buttons(block)],
+            "reactions": " ".join(SIGNS.get(name, f":{name}:") for name in message.reactions),
             "growing": message.streaming == "in_progress",
             "only_you": message.ephemeral_for is not None,
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),

@@ -89,6 +89,7 @@ class MessageView(TypedDict):
     files: list[FileView]
     steps: StepsView | None
     buttons: list[ButtonView]
+    reactions: str  # as signs
     growing: bool
     only_you: bool
     notice: bool  # the bridge's own words: a failure, a stop

@@ -296,6 +296,7 @@ function draw_message(view, row, message, { again, thread }) {
   for (const wide of body.querySelectorAll("pre, table")) wide.tabIndex = 0;
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
+  if (message.reactions) under.prepend(element("span", { className: "reactions" }, message.reactions));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
   row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under);
 }
