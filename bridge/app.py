@@ -98,6 +98,7 @@ async def bridge(
                 approvers=lambda name: settings.agents[name].approvers,
                 hears=transcription,
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
+                busy_at=settings.busy_at,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
@@ -109,6 +110,8 @@ async def bridge(
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
                 PressedUnderReply(arrivals, feedback),
                 agent_for=settings.agent_for,
+                listening_at=settings.listening_at,
+                busy_at=settings.busy_at,
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
@@ -122,6 +125,7 @@ async def bridge(
                     intake,
                     catch_up_hours=settings.limits.catch_up_hours,
                     prompts_at=settings.prompts_at,
+                    listening_at=settings.listening_at,
                 )
                 platforms["slack"] = slack
                 routes += slack.routes
@@ -131,6 +135,8 @@ async def bridge(
                     intake,
                     catch_up_hours=settings.limits.catch_up_hours,
                     serves=settings.rules.serves,
+                    listening_at=settings.listening_at,
+                    bots=settings.trusted_bots("discord"),
                 )
             routes += health_routes(engine, platforms)
             speaking = speaking_first(settings, engine, platforms, runner.wake)

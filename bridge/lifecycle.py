@@ -42,6 +42,7 @@ class Outcome(StrEnum):
     UNCERTAIN = "uncertain"  # nobody can tell whether the agent got the question
     STOPPED = "stopped"  # by a person, while the agent was at work
     WITHDRAWN = "withdrawn"  # by its author, before it was asked
+    JOINED = "joined"  # asked together with the one before it
     ABANDONED = "abandoned"  # what it waited for wasn't given: the person went on
     GAVE_UP = "gave_up"  # too many attempts
     NO_AGENT = "no_agent"  # the thread's agent isn't in the settings any more
@@ -87,6 +88,7 @@ ENDINGS: Mapping[Outcome, Ending] = MappingProxyType(
         Outcome.UNCERTAIN: Ending(TurnState.WAITING, Retry.ANEW, offered=True),
         Outcome.STOPPED: Ending(TurnState.CANCELLED),
         Outcome.WITHDRAWN: Ending(TurnState.CANCELLED),
+        Outcome.JOINED: Ending(TurnState.DONE),
         Outcome.ABANDONED: Ending(TurnState.CANCELLED),
         Outcome.GAVE_UP: _UNREACHED,
         Outcome.NO_AGENT: _HOPELESS,
@@ -108,6 +110,7 @@ class Event(Enum):
     """What can happen to a turn."""
 
     WITHDRAWN = "its author deletes it"
+    JOINED = "it is asked together with one before it, in that one's turn"
     BEGUN = "its thread is free: it is the oldest that can run"
     DELIVERY_BEGUN = "the same, with the whole reply stored by an earlier delivery"
     CONCLUDED = "asking ended, with an outcome"
@@ -125,6 +128,7 @@ _ENDED = "as the outcome says"
 TRANSITIONS: Mapping[tuple[TurnState, Event], TurnState | str] = MappingProxyType(
     {
         (TurnState.RECEIVED, Event.WITHDRAWN): TurnState.CANCELLED,
+        (TurnState.RECEIVED, Event.JOINED): TurnState.DONE,
         (TurnState.RECEIVED, Event.BEGUN): TurnState.ASKING,
         (TurnState.RECEIVED, Event.DELIVERY_BEGUN): TurnState.REPLYING,
         (TurnState.ASKING, Event.CONCLUDED): TurnState.REPLYING,

@@ -107,6 +107,7 @@ def test_what_a_message_is_to_the_turn_that_its_thread_waits_with(
 
 NEXT = {
     (TurnState.RECEIVED, Event.WITHDRAWN): "cancelled",
+    (TurnState.RECEIVED, Event.JOINED): "done",
     (TurnState.RECEIVED, Event.BEGUN): "asking",
     (TurnState.RECEIVED, Event.DELIVERY_BEGUN): "replying",
     (TurnState.ASKING, Event.CONCLUDED): "replying",

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
 from bridge.store import statements as sql
-from bridge.store.budgets import OverBudget, Quota, left, spend, used_up
+from bridge.store.budgets import OverBudget, Quota, freed, left, spend, used_up
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.tables import SECOND, now
@@ -86,10 +86,16 @@ class Arrivals:
         self._at_once = at_once
 
     async def put(
-        self, inbound: Inbound, agent: str, *, announce: bool = False, quotas: Sequence[Quota] = ()
+        self,
+        inbound: Inbound,
+        agent: str,
+        *,
+        announce: bool = False,
+        quotas: Sequence[Quota] = (),
+        frees: Sequence[Quota] = (),
     ) -> bool:
         """Store a turn, and its thread with `agent` if it is new. False if it is known already, or was refused.
-        `announce`: tell other replicas, as this one has its hands full.
+        `announce`: tell other replicas, as this one has its hands full; `frees`: quotas that begin anew with it.
 
         :raises OverBudget: a quota is used up.
         """
@@ -112,6 +118,7 @@ class Arrivals:
                 Op(sql.TOUCH_THREAD, thread | {"message_key": values["message_key"]}),
                 Op(sql.PUT_TURN, address | values),
                 *spend(quotas, turn),
+                *freed(frees),
                 Op(sql.READY, address | {"at": at}),
                 *give_seat(self._engine, inbound.person.id, self._at_once),
                 *self._announcement(WORK if announce else None),
@@ -197,6 +204,21 @@ class Arrivals:
     async def record_stop(self, turn: str) -> None:
         """A person pressed stop. Holds until the reply is delivered again."""
         await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *self._announcement(f"{STOP}{turn}"))
+
+    async def interrupt(self, inbound: Inbound) -> str | None:
+        """Stop what the agent works on in a thread for the person who wrote this message, as long as it waits. The
+        turn that is stopped."""
+        values = asdict(inbound.address) | {
+            "person": inbound.person.id,
+            "position": inbound.position,
+            "message_key": _keys(inbound)["message_key"],
+        }
+        [stopped] = await self._engine.run(Op(sql.INTERRUPT, values))
+        for (turn,) in stopped:
+            if announcement := self._announcement(f"{STOP}{turn}"):
+                await self._engine.run(*announcement)
+            return str(turn)
+        return None
 
     async def seen(self, platform: Platform, since: int, most: int) -> Sequence[Seen]:
         """Threads that people wrote in since then, most recent first."""

@@ -141,8 +141,9 @@ _turn_constants = [
     sa.literal_column("'received'").label("state"),
     sa.false().label("stopped"),
     sa.literal_column("0").label("revision"),
+    sa.false().label("marked"),
 ]
-_TURN_COLUMNS = ["thread_id", *TURN_GIVEN, "state", "stopped", "revision"]
+_TURN_COLUMNS = ["thread_id", *TURN_GIVEN, "state", "stopped", "revision", "marked"]
 
 
 def _put_turn(where: sa.ColumnElement[bool]) -> Statement:
@@ -234,6 +235,7 @@ SPEND = Statement(
     ).returning(_budget.c.scope),
     fences=True,
 )
+FREE_BUDGET = Statement(sa.delete(_budget).where(_budget.c.scope == _id("scope")))
 SPENT = Statement(sa.select(*_raw(_budget, ("since", "used"))).where(_budget.c.scope == _id("scope")))
 KNOWN_TURN = Statement(
     sa.select(_turn.c.id)
@@ -393,6 +395,40 @@ STOPPED = Statement(
         _turn.c.stopped,
     )
 )
+# The turn that the agent works on for a person who wrote again, if that message waits.
+_written_after = _turn.alias("written_after")
+INTERRUPT = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.id.in_(
+            sa.select(_turn.c.id)
+            .join(_thread, _thread.c.id == _turn.c.thread_id)
+            .where(
+                _address,
+                _is(_turn.c.state, "asking"),
+                _turn.c.person == _id("person"),
+                _turn.c.position < _number("position"),
+            )
+        ),
+        sa.exists(
+            sa.select(sa.literal_column("1"))
+            .select_from(_written_after)
+            .where(_written_after.c.message_key == _id("message_key"), _is(_written_after.c.state, "received"))
+        ),
+    )
+    .values(stopped=sa.true())
+    .returning(_turn.c.id)
+)
+OVERTAKEN = Statement(
+    sa.select(_turn.c.id)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "received"),
+        _turn.c.position > _number("position"),
+        _turn.c.person == _id("person"),
+    )
+    .limit(sa.literal_column("1"))
+)
 SEEN = Statement(
     sa.select(
         _thread.c.platform, _thread.c.workspace, _thread.c.channel, _thread.c.thread, _thread.c.newest,
@@ -450,7 +486,7 @@ LOOK_ACTIVE = Statement(
         _turn.c.thread_id == _number("thread_id"), _is(_turn.c.state, "asking", "replying")
     )
 )
-LOOK_RUNNABLE = Statement(
+_can_run_now = (
     sa.select(*_raw(_turn, TURN_COLUMNS))
     .where(
         _turn.c.thread_id == _number("thread_id"),
@@ -461,8 +497,9 @@ LOOK_RUNNABLE = Statement(
         .scalar_subquery(),
     )
     .order_by(_turn.c.position, _turn.c.received_at)
-    .limit(sa.literal_column("1"))
 )
+LOOK_RUNNABLE = Statement(_can_run_now.limit(sa.literal_column("1")))
+LOOK_LINE = Statement(_can_run_now.limit(_number("most")))
 LOOK_WAITING = Statement(
     sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.waiting_shown)
     .join(_thread, _thread.c.waiting_turn == _turn.c.id)
@@ -487,9 +524,30 @@ BEGIN = Statement(
         person_name=_value(_turn.c.person_name, "name"),
         text=_value(_turn.c.text, "words"),
         heard=_value(_turn.c.heard, "hears"),
+        files=sa.func.coalesce(_value(_turn.c.files, "brought"), _turn.c.files),
         start=_value(_turn.c.start, "starts"),
         checkpoint=_value(_turn.c.checkpoint, "stands"),
         settles=_id("waiting_id"),
+    )
+    .returning(_turn.c.id),
+    fences=True,
+)
+# Together with the turn that is begun, or not at all; joined already as with `BEGIN`.
+JOIN = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.id == _id("joined_id"),
+        sa.or_(
+            sa.and_(_is(_turn.c.state, "received"), _turn.c.revision == _number("revised")),
+            _turn.c.joined_into == _id("turn_id"),
+        ),
+    )
+    .values(
+        state=_id("becomes"),
+        outcome=_id("result"),
+        joined_into=_id("turn_id"),
+        begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")),
+        ended_at=sa.func.coalesce(_turn.c.ended_at, _number("at")),
     )
     .returning(_turn.c.id),
     fences=True,
@@ -636,6 +694,51 @@ RECHECKED = Statement(
     sa.update(_thread).where(_ours, _thread.c.recheck_turn == _id("turn_id")).values(recheck_turn=sa.null())
 )
 
+# --- messages that wait -----------------------------------------------------------------------------------------
+
+_at_work = _turn.alias("at_work")
+_in_line = (
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _is(_thread.c.state, "running"),
+        _thread.c.owner == _id("replica"),
+        _is(_turn.c.state, "received"),
+        sa.not_(_turn.c.marked),
+        _turn.c.spoken.is_(None),  # it is no message that stands there, and a press is none
+        _turn.c.chosen.is_(None),
+        _turn.c.received_at < _number("before"),
+        sa.exists(
+            sa.select(sa.literal_column("1"))
+            .select_from(_at_work)
+            .where(_at_work.c.thread_id == _thread.c.id, _is(_at_work.c.state, "asking", "replying"))
+        ),
+    )
+    .order_by(_turn.c.received_at)
+    .limit(_number("most"))
+)
+MARK = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id.in_(_in_line), _is(_turn.c.state, "received"))
+    .values(marked=sa.true())
+    .returning(_turn.c.id, _turn.c.thread_id, _turn.c.message_id)
+)
+# What another replica works on is that one's.
+MARKED_NO_MORE = Statement(
+    sa.select(
+        _turn.c.id, _turn.c.thread_id, _turn.c.message_id, _turn.c.person, _turn.c.outcome, _thread.c.platform,
+        _thread.c.workspace, _thread.c.channel, _thread.c.thread,
+    )
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        sa.text("turn.marked"),  # as the index has it: SQLite's own form of a boolean isn't recognized
+        sa.not_(_is(_turn.c.state, "received")),
+        sa.or_(_thread.c.owner.is_(None), _thread.c.owner == _id("replica")),
+    )
+    .limit(_number("most"))
+)  # fmt: skip
+UNMARK = Statement(sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(marked=sa.false()))
+
 # --- commands ---------------------------------------------------------------------------------------------------
 
 OVERVIEW_COLUMNS = (
@@ -666,8 +769,10 @@ def _last(*states: str) -> Statement:
             _turn.c.thread_id == _number("thread_id"),
             _is(_turn.c.state, *states),
             _turn.c.position > _conversation_begins,
-            sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")) != sa.literal_column("'withdrawn'"),
             _turn.c.spoken.is_(None),
+            sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")).not_in(
+                [sa.literal_column("'withdrawn'"), sa.literal_column("'joined'")]
+            ),
         )
         .order_by(_turn.c.position.desc(), _turn.c.received_at.desc())
         .limit(sa.literal_column("1"))
@@ -781,7 +886,7 @@ def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
     ).where(where)
     names = [
         "thread_id", *SPOKEN_GIVEN, "position", "message_id", "direct", "person", "mid_thread",
-        "state", "stopped", "revision",
+        "state", "stopped", "revision", "marked",
     ]  # fmt: skip
     return Statement(insert(_turn).from_select(names, source).on_conflict_do_nothing().returning(_turn.c.id))
 

@@ -153,6 +153,7 @@ class Turn(SQLModel, table=True):
         _where("ix_turn_stopped", "thread_id", where="stopped AND state IN ('asking', 'replying')"),
         _where("ix_turn_unanswered", "thread_id", "position", where="state IN ('failed', 'cancelled')"),
         _where("ix_turn_expires", "expires_at", where="expires_at IS NOT NULL AND settled IS NULL"),
+        _where("ix_turn_marked", "thread_id", where="marked"),
         sa.Index("ix_turn_person", "person", "received_at"),
         sa.Index("ix_turn_received_at", "received_at"),
         _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
@@ -193,6 +194,8 @@ class Turn(SQLModel, table=True):
     settles: str | None = Field(
         default=None, max_length=16
     )  # the turn that it answered or abandoned when it began
+    joined_into: str | None = Field(default=None, max_length=16)  # the turn that it was asked together with
+    marked: bool = False  # its message shows that it waits, or may
     start: str | None = _text(default=None)  # JSON of the checkpoint that it begins at: another turn left it
     checkpoint: dict[str, Any] | None = _json(default=None)
     # Stored together with the state `replying`; from there on no agent is needed.

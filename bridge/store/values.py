@@ -57,6 +57,8 @@ class StoredTurn:
     spoken: Spoken | None  # the agent says it unasked
     decision: DecisionMade | None
     settles: str | None
+    joined_into: str | None
+    marked: bool
     start: str | None
     checkpoint: Checkpoint | None
     answer: str | None
@@ -130,6 +132,18 @@ class WaitingTurn:
     waiting: Waiting
     checkpoint: str | None  # as it is stored
     request: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A message that shows, or is to show, that it waits."""
+
+    turn: str
+    thread: int
+    message_id: str
+    address: Address
+    person: Person
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +341,8 @@ def turn_of(row: Row) -> StoredTurn:
         spoken=Spoken(**spoken) if spoken else None,
         decision=_decision(value["decision"]),
         settles=value["settles"],
+        joined_into=value["joined_into"],
+        marked=bool(value["marked"]),
         start=value["start"],
         checkpoint=checkpoint_of(value["checkpoint"]),
         answer=value["answer"],

@@ -354,13 +354,24 @@ class Asking:
         if self._prepared is not None:
             turn = replace(turn, person=self._prepared.person, text=self._prepared.text)
         answered = self._how is lifecycle.Event.ANSWERED
-        line = f"Answered · {turn.person.name or turn.person.id}" if answered else LEFT
+        settled = f"Answered · {turn.person.name or turn.person.id}" if answered else LEFT
+        line = self._work.line
         await self._work.hold.begin(
-            turn, checkpoint, start=self._start, settles=self._settles, how=self._how, line=line
+            turn,
+            checkpoint,
+            start=self._start,
+            settles=self._settles,
+            how=self._how,
+            line=settled,
+            joined=line.joined,
         )
         self._begun = True
         if self._settles is not None:
             self._settled(self._settles.id)
+        line.on_begun()
+        newest = line.interrupted_after
+        if newest is not None and await persist(lambda: self._work.hold.queue.overtaken(turn, newest)):
+            self._stopped.set()  # its person wrote again while it was prepared
 
     # --- beside it ------------------------------------------------------------------------------------------
 

@@ -70,10 +70,11 @@ class Hold:
         settles: WaitingTurn | None,
         how: Event,
         line: str | None,
+        joined: Sequence[StoredTurn] = (),
     ) -> None:
         await persist(
             lambda: self.queue.begin(
-                self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line
+                self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line, joined=joined
             )
         )
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
 from bridge.store.arrivals import LEFT, Arrivals, Decided
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.engine import persist
@@ -54,6 +55,8 @@ class Intake:
         under_reply: PressedUnderReply,
         *,
         agent_for: Callable[[Address], str],
+        listening_at: ListeningAt = as_ever,
+        busy_at: BusyAt = in_line,
         gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
@@ -65,6 +68,8 @@ class Intake:
         self._shelf = shelf
         self._under_reply = under_reply
         self._agent_for = agent_for
+        self._listening_at = listening_at
+        self._busy_at = busy_at
         self._gate = gate
         self._wake = wake
         self._stop_turn = stop_turn
@@ -79,18 +84,24 @@ class Intake:
         try:
             self._gate.admit(agent, address, person)
             quotas = self._gate.quotas(agent, address, person)
-            if asked_back == person.id:  # a budget doesn't break off what is under way
+            frees = self._gate.freed(address, person) if self._listening_at(address).bots else ()
+            if asked_back == person.id and not person.bot:  # a budget doesn't break off what is under way
                 quotas = uncapped(quotas)
             stored = await self._stored(
-                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas)
+                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas, frees=frees)
             )
         except (NotAllowed, OverBudget) as refused:
             refusal = self._gate.refusal(refused)
             # Nobody is told twice, nor is it asked when a catch-up comes by it.
-            if refusal.sentence and not await self._stored(lambda: self._arrivals.refuse(inbound)):
+            if (refusal.sentence or person.bot) and not await self._stored(lambda: self._arrivals.refuse(inbound)):
                 return False
             log.info("not allowed", reason=refusal.reason, channel=address.channel, person=person.id)
             raise refusal from None
+        if self._busy_at(address) == "interrupt":
+            stopped = await self._stored(lambda: self._arrivals.interrupt(inbound))
+            if stopped is not None:
+                log.info("turn interrupted by its person", turn=stopped)
+                self._stop_turn(stopped)
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         self._wake()  # also for what was known: a claim passes over a thread that is locked, as this one just was
         return stored

@@ -170,8 +170,9 @@ class Surface(Protocol):
         can't be looked up stays an id."""
         ...
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
-        """Show on the question that it was seen and has to wait (a reaction), or take that away. Never raises."""
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        """Show on a question of the thread that it was seen and has to wait (a reaction), or take that away. False if
+        that didn't work. Never raises, and isn't waited for by a reply."""
         ...
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:

@@ -9,6 +9,7 @@ from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.line import ALONE, Line
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 from bridge.turns.under_reply import UnderReply
@@ -41,3 +42,4 @@ class Work:
     another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
     under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer
+    line: Line = ALONE

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from adapters.base import Agent
 from bridge.access import Access
 from bridge.inbound import Address, Person
+from bridge.listening import Busy
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.desk import Desk
@@ -63,6 +64,7 @@ class Bridge:
         gate: Gate | None = None,
         hears: Hears | None = None,
         under_reply: tuple[UnderReply, ...] = (),
+        busy: Busy = "queue",
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -74,6 +76,7 @@ class Bridge:
         self._telling = telling
         self._hears = hears
         self._under_reply = under_reply
+        self._busy = busy
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -100,6 +103,7 @@ class Bridge:
                     approvers=lambda _: self.approvers,
                     hears=self._hears,
                     under_reply=lambda _: self._under_reply,
+                    busy_at=lambda _: self._busy,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 arrivals, self.feedback = Arrivals(engine, at_once=at_once), FeedbackStore(engine)
@@ -115,6 +119,7 @@ class Bridge:
                     Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
                     PressedUnderReply(arrivals, self.feedback),
                     agent_for=lambda _: "support",
+                    busy_at=lambda _: self._busy,
                     gate=self._gate,
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,

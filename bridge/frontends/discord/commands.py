@@ -23,6 +23,7 @@ from bridge.frontends.discord.reading import Spot, thread_name
 from bridge.frontends.discord.rest import Json, Rest
 from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS, never_raises
 from bridge.inbound import Inbound, RemoteFile
+from bridge.listening import ListeningAt, as_ever
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.incoming import from_discord
@@ -92,11 +93,19 @@ async def register(client: discord.Client) -> bool:
 class Commands:
     """`names` takes what the threads of questions will be called."""
 
-    def __init__(self, inbox: Inbox, asking: Asking, calls: Calls, names: MutableMapping[int, str]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        asking: Asking,
+        calls: Calls,
+        names: MutableMapping[int, str],
+        listening_at: ListeningAt = as_ever,
+    ) -> None:
         self._inbox = inbox
         self._asking = asking
         self._calls = calls
         self._names = names
+        self._listening_at = listening_at
 
     async def carry_out(self, client: discord.Client, interaction: discord.Interaction) -> str:
         """What came of a command, as Markdown. Never raises."""
@@ -105,7 +114,8 @@ class Commands:
         given = {str(one.get("name")): one.get("value") for one in data.get("options") or ()}
         if command is None or here is None:
             return UNKNOWN
-        if not command.anywhere and here.kind == "channel":
+        flat = self._listening_at(here.address(here.channel)).flat
+        if not command.anywhere and here.kind == "channel" and not flat:
             return WRONG_PLACE
         argument = "" if command.option is None else str(given.get(command.option.name) or "").strip()
         log.info("discord.command", command=command.name, channel=here.channel)
@@ -201,9 +211,10 @@ class Commands:
             log.info("discord.question_not_shown", reason=str(error))
             return NOT_HERE
         message = int(sent.id)
-        address = here.address(message if here.kind == "channel" else here.channel)
+        begins = here.kind == "channel" and not self._listening_at(place).flat
+        address = here.address(message if begins else here.channel)
         text = from_discord(question, _nobody)
-        if here.kind == "channel":
+        if begins:
             self._names[message] = thread_name(text or _names(files), asker.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
         inbound = Inbound(

@@ -7,8 +7,9 @@ from dataclasses import replace
 import discord
 
 from bridge.frontends.discord import messages
-from bridge.frontends.discord.reading import Spot
+from bridge.frontends.discord.reading import Spot, begun_by
 from bridge.inbound import Inbound, Person
+from bridge.listening import Listening
 from bridge.render.discord import DISCORD
 
 VARIATION = "\ufe0f"  # some clients send it behind an emoji, some don't
@@ -30,13 +31,19 @@ def reacting(event: discord.RawReactionActionEvent) -> Person:
 
 
 def inbound(
-    message: discord.Message, person: Person, spot: Spot, me: discord.ClientUser, *, known: bool
+    message: discord.Message,
+    person: Person,
+    spot: Spot,
+    me: discord.ClientUser,
+    listening: Listening,
+    *,
+    known: bool,
 ) -> Inbound:
     """`known`: the agent was called into the thread before."""
     asked = messages.inbound(
         message,
         me,
-        spot.address(message.id if spot.kind == "channel" else spot.channel),
+        begun_by(spot, message.id, listening) if spot.kind == "channel" else spot.address(spot.channel),
         mid_thread=spot.kind == "thread" and message.id != spot.channel and not known,
     )
     quoted = "\n".join(f"> {line}" for line in asked.text.splitlines())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bridge.inbound import Address
+from bridge.listening import USUAL, Listening
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.turns.surface import Action, Button
@@ -57,13 +58,25 @@ class Heard:
     reply: bool = False  # it replies to some message
     chain: int | None = None  # it replies to one of ours, which itself replies to this message
     has_cards: bool = False  # embeds or a poll, with words in them
+    to_us: bool = False  # it replies to one of ours
+    by_bot: bool = False  # one that may ask
+    listening: Listening = USUAL  # of its channel
+
+    @property
+    def calls(self) -> bool:
+        """Whether it is for the agent wherever in the channel it stands."""
+        return self.mentioned or self.listening.hears_all
 
 
 def follows(heard: Heard) -> Address | None:
     """The thread that this message goes on in, provided that the agent was called into it before."""
+    if heard.listening.listen == "mention" and not heard.mentioned:
+        return None
     match heard.spot.kind:
         case "thread":
             return heard.spot.address(heard.spot.channel)
+        case "channel" if heard.listening.flat:
+            return heard.spot.address(heard.spot.channel) if heard.to_us else None
         case "channel":
             return None if heard.chain is None else heard.spot.address(heard.chain)
         case "direct":
@@ -76,9 +89,15 @@ def begins(heard: Heard) -> Address | None:
         case "direct":
             return heard.spot.address(heard.spot.channel)
         case "thread":
-            return heard.spot.address(heard.spot.channel) if heard.mentioned else None
+            return heard.spot.address(heard.spot.channel) if heard.calls else None
         case "channel":
-            return heard.spot.address(heard.id) if heard.mentioned else None
+            alerts = heard.by_bot and heard.listening.listen != "mention"  # it mentions nobody
+            return begun_by(heard.spot, heard.id, heard.listening) if heard.calls or alerts else None
+
+
+def begun_by(spot: Spot, message: int, listening: Listening) -> Address:
+    """The thread of what is asked by a message in a channel."""
+    return spot.address(spot.channel if listening.flat else message)
 
 
 def places(spot: Spot, message: int, chain: int | None = None) -> tuple[Address, ...]:
@@ -97,7 +116,7 @@ def says_something(heard: Heard) -> bool:
 
 def is_aside(heard: Heard) -> bool:
     """It begins by mentioning someone else: people are talking to each other."""
-    return not heard.mentioned and _FIRST_MENTION.match(heard.content) is not None
+    return not heard.calls and _FIRST_MENTION.match(heard.content) is not None
 
 
 def has_context(heard: Heard) -> bool:

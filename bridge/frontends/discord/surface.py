@@ -137,7 +137,7 @@ class DiscordSurface:
         self._place: Place | None = None
         self._opening = asyncio.Lock()
         self._joining: asyncio.Task[None] | None = None
-        self._held_back: asyncio.Task[None] | None = None  # the mark on a question whose thread has to wait
+        self._held_back: asyncio.Task[bool] | None = None  # the mark on a question whose thread has to wait
         self._typing = TypingSign(self._open, self._type, partial(connection.keep, address))
         self._buttons: dict[str, Sequence[Button]] = {}  # that a message of this turn shows
         self._lines: dict[str, str] = {}  # below the words that a message of this turn shows
@@ -157,8 +157,8 @@ class DiscordSurface:
         """The gateway gave both with the message; somebody who wrote none is asked for."""
         return person.name or await self._name_of(person.id), text
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
-        await self._telling.mark(asked, WAITING, self._place, there=waits)
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        return await self._telling.mark(asked, WAITING, self._place, there=waits)
 
     async def mark(self, asked: str, stands: Mark | None) -> None:
         emoji = self._connection.reactions

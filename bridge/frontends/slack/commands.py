@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -28,7 +28,7 @@ from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
 from bridge.frontends.slack.files import Uploads, is_slacks_own
 from bridge.frontends.slack.reading import Heard, mentioned
 from bridge.frontends.slack.surface import MAX_FILE_BYTES
-from bridge.frontends.slack.workspace import Workspace
+from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, Inbound, Person, RemoteFile, position
 from bridge.render.incoming import from_slack
 from bridge.render.markdown import Renderer
@@ -118,7 +118,7 @@ class Commands:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._workspace.client.chat_postEphemeral(
-                    channel=address.channel, thread_ts=address.thread, user=person.id, **answer
+                    channel=address.channel, thread_ts=thread_ts(address), user=person.id, **answer
                 )
         except SDK_ERRORS as error:
             log.info("slack.answer_lost", reason=Failure.of(error).reason)
@@ -218,7 +218,7 @@ class Commands:
         try:
             sent = await client.chat_postMessage(
                 channel=place.channel,
-                thread_ts=place.thread or None,
+                thread_ts=thread_ts(place) or None,
                 text=fallback(shown),
                 blocks=part_blocks(shown, ()),
                 metadata=metadata(PartKey(event, PartKind.NOTICE)),  # so that it isn't taken for a part of a reply
@@ -231,7 +231,7 @@ class Commands:
             return NOT_HERE if failure.code in NOT_IN_CHANNEL or failure.place_is_gone else NOT_DONE
         ts = str(sent["ts"])
         inbound = Inbound(
-            address=replace(place, thread=place.thread or ts),
+            address=place if place.thread else self._workspace.begun_by(place.channel, ts),
             event_id=event,
             message_id=ts,
             position=position(ts),

@@ -16,7 +16,7 @@ from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Pressed
 from bridge.frontends.slack.telling import tell
-from bridge.frontends.slack.workspace import Workspace
+from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, Person
 from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import ASK_AGAIN, EDITED, Button, SurfaceError
@@ -55,7 +55,7 @@ class Presses:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._workspace.client.chat_postEphemeral(
-                    channel=address.channel, thread_ts=address.thread, user=person, text=EDITED, blocks=blocks
+                    channel=address.channel, thread_ts=thread_ts(address), user=person, text=EDITED, blocks=blocks
                 )
         except SDK_ERRORS as error:
             log.info("slack.not_offered", turn=turn, reason=Failure.of(error).reason)

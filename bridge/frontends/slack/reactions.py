@@ -12,10 +12,10 @@ from bridge.frontends.common.told import Told
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
-from bridge.frontends.slack.reading import SLACKBOT, Me, attached
+from bridge.frontends.slack.reading import SLACKBOT, Me, address_of, attached, listening_in
 from bridge.frontends.slack.telling import tell
 from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Address, Inbound, Person, position
+from bridge.inbound import Inbound, Person, position
 from bridge.render.slack import SLACK
 from bridge.turns.inbox import Inbox, NotAllowed
 from bridge.turns.surface import Gone
@@ -65,9 +65,11 @@ class AskedByReaction:
         message = await self._message(reacted)
         if message is None or self._workspace.me.wrote(message):
             return
-        root = str(message.get("thread_ts") or reacted.ts)
-        address = Address("slack", self._workspace.me.team, reacted.channel, root)
-        in_thread = root != reacted.ts
+        root = message.get("thread_ts")
+        me, channel = self._workspace.me, reacted.channel
+        listening = listening_in(channel, me, self._workspace.listening_at)
+        address = address_of(channel, reacted.ts, root, me, listening)
+        in_thread = root is not None and root != reacted.ts
         known = await self._inbox.knows(address)
         inbound = Inbound(
             address=address,

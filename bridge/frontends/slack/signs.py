@@ -13,6 +13,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bridge.frontends.slack.blocks import button_blocks, fallback, status_line
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import Place
+from bridge.frontends.slack.workspace import thread_ts
 from bridge.turns.surface import Button, Fenced
 
 log = structlog.get_logger()
@@ -118,7 +119,7 @@ class Signs:
                 EPHEMERAL,
                 self._place.client.chat_postEphemeral(
                     channel=address.channel,
-                    thread_ts=address.thread,
+                    thread_ts=thread_ts(address),
                     user=self._place.person.id,
                     text=fallback(self._buttons[0].label),
                     blocks=button_blocks(self._buttons),
@@ -171,8 +172,10 @@ class Signs:
             self._line = line
 
     def _may_call(self, method: str) -> bool:
-        channel = self._place.address.channel
-        return method not in self._refused and not self._place.workspace.refusals.has(method, channel)
+        address = self._place.address
+        if address.is_flat:  # they are all of a thread
+            return False
+        return method not in self._refused and not self._place.workspace.refusals.has(method, address.channel)
 
     async def _call(self, method: str, call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse | None:
         try:

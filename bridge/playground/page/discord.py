@@ -160,10 +160,11 @@ class DiscordView:
             "name": self._world.bot.display_name if direct else channel.name,
             "kind": "direct" if direct else "thread" if is_thread else "channel",
             "parent": str(home.id) if is_thread else "",
-            "agent": self._default_agent if direct else home.name,
+            "agent": self._default_agent if direct else room.agent or home.name,
             "about": room.about,
             "prompts": list(room.prompts),
             "follow_ups": list(room.follow_ups),
+            "free": room.free,
         }
 
     def _message(self, message: Message) -> MessageView:

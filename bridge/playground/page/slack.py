@@ -137,10 +137,11 @@ class SlackView:
             "name": self._world.bot.real_name if channel.is_direct else channel.name,
             "kind": "direct" if channel.is_direct else "channel",
             "parent": "",
-            "agent": self._default_agent if channel.is_direct else channel.name,
+            "agent": self._default_agent if channel.is_direct else room.agent or channel.name,
             "about": room.about,
             "prompts": list(room.prompts),
             "follow_ups": list(room.follow_ups),
+            "free": room.free,
         }
 
     def _message(self, message: Message) -> MessageView:

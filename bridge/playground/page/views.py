@@ -113,6 +113,7 @@ class ChannelView(TypedDict):
     about: str
     prompts: list[str]
     follow_ups: list[str]  # what to go on with in a thread
+    free: bool  # no mention is needed
 
 
 class SignView(TypedDict):

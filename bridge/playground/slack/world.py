@@ -108,12 +108,16 @@ class SlackWorld(Workspace):
         blocks: Sequence[Json] = (),
         attachments: Sequence[Json] = (),
         username: str = "Alerts",
+        bot_id: str = "",
         thread_ts: str | None = None,
     ) -> str:
-        """What a monitoring service posts: blocks and attachments, and no text."""
+        """What a monitoring service posts: blocks and attachments, and no text. `bot_id`: of its integration, the same
+        each time; without one it is a new one's."""
         place = self.channel(channel)
         message = Message(place.id, self.new_ts(), "", "", thread_ts, subtype="bot_message", username=username)
-        shown = replace(message, blocks=tuple(blocks), attachments=tuple(attachments), bot_id=self.new_id("B"))
+        shown = replace(
+            message, blocks=tuple(blocks), attachments=tuple(attachments), bot_id=bot_id or self.new_id("B")
+        )
         return self.put(shown).ts
 
     async def edit(self, user: str, channel: str, ts: str, text: str) -> None:

@@ -144,7 +144,7 @@ function draw_main(view, channel, messages, threads) {
   label(main.form, to, "Message…");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
-    const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
+    const mention = channel.kind === "channel" && !channel.free ? `@${server.bot} ` : "";
     const how = mention ? [" Mention ", element("b", {}, mention.trim()), ", or try:"] : [" Try:"];
     main.intro.replaceChildren(
       element("div", { className: "mark", ariaHidden: "true" }, MARKS[channel.kind]),
@@ -297,7 +297,7 @@ function draw_message(view, row, message, { again, thread }) {
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
-  under.append(...message.reactions.map(({ emoji, count }) => element("span", { className: "reaction" }, count > 1 ? `${emoji} ${count}` : emoji)));
+  under.append(...message.reactions.map(({ emoji, count }) => element("span", { className: "reactions" }, count > 1 ? `${emoji} ${count}` : emoji)));
   const picker = message.system || message.only_you || message.growing ? [] : [reaction_picker(view, message)];
   row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under, ...picker);
 }

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012feedback"
-down_revision = "0010first"
+down_revision = "0011doors"
 branch_labels = None
 depends_on = None
 
