@@ -38,7 +38,7 @@ async def test_the_first_words_stand_there_while_the_agent_still_talks(
     assert reply.id == first[0].id
     assert reply.text.endswith(LAST_WORDS)
     assert not reply.growing
-    assert not reply.buttons
+    assert set(reply.buttons) == {"Regenerate", "Good answer", "Bad answer"}, "and no Stop"
 
 
 async def test_a_follow_up_needs_no_mention(town: Town, people: People, database: Path) -> None:

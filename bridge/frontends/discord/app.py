@@ -27,6 +27,7 @@ from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.opening import DiscordOpening, guild_of
 from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import components
+from bridge.frontends.discord.reactions import Spacing
 from bridge.frontends.discord.rest import Json, Rest
 from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
@@ -85,6 +86,7 @@ class DiscordFrontEnd:
         self.calls = Calls(settings.requests_a_second)
         members = Members(serves)
         self.reactions: Reactions = settings.reactions
+        self.reacting = Spacing()
         self._listeners = Listeners(
             inbox,
             self._want_catch_up,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import discord
@@ -12,8 +15,28 @@ from bridge.inbound import Inbound, Person
 from bridge.listening import Listening
 from bridge.render.discord import DISCORD
 
+BETWEEN = 0.3  # seconds
 VARIATION = "\ufe0f"  # some clients send it behind an emoji, some don't
 ABOUT = "Please look at this message of {author}:"
+
+
+class Spacing:
+    """Between two of our reactions, wherever they are: Discord takes one in 250 ms."""
+
+    def __init__(self, seconds: float = BETWEEN) -> None:
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+        self._free_at = 0.0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        clock = asyncio.get_running_loop().time
+        async with self._lock:
+            await asyncio.sleep(max(0.0, self._free_at - clock()))
+            try:
+                yield
+            finally:
+                self._free_at = clock() + self._seconds
 
 
 def asks(event: discord.RawReactionActionEvent, emoji: str, me: discord.ClientUser) -> bool:

@@ -30,6 +30,7 @@ from bridge.frontends.discord.errors import (
 from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import MAX_TEXT, components
+from bridge.frontends.discord.reactions import Spacing
 from bridge.frontends.discord.rest import Json, Rest, Sent
 from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, WAITING, Telling, never_raises, plain, reply_to
 from bridge.frontends.discord.typing_sign import TypingSign
@@ -71,9 +72,6 @@ NAMED_WITHIN = 2.0  # seconds
 HELD_BACK = 5.0  # seconds that a reply may wait for its thread without a sign
 
 
-REACT_AGAIN = (0.4,)  # seconds: Discord takes one reaction in 250 ms
-
-
 def style(max_file_bytes: int) -> Style:
     """What replies are made of."""
     return Style(
@@ -96,6 +94,7 @@ class Connection(Protocol):
     echoes: Echoes
     notify_after: float
     reactions: Reactions
+    reacting: Spacing
 
     @property
     def names(self) -> MutableMapping[int, str]:
@@ -171,11 +170,9 @@ class DiscordSurface:
             await self._sign(asked, emoji.seen, there=False)
 
     async def _sign(self, asked: str, emoji: str, *, there: bool) -> None:
-        """Discord takes reactions one at a time, so the second of two comes again."""
-        for pause in (0.0, *REACT_AGAIN):
-            await asyncio.sleep(pause)
-            if not emoji or await self._telling.mark(asked, emoji, self._place, there=there):
-                return
+        if emoji:
+            async with self._connection.reacting.turn():
+                await self._telling.mark(asked, emoji, self._place, there=there)
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         return await self._telling.undeliverable(asked, sentence, self._place)
