@@ -16,6 +16,7 @@ from adapters.base import Agent
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
 from bridge.store.arrivals import Arrivals
@@ -77,6 +78,7 @@ async def bridge(
         presence = database.presence(replica)
         platforms: dict[str, FrontEnd] = {}
         with work_folder() as folder:
+            links = settings.http.links
             bounds = Bounds(
                 deadline=lambda name: settings.agents[name].deadline,
                 quiet_after=settings.limits.quiet_after,
@@ -85,13 +87,14 @@ async def bridge(
                 grace=settings.limits.grace,
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
+                links=links,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine)
             intake = Intake(
                 Arrivals(engine),
                 Orders(desk, agents, choices=settings.choices_at, doing=runner.doing),
-                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
+                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
                 agent_for=settings.agent_for,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
@@ -108,6 +111,7 @@ async def bridge(
                     settings.discord, intake, catch_up_hours=settings.limits.catch_up_hours
                 )
             routes += health_routes(engine, platforms)
+            routes += link_routes(links, agents)
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)
             async with http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (

@@ -187,6 +187,7 @@ class Asking:
             history=history,
             address=self._work.hold.claim.address,
             telling=self._work.telling,
+            tell=self._reply.signs.working,
         )
 
     # --- listening ------------------------------------------------------------------------------------------

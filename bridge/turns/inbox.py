@@ -9,7 +9,9 @@ from typing import Protocol
 
 from bridge.commands import CommandName
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.render.selection import NO_SELECTION, Selection
 from bridge.store.values import Edit as Edit
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Action, Upload
 
 RECENT = 20  # threads of a person that are offered
@@ -43,6 +45,7 @@ class Order:
     person: Person
     address: Address
     argument: str = ""
+    selection: Selection = NO_SELECTION  # of a table that is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +104,21 @@ class Inbox(Protocol):
         """The threads that a person asked in last, with their last question there, newest first; at most `RECENT`."""
         ...
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
-        """Why so many or so large files would not reach the agent, as plain text for a person; "" if they would."""
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
+        """Why such files would not reach the agent of that thread, or of that channel: too many, too large, of a kind
+        that it doesn't take. Plain text for a person; "" if they would."""
         ...
 
     async def files(self, order: Order) -> Listing:
         """The files of a conversation; seconds old, perhaps."""
         ...
 
-    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
+    def download(
+        self, order: Order, max_bytes: int, progress: Progress
+    ) -> AbstractAsyncContextManager[Upload | str]:
         """The file that `argument` names, on this machine's disk while the block lasts; a sentence for the person,
-        as Markdown, where it can't be had or is larger than `max_bytes`."""
+        as Markdown, where it can't be had or is larger than `max_bytes`: perhaps with a link to it. `progress` is
+        told how far it is."""
         ...
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:

@@ -14,6 +14,7 @@ from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
 from bridge.turns.inbox import Decision, Edit, Listing, Order, Overloaded, Press
 from bridge.turns.orders import Orders
+from bridge.turns.progress import Progress
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
 
@@ -95,14 +96,17 @@ class Intake:
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return await self._stored(lambda: self._shelf.recent(platform, workspace, person))
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
-        return self._shelf.refusal(files)
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
+        usual = self._agent_for(address)
+        return await self._stored(lambda: self._shelf.refusal(address, files, usual))
 
     async def files(self, order: Order) -> Listing:
         return await self._stored(lambda: self._shelf.listing(order))
 
-    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
-        return self._shelf.fetched(order, max_bytes)
+    def download(
+        self, order: Order, max_bytes: int, progress: Progress
+    ) -> AbstractAsyncContextManager[Upload | str]:
+        return self._shelf.fetched(order, max_bytes, progress)
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
         since = now() - self._catch_up

@@ -26,6 +26,7 @@ from bridge.store.values import Claim, Outlook, StoredTurn
 from bridge.turns.ask import NoAgent
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.links import Links
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
@@ -54,6 +55,7 @@ class Bounds:
     grace: float
     folder: Path  # for the files of turns at work
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
+    links: Links | None = None  # to files that are too large for a platform
 
 
 class Runner:
@@ -244,6 +246,7 @@ class Runner:
                 limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
+                links=self._bounds.links,
             )
         )
         self._at_work[turn.id] = at_work

@@ -8,6 +8,7 @@ from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.links import Links
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 
@@ -33,3 +34,4 @@ class Work:
     limits: Limits
     folder: Folder
     telling: Telling
+    links: Links | None = None  # to files that are too large for the platform

@@ -14,6 +14,7 @@ from bridge.inbound import Person, RemoteFile
 from bridge.store.database import Database
 from bridge.turns import shelf
 from bridge.turns.inbox import Listing, Order
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Upload
 from tests.e2e.waiting import eventually
 from tests.turns.agents import Backend, ScriptedAgent
@@ -86,18 +87,18 @@ async def test_our_own_record_serves_while_the_service_is_away(quick: Database) 
     async with answered(quick, agent) as bridge:
         agent.away = True
         assert names(await bridge.intake.files(order("files"))) == ["sales.csv", "old.txt"]
-        async with bridge.intake.download(order("download", "sales.csv"), 1_000) as found:
+        async with bridge.intake.download(order("download", "sales.csv"), 1_000, Progress()) as found:
             assert isinstance(found, Upload)
             assert found.path.read_bytes() == b"\xef\xbb\xbfmonth,sum\r\nMay,1\r\nJune,'=2\r\n"
             assert found.media_type == "text/csv"
-        async with bridge.intake.download(order("download", "old.txt"), 10**6) as found:
+        async with bridge.intake.download(order("download", "old.txt"), 10**6, Progress()) as found:
             assert found == shelf.NOT_HAD
 
 
 async def test_a_file_is_on_disk_as_long_as_it_is_needed(quick: Database) -> None:
     agent = Archive(Backend())
     async with answered(quick, agent) as bridge:
-        async with bridge.intake.download(order("download", "notes (2).txt"), 10**6) as found:
+        async with bridge.intake.download(order("download", "notes (2).txt"), 10**6, Progress()) as found:
             assert isinstance(found, Upload)
             assert (found.name, found.size, found.path.stat().st_size) == ("notes (2).txt", 300_000, 300_000)
             path: Path = found.path
@@ -109,10 +110,10 @@ async def test_one_that_is_too_large_is_not_fetched_to_its_end(quick: Database) 
     agent = Archive(Backend())
     agent.pieces = 1_000
     async with answered(quick, agent) as bridge:
-        async with bridge.intake.download(order("download", "big.bin"), 2**20) as found:
+        async with bridge.intake.download(order("download", "big.bin"), 2**20, Progress()) as found:
             assert found == shelf.TOO_LARGE.format(limit=1)
         assert agent.taken == 0, "its size was known"
-        async with bridge.intake.download(order("download", "notes.txt"), 2**20) as found:
+        async with bridge.intake.download(order("download", "notes.txt"), 2**20, Progress()) as found:
             assert found == shelf.TOO_LARGE.format(limit=1)
         assert agent.taken == 11
 
@@ -121,7 +122,7 @@ async def test_one_that_is_too_large_is_not_fetched_to_its_end(quick: Database) 
 async def test_a_name_that_nothing_has(quick: Database, name: str) -> None:
     async with (
         answered(quick, Archive(Backend())) as bridge,
-        bridge.intake.download(order("download", name), 10**6) as found,
+        bridge.intake.download(order("download", name), 10**6, Progress()) as found,
     ):
         assert found == shelf.NO_SUCH
 
@@ -137,6 +138,6 @@ async def test_files_that_would_not_arrive_are_refused_before(quick: Database) -
         return [RemoteFile(str(number), f"../{number}.bin", "", size, "") for number, size in enumerate(sizes)]
 
     async with running(Bridge(quick, MemoryPlatform(), None, max_attachment_bytes=2**20)) as bridge:
-        assert bridge.intake.refusal(files(*[2**20] * 20)) == ""
-        assert "at most 20 files" in bridge.intake.refusal(files(*[1] * 21))
-        assert bridge.intake.refusal(files(1, 2**20 + 1)) == "Larger than the 1 MB that I take: 1.bin."
+        assert await bridge.intake.refusal(HERE, files(*[2**20] * 20)) == ""
+        assert "at most 20 files" in await bridge.intake.refusal(HERE, files(*[1] * 21))
+        assert await bridge.intake.refusal(HERE, files(1, 2**20 + 1)) == "Larger than the 1 MB that I take: 1.bin."

@@ -28,6 +28,7 @@ from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
+from bridge.frontends.discord.spoken import SpokenCommands
 from bridge.inbound import Address
 from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import Gone, SurfaceError
@@ -80,6 +81,7 @@ class Listeners:
         self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
         """What the thread of a question will be called, by the question's id."""
         self._commands = Commands(inbox, calls, self.names)
+        self._spoken = SpokenCommands(inbox, calls)
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
@@ -119,10 +121,22 @@ class Listeners:
             if place.left or message.id <= self.read.get(channel, 0):
                 return
             try:
-                await self.consider(message)
+                if not await self._was_command(message):
+                    await self.consider(message)
             except Exception as error:  # it can't be stored, or nobody knows where it is: not lost, only late
                 log.warning("discord.message_left", channel=channel, error=type(error).__name__)
                 self._leave(channel, message.id)
+
+    async def _was_command(self, message: discord.Message) -> bool:
+        """Whether it was a command by mention, which is carried out. Those that nobody heard aren't made up for."""
+        heard = await self._heard(message)
+        given = None if heard is None else messages.command(message, heard, self._me)
+        if heard is None or given is None:
+            return False
+        later = await self._spoken.carry_out(self._connected, message, heard.spot, given)
+        if later is not None:
+            self._follow(asyncio.create_task(later))
+        return True
 
     def note(self, channel: int, message: int) -> None:
         """A message was heard, whoever wrote it."""
@@ -135,7 +149,7 @@ class Listeners:
         if not messages.is_from_person(message):
             return False
         heard = await self._heard(message, spot)
-        if heard is None:
+        if heard is None or messages.command(message, heard, self._me) is not None:
             return False
         known = reading.follows(heard)
         if known is not None and (await self._inbox.knows(known) or await self._takes_root(heard)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import MutableMapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,15 +21,15 @@ from bridge.commands import COMMANDS, Given, typed
 from bridge.frontends.common.sizes import in_words
 from bridge.frontends.slack import uploading
 from bridge.frontends.slack.blocks import fallback, metadata, part_blocks
+from bridge.frontends.slack.bringing import NOT_DONE, Bringing, rendered
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
-from bridge.frontends.slack.files import Uploads, is_slacks_own
+from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Heard, mentioned
-from bridge.frontends.slack.surface import MAX_FILE_BYTES
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound, Person, RemoteFile, position
 from bridge.render.incoming import from_slack
-from bridge.render.markdown import Renderer
+from bridge.render.selection import NO_SELECTION, split
 from bridge.render.slack import SLACK
 from bridge.turns.inbox import Inbox, Listing, Order
 from bridge.turns.surface import PartKey, PartKind, SurfaceError
@@ -48,7 +47,6 @@ FILE_ACTION = "threadbridge-file:"  # of the buttons' action ids; the value is t
 BRINGING = "On its way: you get it in a direct message from me."
 NO_FILE = "Choose a file."
 NO_NAME = "Write the file's name behind it. `files` lists those there are."
-NOT_DONE = "That didn't work. Please try again."
 NOT_HERE = "I can't write here. Invite me into this channel first, or write to me in a direct message."
 NO_QUESTION = "Write your question behind it: `{command} ask How are sales?`"
 ASKED = "Asked. The answer comes in the thread below your question."
@@ -94,8 +92,7 @@ class Commands:
         elif given.command.name == "upload":
             answer = uploading.button(heard.address.thread)
         else:
-            order = Order(given.command.name, heard.person, heard.address, given.argument)
-            answer = await self._answer(order)
+            answer = await self._answer(_order(given, heard.person, heard.address))
         self._heard[key] = True
         try:
             async with asyncio.timeout(PATIENCE):
@@ -118,8 +115,8 @@ class Commands:
                     return _private(await self._ask(body, given.argument))
                 case "upload":
                     return await self._open_modal(body, given.argument)
-                case name:
-                    return await self._answer(Order(name, _person(body), self._place(body), given.argument))
+                case _:
+                    return await self._answer(_order(given, _person(body), self._place(body)))
         except Exception as error:
             log.error("slack.command_failed", error=type(error).__name__)
             return _private(NOT_DONE)
@@ -152,28 +149,9 @@ class Commands:
                 return _private(await self._inbox.ordered(order))
 
     def _begin_bringing(self, order: Order) -> None:
-        self._follow(asyncio.create_task(self._bring(order), name="slack.download"))
-
-    async def _bring(self, order: Order) -> None:
-        """A file of a conversation, into the person's direct message with the app: it is theirs alone there, and
-        can't be taken for a part of a reply."""
-        person = order.person.id
-        try:
-            async with self._inbox.download(order, MAX_FILE_BYTES) as found:
-                if isinstance(found, str):
-                    await self._workspace.client.chat_postMessage(channel=person, **_private(found))
-                    return
-                line = _rendered(f"From your conversation: `{SLACK.escape(found.name).replace('`', '')}`")
-                said = await self._workspace.client.chat_postMessage(
-                    channel=person, text=fallback(line), blocks=part_blocks(line, ())
-                )
-                there = Address("slack", self._workspace.me.team, str(said["channel"]), str(said["ts"]))
-                key = PartKey("", PartKind.FILE)
-                await Uploads(self._workspace, self._workspace.client, there).send(key, [found], "")
-        except Exception as error:
-            log.warning("slack.file_not_brought", error=type(error).__name__)
-            with suppress(*SDK_ERRORS):
-                await self._workspace.client.chat_postMessage(channel=person, **_private(NOT_DONE))
+        self._follow(
+            asyncio.create_task(Bringing(self._inbox, self._workspace, order).run(), name="slack.download")
+        )
 
     async def _ask(self, body: Payload, text: str) -> str:
         if not text:
@@ -249,9 +227,9 @@ class Commands:
     async def submitted(self, body: Payload) -> dict[str, Any]:
         """What a submitted modal is acknowledged with: nothing, or why it stays open."""
         given, user = uploading.submitted(body.get("view") or {}), body.get("user") or {}
-        refusal = self._inbox.refusal(given.files) if given.files else NO_FILE
+        place = Address("slack", self._workspace.me.team, given.channel, given.thread)
+        refusal = await self._inbox.refusal(place, given.files) if given.files else NO_FILE
         if not refusal:
-            place = Address("slack", self._workspace.me.team, given.channel, given.thread)
             person = Person(str(user["id"]), workspace=str(user.get("team_id") or ""))
             refusal = await self._take(_Question(place, person, _escaped(given.text), given.files, given.view))
         return {"response_action": "errors", "errors": {uploading.FILES: refusal}} if refusal else {}
@@ -318,6 +296,12 @@ def _file_list(listing: Listing, command: str) -> dict[str, Any]:
     return {"text": f"Files: {len(listing.files)}", "blocks": blocks}
 
 
+def _order(given: Given, person: Person, address: Address) -> Order:
+    """Whatever is said of columns and rows is none of a file's name."""
+    argument, selection = split(given.argument) if given.command.more else (given.argument, NO_SELECTION)
+    return Order(given.command.name, person, address, argument, selection)
+
+
 def _plain(name: str) -> str:
     return name.replace("`", "'")
 
@@ -327,7 +311,7 @@ def _person(body: Payload) -> Person:
 
 
 def _private(markdown: str) -> dict[str, Any]:
-    shown = _rendered(markdown)
+    shown = rendered(markdown)
     return {"text": fallback(shown), "blocks": part_blocks(shown, ())}
 
 
@@ -341,9 +325,4 @@ def _quoted(name: str, question: str, files: Sequence[RemoteFile]) -> str:
     lines = "\n".join(f"> {line}" for line in shown.splitlines())
     names = ", ".join(f"`{_plain(safe_name(file.name))}`" for file in files)
     does = f"**{SLACK.escape(name)} {'sends' if files else 'asks'}:** {names}".rstrip()
-    return _rendered(f"{does}\n\n{lines}" if lines else does)
-
-
-def _rendered(markdown: str) -> str:
-    renderer = Renderer(SLACK)
-    return renderer.feed(markdown) + renderer.finish()
+    return rendered(f"{does}\n\n{lines}" if lines else does)

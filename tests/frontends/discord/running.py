@@ -16,6 +16,7 @@ from bridge.frontends.discord.settings import DiscordSettings
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.playground.discord import DiscordWorld, create_app
 from bridge.turns.inbox import Decision, Edit, Listed, Listing, Order, Overloaded, Press
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Action, Upload
 from tests.e2e.waiting import PATIENCE, eventually
 
@@ -94,7 +95,7 @@ class MemoryInbox:
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return self.recently
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
         return "Too large." if any(file.size > 1_000 for file in files) else ""
 
     async def files(self, order: Order) -> Listing:
@@ -104,7 +105,7 @@ class MemoryInbox:
         return Listing(address, tuple(self.listed), "" if self.listed else "No files yet.")
 
     @asynccontextmanager
-    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         self.orders.append(order)
         self.max_bytes = max_bytes
         yield self.file
