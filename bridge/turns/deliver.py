@@ -24,7 +24,7 @@ from bridge.turns.surface import Button, PartKey, PartKind, SurfaceError, Upload
 from bridge.turns.work import Work
 
 DOWNLOAD_SECONDS = 900.0  # one file from the agent
-MAX_LINKS = 1_700  # characters of a reply's links: a message of Discord's has 2,000. `download` gives any other
+BESIDE_LINKS = 300  # of a part's room, for the words around links. `download` gives those that have none
 MAX_CHOICES = 24  # buttons, and one to leave it; Discord takes five rows of five
 
 MAIN_NOTICE, _, MISSING_FILES = range(3)  # notices of one reply; the one between says what couldn't be read
@@ -116,6 +116,7 @@ class _Delivery:
     async def _bring_files(self) -> None:
         if self._reply.overflowed and not self._reply.curtailed:
             await self._whole_answer()
+        style = self._work.surface.style
         refused: list[str] = []
         linked: list[str] = []
         for artifact in await self._artifacts():
@@ -127,7 +128,7 @@ class _Delivery:
             except _TooLarge:
                 log.warning("file too large for the platform", file=artifact.name)
                 link = await self._link(artifact)  # everyone who sees the thread may have its files
-                if link is None or sum(map(len, [*linked, link])) > MAX_LINKS:
+                if link is None or style.measure("".join([*linked, link])) > style.limit - BESIDE_LINKS:
                     refused.append(artifact.name)
                 else:
                     linked.append(link)

@@ -21,6 +21,7 @@ from bridge.store.presence import Presence
 from bridge.store.queue import Queue
 from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
+from bridge.turns.links import Links
 from bridge.turns.orders import Orders
 from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
@@ -52,6 +53,7 @@ class Bridge:
         between: Callable[[Engine], Engine] = lambda engine: engine,
         presence: Presence | None = None,
         telling: Callable[[str], Telling] = Telling,
+        links: Links | None = None,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -61,6 +63,7 @@ class Bridge:
         self._between = between
         self._presence = presence
         self._telling = telling
+        self._links = links
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self.limits = limits
 
@@ -80,6 +83,7 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    links=self._links,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -90,7 +94,13 @@ class Bridge:
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
                     ),
-                    Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
+                    Shelf(
+                        Desk(engine),
+                        self._agents,
+                        Path(folder),
+                        attachment_bytes=bounds.attachment_bytes,
+                        links=self._links,
+                    ),
                     agent_for=lambda _: "support",
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,
