@@ -29,6 +29,7 @@ class MemoryInbox:
     latest: str = "1.0"  # thread of an order that names none
     file: Upload | str = "There is no such file."
     max_bytes: int = 0  # that the last download was given
+    half_way: asyncio.Event | None = None  # downloads stand at 3 of 6 MB until it is set
     said: str = "Done as told."
     offered: int = 0
     failures: int = 0
@@ -81,6 +82,10 @@ class MemoryInbox:
     async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         self.orders.append(order)
         self.max_bytes = max_bytes
+        if self.half_way is not None:
+            progress.total, progress.moved = 6 * 2**20, 3 * 2**20
+            await self.half_way.wait()
+            progress.moved = progress.total
         yield self.file
 
     async def ordered(self, order: Order) -> str:
