@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
+from bridge.playground.page.commands import SlackCommands, is_command
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
@@ -27,6 +28,7 @@ from bridge.playground.page.views import (
 from bridge.playground.slack import Change, Channel, Message, NotAnswered, Session, SlackWorld, StoredFile
 from bridge.render.incoming import from_slack
 
+SHORTCUTS: Mapping[str, str] = {}  # of messages: callback ids by what people read
 WORKING = "is working…"  # where the app gave no words of its own
 
 
@@ -41,6 +43,7 @@ class SlackView:
         self._direct = world.direct(me)
         self._watched = ReplyWatch()
         self._pressed: set[tuple[str, str]] = set()
+        self.commands = SlackCommands(world, self._me, SHORTCUTS)
         self.written = 0
         self.repeated = 0
 
@@ -158,6 +161,8 @@ class SlackView:
         self.written += 1
 
     def _is_for_bot(self, channel: str, thread: str, typed: str) -> bool:
+        if thread and is_command(typed, self._world.mention):
+            return False
         if self._world.mention in typed or self._world.channel(channel).is_direct:
             return True
         called = any(
@@ -215,6 +220,10 @@ def _file(file: StoredFile) -> FileView:
 
 
 def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
+    beside = block.get("accessory") or {}
+    if beside.get("type") == "button":  # of a line of a list: named by what stands there in code
+        name = block["text"]["text"].partition("`")[2].partition("`")[0]
+        yield {"id": beside["action_id"], "label": f"{beside['text']['text']}: {name}"}
     if block.get("type") in ("actions", "context_actions"):
         for element in block["elements"]:
             if element["type"] == "button":

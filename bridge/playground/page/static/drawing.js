@@ -1,5 +1,6 @@
 // Drawing one window from what is known of its platform.
 
+import { open_dialog } from "./dialogs.js";
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
 import { in_use, post } from "./writing.js";
@@ -259,8 +260,10 @@ function file_card(file) {
 function press_button(view, message, button) {
   const press = async ({ target }) => {
     target.disabled = true;
-    const { error } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
-    if (error) { toast(error, "wrong"); target.disabled = false; }
+    const { error, dialog } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
+    if (error) toast(error, "wrong");
+    if (dialog) open_dialog(view, dialog);
+    if (error || dialog || button.id.includes("file:")) target.disabled = false;
   };
   return element("button", { type: "button", className: button.id.includes("stop") ? "stop" : "", onclick: press }, button.label);
 }
