@@ -38,6 +38,7 @@ class CommandView(TypedDict):
     name: str
     usage: str
     help: str
+    in_threads: bool
     options: list[ChoiceView]
 
 
@@ -115,7 +116,8 @@ class SlackCommands:
 
     def menu(self) -> MenuView:
         commands: list[CommandView] = [
-            {"name": one.name, "usage": one.usage, "help": one.help, "options": []} for one in COMMANDS
+            {"name": one.name, "usage": one.usage, "help": one.help, "in_threads": one.spoken, "options": []}
+            for one in COMMANDS
         ]
         mention = f"@{self._world.bot.name} "
         return {
@@ -185,6 +187,7 @@ class DiscordCommands:
                 "name": one["name"],
                 "usage": one["name"],
                 "help": one["description"],
+                "in_threads": True,
                 "options": [_choice(option) for option in one.get("options") or ()],
             }
             for one in registered
@@ -249,7 +252,9 @@ class DiscordCommands:
         def answered() -> bool:
             message = self._world.ephemeral.get(used.original_id or 0)
             return used.modal is not None or (
-                message is not None and not message.flags & MessageFlag.LOADING and bool(message.content)
+                message is not None
+                and not message.flags & MessageFlag.LOADING
+                and bool(message.content or message.attachments)
             )
 
         await self._until(answered)

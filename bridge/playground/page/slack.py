@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from bridge.playground.slack import Change, Channel, Message, NotAnswered, Sessi
 from bridge.render.incoming import from_slack
 
 SHORTCUTS: Mapping[str, str] = {}  # of messages: callback ids by what people read
+TURN = re.compile("[0-9a-f]{16}")  # a turn's id
 WORKING = "is working…"  # where the app gave no words of its own
 
 
@@ -196,8 +198,10 @@ class SlackView:
 def _part_of(message: Message) -> tuple[str, str] | None:
     """The turn and the part that a message of the bridge says it is; a stream says so once it has ended."""
     payload = dict((message.metadata or {}).get("event_payload") or {})
-    turn = payload.pop("turn", None)
-    return None if turn is None else (str(turn), "".join(map(str, payload.values())))
+    turn = str(payload.pop("turn", ""))
+    if not TURN.fullmatch(turn):  # what a person asked by command stands there in a message of the bridge's, too
+        return None
+    return turn, "".join(map(str, payload.values()))
 
 
 def _sign(session: Session) -> SignView:

@@ -26,7 +26,7 @@ export function make_menu(view, form, place, write) {
     if (!known || form.text.value !== text) return;
     const typed = text.startsWith(known.slash) ? text.slice(known.slash.length) : text.slice(1);
     const [word] = typed.split(" ");
-    shown = known.commands.filter(({ name }) => name.startsWith(word.toLowerCase()));
+    shown = known.commands.filter(({ name, in_threads }) => name.startsWith(word.toLowerCase()) && (in_threads || !place().thread));
     if (typed.includes(" ") && view.platform === "slack" || !shown.length) return hide();
     at = 0;
     draw();
