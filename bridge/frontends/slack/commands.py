@@ -53,8 +53,9 @@ ASKED = "Asked. The answer comes in the thread below your question."
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What a command asks. `address.thread` is "" where a thread of its own is opened."""
+class Question:
+    """What a command asks. `address.thread` is "" where a thread of its own is opened; `address.channel` may be a
+    person's id, which is their direct message with the app."""
 
     address: Address
     person: Person
@@ -156,10 +157,10 @@ class Commands:
     async def _ask(self, body: Payload, text: str) -> str:
         if not text:
             return NO_QUESTION.format(command=self._workspace.settings.command)
-        question = _Question(self._place(body), _person(body), text)
-        return await self._take(question) or ASKED
+        question = Question(self._place(body), _person(body), text)
+        return await self.take(question) or ASKED
 
-    async def _take(self, question: _Question) -> str:
+    async def take(self, question: Question) -> str:
         """The question is shown for all; where it has no thread yet, that of its answer hangs on it. What to tell the
         person where it can't be; "" if it is asked."""
         person, place = question.person, question.address
@@ -181,17 +182,17 @@ class Commands:
             failure = Failure.of(error)
             log.info("slack.question_not_shown", reason=failure.reason)
             return NOT_HERE if failure.code in NOT_IN_CHANNEL or failure.place_is_gone else NOT_DONE
-        ts = str(sent["ts"])
+        ts, channel = str(sent["ts"]), str(sent["channel"])
         await self._inbox.take(
             Inbound(
-                address=replace(place, thread=place.thread or ts),
+                address=replace(place, channel=channel, thread=place.thread or ts),
                 event_id=event,
                 message_id=ts,
                 position=position(ts),
                 person=person,
                 text=question.text,
                 files=question.files,
-                direct=place.channel.startswith("D"),
+                direct=channel.startswith("D"),
             )
         )
         return ""
@@ -231,7 +232,7 @@ class Commands:
         refusal = await self._inbox.refusal(place, given.files) if given.files else NO_FILE
         if not refusal:
             person = Person(str(user["id"]), workspace=str(user.get("team_id") or ""))
-            refusal = await self._take(_Question(place, person, _escaped(given.text), given.files, given.view))
+            refusal = await self.take(Question(place, person, escaped(given.text), given.files, given.view))
         return {"response_action": "errors", "errors": {uploading.FILES: refusal}} if refusal else {}
 
     def _place(self, body: Payload) -> Address:
@@ -315,7 +316,7 @@ def _private(markdown: str) -> dict[str, Any]:
     return {"text": fallback(shown), "blocks": part_blocks(shown, ())}
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """What a person typed into an input, as it would be in a message."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

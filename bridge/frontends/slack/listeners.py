@@ -14,12 +14,14 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.response import BoltResponse
 
 from bridge.frontends.common.order import KeyedLock
+from bridge.frontends.slack.about import ABOUT, NAMES
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.commands import Commands
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.history import History, timestamp
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
+from bridge.frontends.slack.shortcuts import Shortcuts
 from bridge.frontends.slack.uploading import UPLOAD
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Inbound
@@ -52,6 +54,7 @@ class Listeners:
         self._history = History(workspace)
         self._presses = Presses(inbox, workspace)
         self._commands = Commands(inbox, workspace)
+        self._shortcuts = Shortcuts(inbox, workspace, self._commands.take)
         self._threads = KeyedLock()
         self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
         self._overtaking: MutableMapping[Address, bool] = LRUCache(
@@ -64,6 +67,9 @@ class Listeners:
         app.action(ANYTHING)(self.on_press)
         app.command(self._workspace.settings.command)(self.on_command)
         app.view(UPLOAD)(self.on_upload)
+        for shortcut in NAMES:
+            app.shortcut(shortcut)(self.on_shortcut)
+        app.view(ABOUT)(self.on_about)
         app.error(self.on_error)
 
     async def on_event(self, body: Payload) -> None:
@@ -106,6 +112,14 @@ class Listeners:
 
     async def on_upload(self, ack: AsyncAck, body: Payload) -> None:
         await ack(**(await self._commands.submitted(body) if self._is_for_this_app(body) else {}))
+
+    async def on_shortcut(self, ack: AsyncAck, body: Payload) -> None:
+        if self._is_for_this_app(body):
+            await self._shortcuts.open(body)
+        await ack()
+
+    async def on_about(self, ack: AsyncAck, body: Payload) -> None:
+        await ack(**(await self._shortcuts.submitted(body) if self._is_for_this_app(body) else {}))
 
     async def on_error(self, error: Exception, body: Payload) -> BoltResponse:
         """Not stored, so not acknowledged. The error's own text may hold what people wrote: it isn't logged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.commands import COMMANDS
+from bridge.frontends.slack.about import shortcuts
 from bridge.frontends.slack.settings import SlackSettings
 
 EVENTS_PATH = "/slack/events"
@@ -65,6 +66,7 @@ def slack_manifest(
                 "messages_tab_read_only_enabled": False,
             },
             "bot_user": {"display_name": name, "always_online": True},
+            "shortcuts": shortcuts(),
             "slash_commands": [
                 {
                     "command": "/agent" if settings is None else settings.command,

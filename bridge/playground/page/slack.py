@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
+from bridge.frontends.slack.about import NAMES
 from bridge.playground.page.commands import SlackCommands, is_command
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
@@ -29,7 +30,7 @@ from bridge.playground.page.views import (
 from bridge.playground.slack import Change, Channel, Message, NotAnswered, Session, SlackWorld, StoredFile
 from bridge.render.incoming import from_slack
 
-SHORTCUTS: Mapping[str, str] = {}  # of messages: callback ids by what people read
+SHORTCUTS = {name: callback for callback, (name, _) in NAMES.items()}  # of messages, by what people read
 TURN = re.compile("[0-9a-f]{16}")  # a turn's id
 WORKING = "is working…"  # where the app gave no words of its own
 
