@@ -54,6 +54,28 @@ async def upload_by_slash(_: Playground, page: Page, platform: str) -> None:
 test_upload_and_status_by_slash = on_both(upload_by_slash)
 
 
+async def ask_about_a_message(served: Playground, page: Page, platform: str) -> None:
+    """From the menu of what somebody else wrote."""
+    window = await go_to(page, platform, "openai")
+    world = served.slack if platform == "slack" else served.discord
+    await world.say("grace", "openai", "Bananas are berries.")
+    message = window.locator(".pane.main .message", has_text="Bananas are berries.").first
+    await message.hover()
+    await message.locator(".more summary").click()
+    await message.locator(".more button", has_text="Ask about").click()
+    form = page.locator(f"dialog.{platform}")
+    await form.locator("textarea").fill("Is that so?")
+    await form.locator(".go").click()
+    await expect(form).to_be_hidden()
+    reply = window.locator(".pane.thread .message", has_text="You asked").last
+    await expect(reply).to_contain_text("Is that so?")
+    await expect(reply).to_contain_text("Bananas are berries.")
+    await expect(page.locator(".tally.kept")).to_be_visible()
+
+
+test_a_message_is_asked_about_from_its_menu = on_both(ask_about_a_message)
+
+
 async def test_a_menu_is_left_by_escape_and_a_mistake_is_a_word(served: Playground, page: Page) -> None:
     window = await go_to(page, "slack", "general")
     text = window.locator(".pane.main textarea")

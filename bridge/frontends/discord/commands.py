@@ -70,22 +70,34 @@ def payloads() -> list[Json]:
     ]
 
 
-def differ(registered: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether Discord knows other commands than ours. What it adds of its own doesn't count."""
-    return sorted(map(_known, registered), key=str) != sorted(map(_known, payloads()), key=str)
+def differ(registered: Sequence[Mapping[str, Any]], wanted: Sequence[Json]) -> bool:
+    """Whether Discord knows other commands than those that are wanted. What it adds of its own doesn't count."""
+    return sorted(map(_known, registered), key=str) != sorted(map(_known, wanted), key=str)
 
 
-async def register(client: discord.Client) -> bool:
-    """Make Discord know our commands; nothing is written where it does. Raises a `SurfaceError`."""
+async def register(client: discord.Client, wanted: Sequence[Json]) -> bool:
+    """Make Discord know these commands; nothing is written where it does. Raises a `SurfaceError`."""
     application = client.application_id
     assert application is not None, "no registration before the login"  # noqa: S101
     with told_apart("read commands"):
         known = await client.http.get_global_commands(application)
-    if not differ(known):
+    if not differ(known, wanted):
         return False
     with told_apart("register commands"):
-        await client.http.bulk_upsert_global_commands(application, payloads())
+        await client.http.bulk_upsert_global_commands(application, list(wanted))
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that no message of the person's own shows."""
+
+    here: Spot
+    person: Person
+    event: str  # the interaction's id
+    shown: str  # as it is quoted for all
+    text: str  # as the agent is asked
+    files: tuple[RemoteFile, ...] = ()
 
 
 class Commands:
@@ -154,15 +166,22 @@ class Commands:
         question: str,
         files: Sequence[RemoteFile],
     ) -> str:
-        """The question is shown for all: in a channel the thread of its answer hangs on it."""
+        text = from_discord(question, _nobody)
+        return await self.take(
+            client, Asked(here, _person(interaction), str(interaction.id), question, text, tuple(files))
+        )
+
+    async def take(self, client: discord.Client, asked: Asked) -> str:
+        """The question is shown for all: in a channel the thread of its answer hangs on it. What to tell the person.
+        Raises what the inbox raises."""
+        here, person, files = asked.here, asked.person, asked.files
         place = here.address("" if here.kind == "channel" else here.channel)
         if files and (refusal := await self._inbox.refusal(place, files)):
             return DISCORD.escape(discord.utils.escape_markdown(refusal))
-        person = _person(interaction)
         payload: Json = {
-            "content": _quoted(person.name, question, files),
+            "content": _quoted(person.name, asked.shown, files),
             "flags": SUPPRESS_EMBEDS | SILENT,
-            "nonce": str(interaction.id),
+            "nonce": asked.event,
             "enforce_nonce": True,
         }
         try:
@@ -172,19 +191,18 @@ class Commands:
             return NOT_HERE
         message = int(sent.id)
         address = here.address(message if here.kind == "channel" else here.channel)
-        text = from_discord(question, _nobody)
         if here.kind == "channel":
-            self._names[message] = thread_name(text or _names(files), person.name)
+            self._names[message] = thread_name(asked.text or _names(files), person.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
         await self._inbox.take(
             Inbound(
                 address=address,
-                event_id=str(interaction.id),
+                event_id=asked.event,
                 message_id=sent.id,
                 position=message,
                 person=person,
-                text=text,
-                files=tuple(files),
+                text=asked.text,
+                files=files,
                 direct=here.kind == "direct",
                 mid_thread=not known,
             )
@@ -264,7 +282,7 @@ def _text_option(option: Option) -> Json:
 
 
 def _known(command: Mapping[str, Any]) -> Json:
-    kept = {name: command.get(name) for name in _KEPT}
+    kept = {name: command.get(name) or None for name in _KEPT}
     options = command.get("options") or ()
     return kept | {"options": [{name: option.get(name) or None for name in _KEPT_OF_OPTION} for option in options]}
 

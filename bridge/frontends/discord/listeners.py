@@ -22,6 +22,7 @@ from cachetools import LRUCache
 
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.discord import commands, messages, reading
+from bridge.frontends.discord.about import ON_MESSAGE, Menus
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
@@ -82,6 +83,7 @@ class Listeners:
         """What the thread of a question will be called, by the question's id."""
         self._commands = Commands(inbox, calls, self.names)
         self._spoken = SpokenCommands(inbox, calls)
+        self._menus = Menus(inbox, calls, self._commands)
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
@@ -194,7 +196,15 @@ class Listeners:
         await self._deleted(event.guild_id, event.channel_id, sorted(event.message_ids))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
+        if interaction.type is discord.InteractionType.modal_submit and self._menus.is_ours(interaction):
+            taking = asyncio.create_task(self._menus.submitted(self._connected, interaction))
+            self._follow(taking)
+            await commands.answer(interaction, taking)
+            return
         if interaction.type is discord.InteractionType.application_command:
+            if (interaction.data or {}).get("type") == ON_MESSAGE:
+                await self._menus.open(self._connected, interaction)
+                return
             await commands.acknowledge(interaction)
             carrying_out = asyncio.create_task(self._commands.carry_out(self._connected, interaction))
             self._follow(carrying_out)

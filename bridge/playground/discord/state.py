@@ -87,6 +87,7 @@ class State:
         self.message_content = message_content
         self.members_intent = members_intent
         self.shards = shards
+        self.user_installs = True  # people may install the app for themselves
 
         self._ids = Snowflakes(clock)
         self._feed = Feed()

@@ -138,3 +138,22 @@ export function make_menu(view, form, place, write) {
 
   return { look, takes, give };
 }
+
+// What the platform's menu of a message holds of the app.
+export function message_menu(view, message) {
+  const list = element("div", { className: "list" });
+  const menu = element("details", { className: "more" }, element("summary", { ariaLabel: "More actions", title: "More actions" }, "⋯"), list);
+  menu.ontoggle = async () => {
+    if (!menu.open) return;
+    const answer = await fetch(`commands/${view.platform}`);
+    const { shortcuts } = answer.ok ? await answer.json() : { shortcuts: [] };
+    list.replaceChildren(...shortcuts.map((name) => element("button", { type: "button", onclick: () => use(name) }, name)));
+  };
+  const use = async (name) => {
+    menu.open = false;
+    const { error, dialog } = await send(`shortcut/${view.platform}`, { message: message.id, name });
+    if (error) toast(error, "wrong");
+    if (dialog) open_dialog(view, dialog);
+  };
+  return menu;
+}

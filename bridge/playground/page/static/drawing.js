@@ -1,5 +1,6 @@
 // Drawing one window from what is known of its platform.
 
+import { message_menu } from "./commands.js";
 import { open_dialog } from "./dialogs.js";
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
@@ -232,7 +233,7 @@ function draw_message(view, row, message, { again, thread }) {
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
-  row.replaceChildren(avatar, by, body, under);
+  row.replaceChildren(avatar, by, body, under, ...(message.system || message.only_you || message.growing ? [] : [message_menu(view, message)]));
 }
 
 function replies_button(view, thread, { count, growing }) {
