@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from bridge.agents import make_agent
 from bridge.inbound import Address
 from bridge.settings import SettingsError, load
+from bridge.turns.links import Linked
 from bridge.turns.person import Telling
 
 GOOD = """
@@ -119,6 +120,11 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
         (GOOD + "\n[http]\nport = 99999\n", "http.port must be 65535 or less"),
         (GOOD + '\n[http]\nport = "many"\n', "http.port must be a whole number"),
         (GOOD + "\n[http]\nport = -1\n", "http.port must be 0 or more"),
+        (GOOD + '\n[http]\npublic_url = "bridge"\n', 'http.public_url: must be an address as "https://'),
+        (GOOD + '\n[http]\npublic_url = "http://bridge.example.com"\n', "http.public_url: must be an address"),
+        (GOOD + '\n[http]\nlink_key = "hunter2"\n', "http.link_key: needs 32 bytes or more, as `openssl"),
+        (GOOD + f'\n[http]\nlink_key = "{"k" * 32}"\n', "http: link_key signs links, and they need public_url"),
+        (GOOD + "\n[http]\nlink_hours = 0\n", "http.link_hours must be more than 0"),
         (
             GOOD.replace('agent = "sales"', 'agent = "sales"\nchanel = "C1"'),
             r"routes\[0\].chanel; did you mean 'channel'?",
@@ -221,3 +227,14 @@ async def test_an_agents_mistake_is_said_with_what_its_kind_takes(
     async with httpx.AsyncClient() as client:
         with pytest.raises(SettingsError, match=sentence):
             make_agent("a", settings.agents["a"], client)
+
+
+def test_links_are_switched_on_by_their_key(tmp_path: Path) -> None:
+    assert load(write(tmp_path, GOOD), {}).http.links is None
+    switched_on = (
+        f'{GOOD}\n[http]\npublic_url = "http://localhost:3000/"\nlink_key = "{"k" * 32}"\nlink_hours = 2\n'
+    )
+    links = load(write(tmp_path, switched_on), {}).http.links
+    assert links is not None
+    assert links.hours == 2
+    assert (links.url(Linked("support", "conv", "ref", "a.txt")) or "").startswith("http://localhost:3000/files/")
