@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from adapters.testing.backends.brain import Blob
 from adapters.testing.backends.sema4ai import Sema4aiBackend
-from bridge.frontends.discord.commands import MAX_FILES
+from bridge.commands import MAX_FILES
 from bridge.settings import HttpSettings
 from tests.e2e.people import DiscordPeople, NamedFile, SlackPeople, Thread
 from tests.e2e.running import Process, as_toml, at_rest, people_of, running, settings_for

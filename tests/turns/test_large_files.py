@@ -101,8 +101,7 @@ async def test_a_person_sees_how_far_large_files_are(
 
     monkeypatch.setattr("tests.turns.world.MemorySurface.fetch", fetch)
     asked = replace(inbound(1), files=(RemoteFile("1", "big.bin", "", size, ""),))
-    limit = {"max_attachment_bytes": float(size)}
-    async with running(Bridge(quick, platform, ScriptedAgent(Backend()), **limit)) as bridge:
+    async with running(Bridge(quick, platform, ScriptedAgent(Backend()), max_attachment_bytes=size)) as bridge:
         await bridge.intake.take(asked)
         await half.wait()
         await eventually(lambda: "Fetching your files: 50 %" in platform.labels)

@@ -49,7 +49,7 @@ def test_what_we_did_not_sign_is_no_link(how: str) -> None:
         "changed": f"{head}.{body[:-4]}AAAA.{signature}",
         "another key": other,
         "nothing": "..",
-        "no signature": jwt.encode(claims, None, "none"),
+        "no signature": jwt.encode(claims, "", "none"),
         "another purpose": jwt.encode({**claims, "aud": "threadbridge"}, "k" * 32, "HS256"),
     }[how]
     with pytest.raises(NoLink) as caught:

@@ -113,9 +113,15 @@ class Menus:
         except (*SDK_ERRORS, *UNREADABLE) as error:
             log.info("discord.form_not_opened", error=type(error).__name__)
 
+    def is_menu(self, interaction: discord.Interaction) -> bool:
+        """Whether a command was chosen in a message's menu."""
+        data: Mapping[str, Any] = interaction.data or {}
+        return data.get("type") == ON_MESSAGE
+
     def is_ours(self, interaction: discord.Interaction) -> bool:
         """Whether it is one of these forms, filled in."""
-        return str((interaction.data or {}).get("custom_id")).startswith(f"{PREFIX}:")
+        data: Mapping[str, Any] = interaction.data or {}
+        return str(data.get("custom_id")).startswith(f"{PREFIX}:")
 
     async def submitted(self, client: discord.Client, interaction: discord.Interaction) -> str:
         """What came of a form, as Markdown for the one person. Never raises."""

@@ -175,7 +175,9 @@ class Commands:
         """The question is shown for all: in a channel the thread of its answer hangs on it. What to tell the person.
         Raises what the inbox raises."""
         here, person, files = asked.here, asked.person, asked.files
-        place = here.address("" if here.kind == "channel" else here.channel)
+        place = here.address(here.channel)
+        if here.kind == "channel":
+            place = replace(place, thread="")  # there is none yet
         if files and (refusal := await self._inbox.refusal(place, files)):
             return DISCORD.escape(discord.utils.escape_markdown(refusal))
         payload: Json = {

@@ -22,7 +22,7 @@ from cachetools import LRUCache
 
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.discord import commands, messages, reading
-from bridge.frontends.discord.about import ON_MESSAGE, Menus
+from bridge.frontends.discord.about import Menus
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
@@ -202,7 +202,7 @@ class Listeners:
             await commands.answer(interaction, taking)
             return
         if interaction.type is discord.InteractionType.application_command:
-            if (interaction.data or {}).get("type") == ON_MESSAGE:
+            if self._menus.is_menu(interaction):
                 await self._menus.open(self._connected, interaction)
                 return
             await commands.acknowledge(interaction)

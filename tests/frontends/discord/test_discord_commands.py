@@ -10,6 +10,7 @@ import pytest
 from bridge.commands import COMMANDS
 from bridge.frontends.discord import about, commands, surface
 from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.frontends.discord.bringing import NOT_DONE
 from bridge.frontends.discord.commands import differ, payloads
 from bridge.inbound import Address, Person
 from bridge.playground.discord import DiscordWorld
@@ -183,9 +184,7 @@ class TestOrders:
         self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
     ) -> None:
         inbox.refusals = 1
-        assert await answered(world, await world.command("ada", str(world.direct("ada").id), "stop")) == (
-            commands.NOT_DONE
-        )
+        assert await answered(world, await world.command("ada", str(world.direct("ada").id), "stop")) == (NOT_DONE)
 
     async def test_a_long_answer_is_cut_and_pings_nobody(
         self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd

@@ -129,7 +129,7 @@ function draw_main(view, channel, messages, threads) {
   const { main, server } = view;
   main.head.replaceChildren(element("span", {}, `${MARKS[channel.kind]} ${channel.name}`));
   const to = `Message ${channel.kind === "channel" ? "#" : ""}${channel.name}`;
-  label(main.form, to, "Message…");
+  label(main.form, to, "Message, or / for commands");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
     const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
