@@ -508,3 +508,21 @@ async def test_an_app_can_ask_for_no_retries(world: SlackWorld) -> None:
         await world.say("ada", "general", "hello")
         await settled(world)
     assert world.deliveries.envelopes[-1].attempts == 1
+
+
+async def test_a_response_url_is_good_for_five_answers(world: SlackWorld, url: str) -> None:
+    async with connected(world, url) as bot, aiohttp.ClientSession() as session:
+        given: list[str] = []
+
+        @bot.app.command("/agent")
+        async def agent(ack: Any, command: Json) -> None:
+            given.append(command["response_url"])
+            await ack()
+
+        await world.command("ada", "general", "/agent")
+        statuses = []
+        for number in range(6):
+            async with session.post(given[0], json={"text": f"answer {number}"}) as answer:
+                statuses.append((answer.status, await answer.text()))
+    assert statuses == [(200, "ok")] * 5 + [(404, "used_url")]
+    assert len(world.ephemerals) == 5

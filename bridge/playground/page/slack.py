@@ -31,7 +31,7 @@ from bridge.playground.slack import Change, Channel, Message, NotAnswered, Sessi
 from bridge.render.incoming import from_slack
 
 SHORTCUTS = {name: callback for callback, (name, _) in NAMES.items()}  # of messages, by what people read
-TURN = re.compile("[0-9a-f]{16}")  # a turn's id
+BY_COMMAND = re.compile(r"[UW][A-Z0-9]+:\d+|V[A-Z0-9]+")  # names what a person asked by a command or a form
 WORKING = "is working…"  # where the app gave no words of its own
 
 
@@ -200,7 +200,7 @@ def _part_of(message: Message) -> tuple[str, str] | None:
     """The turn and the part that a message of the bridge says it is; a stream says so once it has ended."""
     payload = dict((message.metadata or {}).get("event_payload") or {})
     turn = str(payload.pop("turn", ""))
-    if not TURN.fullmatch(turn):  # what a person asked by command stands there in a message of the bridge's, too
+    if not turn or BY_COMMAND.fullmatch(turn):  # the bridge shows such a question, and it is no part of a reply
         return None
     return turn, "".join(map(str, payload.values()))
 
