@@ -16,6 +16,7 @@ from adapters.base import Agent
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
@@ -82,6 +83,7 @@ async def bridge(
         presence = database.presence(replica)
         platforms: dict[str, FrontEnd] = {}
         with work_folder() as folder:
+            links = settings.http.links
             bounds = Bounds(
                 deadline=lambda name: settings.agents[name].deadline,
                 quiet_after=settings.limits.quiet_after,
@@ -92,6 +94,7 @@ async def bridge(
                 telling=lambda name: settings.agents[name].telling(name),
                 agent_for=settings.agent_for,
                 hears=transcription,
+                links=links,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
@@ -99,7 +102,7 @@ async def bridge(
             intake = Intake(
                 Arrivals(engine, at_once=at_once),
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
-                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
+                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
                 agent_for=settings.agent_for,
                 gate=gate,
                 wake=runner.wake,
@@ -127,6 +130,7 @@ async def bridge(
             routes += health_routes(engine, platforms)
             speaking = speaking_first(settings, engine, platforms, runner.wake)
             routes += speaking.routes
+            routes += link_routes(links, agents)
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)
             async with (

@@ -28,6 +28,7 @@ from bridge.store.values import Claim, Outlook, StoredTurn
 from bridge.turns.ask import NoAgent
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.links import Links
 from bridge.turns.opening import open_thread
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
@@ -60,6 +61,7 @@ class Bounds:
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
     agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
     hears: Hears | None = None  # writes voice notes down
+    links: Links | None = None  # to files that are too large for a platform
 
 
 class Runner:
@@ -257,6 +259,7 @@ class Runner:
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
                 hears=self._bounds.hears,
+                links=self._bounds.links,
             )
         )
         self._at_work[turn.id] = at_work

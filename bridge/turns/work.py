@@ -8,6 +8,7 @@ from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.links import Links
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 from bridge.turns.voice import Hears
@@ -35,3 +36,4 @@ class Work:
     folder: Folder
     telling: Telling
     hears: Hears | None = None  # where voice notes are written down
+    links: Links | None = None  # to files that are too large for the platform

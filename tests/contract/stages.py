@@ -14,6 +14,7 @@ from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.playground.discord import MessageType
 from bridge.turns.inbox import Decision, Edit, Listing, Order, Press
+from bridge.turns.progress import Progress
 from bridge.turns.surface import FrontEnd, Guard, Opening, Surface, Upload
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
@@ -91,14 +92,14 @@ class NoInbox:
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return {}
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
         return ""
 
     async def files(self, order: Order) -> Listing:
         return Listing(order.address, ())
 
     @asynccontextmanager
-    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         yield ""
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:

@@ -24,6 +24,7 @@ from bridge.store.seats import NO_LIMIT
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
+from bridge.turns.links import Links
 from bridge.turns.orders import Orders
 from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
@@ -58,6 +59,7 @@ class Bridge:
         telling: Callable[[str], Telling] = Telling,
         gate: Gate | None = None,
         hears: Hears | None = None,
+        links: Links | None = None,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -68,6 +70,7 @@ class Bridge:
         self._presence = presence
         self._telling = telling
         self._hears = hears
+        self._links = links
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -90,6 +93,7 @@ class Bridge:
                     folder=Path(folder),
                     telling=self._telling,
                     hears=self._hears,
+                    links=self._links,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -101,7 +105,13 @@ class Bridge:
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
                     ),
-                    Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
+                    Shelf(
+                        Desk(engine),
+                        self._agents,
+                        Path(folder),
+                        attachment_bytes=bounds.attachment_bytes,
+                        links=self._links,
+                    ),
                     agent_for=lambda _: "support",
                     gate=self._gate,
                     wake=self.runner.wake,

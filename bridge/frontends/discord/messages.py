@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import discord
 
+from bridge.commands import Given
+from bridge.frontends.discord import reading
 from bridge.frontends.discord.cards import embed_text, poll_text, post_text
 from bridge.frontends.discord.files import FileId, shown_name
 from bridge.frontends.discord.reading import Heard, Spot, pressed
@@ -52,6 +54,12 @@ def heard(message: discord.Message, spot: Spot, me: discord.ClientUser) -> Heard
         reply=message.type is discord.MessageType.reply,
         chain=own.reference.message_id if own and own.reference else None,
     )
+
+
+def command(message: discord.Message, heard: Heard, me: discord.ClientUser) -> Given | None:
+    """The command that a person gave by mentioning the bot; None for a question."""
+    role = _own_role(message)
+    return reading.command(heard, me.id, role.id if role else None)
 
 
 def inbound(message: discord.Message, me: discord.ClientUser, address: Address, *, mid_thread: bool) -> Inbound:

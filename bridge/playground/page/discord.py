@@ -8,6 +8,7 @@ from typing import Any
 from adapters.testing.backends.transcription import recording, spoken_seconds
 from bridge.playground.discord import Attachment, Change, Channel, ChannelType, DiscordWorld, Message
 from bridge.playground.discord.model import MessageType
+from bridge.playground.page.commands import DiscordCommands, is_command
 from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
@@ -50,6 +51,7 @@ class DiscordView:
         self._direct = world.direct(me)
         self._watched = ReplyWatch()
         self._pressed: set[tuple[str, str]] = set()
+        self.commands = DiscordCommands(world, self._me)
         self.written = 0
         self.repeated = 0
 
@@ -220,6 +222,8 @@ class DiscordView:
         self.written += 1
 
     def _is_for_bot(self, place: Channel, typed: str) -> bool:
+        if place.type is not ChannelType.TEXT and is_command(typed, self._world.mention):
+            return False
         if self._world.mention in typed or place.type is ChannelType.DIRECT:
             return True
         ours = place.thread is not None and place.thread.owner_id == self._world.bot.id

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from adapters.testing.backends.transcription import recording, spoken_seconds
+from bridge.frontends.slack.about import NAMES
+from bridge.playground.page.commands import SlackCommands, is_command
 from bridge.playground.page.data_blocks import KINDS, data_html
 from bridge.playground.page.home import home_rows
 from bridge.playground.page.markdown import to_html
@@ -37,6 +40,8 @@ from bridge.playground.slack import Change, Channel, Message, NotAnswered, Sessi
 from bridge.playground.slack.tasks import plan_block
 from bridge.render.incoming import from_slack
 
+SHORTCUTS = {name: callback for callback, (name, _) in NAMES.items()}  # of messages, by what people read
+BY_COMMAND = re.compile(r"[UW][A-Z0-9]+:\d+|V[A-Z0-9]+")  # names what a person asked by a command or a form
 WORKING = "is working…"  # where the app gave no words of its own
 
 
@@ -51,6 +56,7 @@ class SlackView:
         self._direct = world.direct(me)
         self._watched = ReplyWatch()
         self._pressed: set[tuple[str, str]] = set()
+        self.commands = SlackCommands(world, self._me, SHORTCUTS)
         self.written = 0
         self.repeated = 0
 
@@ -209,6 +215,8 @@ class SlackView:
         self.written += 1
 
     def _is_for_bot(self, channel: str, thread: str, typed: str) -> bool:
+        if thread and is_command(typed, self._world.mention):
+            return False
         if self._world.mention in typed or self._world.channel(channel).is_direct:
             return True
         called = any(
@@ -285,8 +293,10 @@ def _part_of(message: Message) -> tuple[str, str] | None:
     """The turn and the part that a message of the bridge says it is; a stream says so once it has ended. A question
     that it shows for a person, who chose it or typed it as a command, is none: an event's id has a colon."""
     payload = dict((message.metadata or {}).get("event_payload") or {})
-    turn = payload.pop("turn", None)
-    return None if turn is None or ":" in str(turn) else (str(turn), "".join(map(str, payload.values())))
+    turn = str(payload.pop("turn", ""))
+    if not turn or BY_COMMAND.fullmatch(turn):  # the bridge shows such a question, and it is no part of a reply
+        return None
+    return turn, "".join(map(str, payload.values()))
 
 
 def _sign(session: Session) -> SignView:
@@ -314,6 +324,10 @@ def _file(file: StoredFile) -> FileView:
 
 
 def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
+    beside = block.get("accessory") or {}
+    if beside.get("type") == "button":  # of a line of a list: named by what stands there in code
+        name = block["text"]["text"].partition("`")[2].partition("`")[0]
+        yield {"id": beside["action_id"], "label": f"{beside['text']['text']}: {name}"}
     if block.get("type") in ("actions", "context_actions"):
         for element in block["elements"]:
             if element["type"] == "button":

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
+from bridge.playground.page.commands import CantDo as CantDo
+from bridge.playground.page.commands import PageCommands
 from bridge.playground.page.rooms import Scene
 from bridge.playground.page.tally import Replies
 
@@ -166,16 +168,15 @@ class News:
     view: Callable[[], ChangeView | None]
 
 
-class CantDo(Exception):
-    """What a person wanted can't be done. The text is for them."""
-
-
 class PlatformView(Protocol):
     """One simulated platform as the page uses it."""
 
     platform: str
     written: int  # messages to an agent, written here
     repeated: int  # buttons pressed that send a message again
+
+    @property
+    def commands(self) -> PageCommands: ...
 
     def server(self) -> ServerView: ...
 

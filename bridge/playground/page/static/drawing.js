@@ -1,5 +1,7 @@
 // Drawing one window from what is known of its platform.
 
+import { message_menu } from "./commands.js";
+import { open_dialog } from "./dialogs.js";
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
 import { in_use, post } from "./writing.js";
@@ -140,7 +142,7 @@ function draw_main(view, channel, messages, threads) {
   if (home) draw_home(view);
   draw_offered(view, channel.kind === "direct" && !home ? view.offered : { title: "", prompts: [] });
   const to = `Message ${channel.kind === "channel" ? "#" : ""}${channel.name}`;
-  label(main.form, to, "Message…");
+  label(main.form, to, "Message, or / for commands");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
     const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
@@ -296,7 +298,8 @@ function draw_message(view, row, message, { again, thread }) {
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
-  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under);
+  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under,
+    ...(message.system || message.only_you || message.growing ? [] : [message_menu(view, message)]));
 }
 
 const STEP_MARKS = { pending: "○", in_progress: "", complete: "✓", error: "!" };
@@ -338,8 +341,10 @@ function file_card(file) {
 function press_button(view, message, button) {
   const press = async ({ target }) => {
     target.disabled = true;
-    const { error } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
-    if (error) { toast(error, "wrong"); target.disabled = false; }
+    const { error, dialog } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
+    if (error) toast(error, "wrong");
+    if (dialog) open_dialog(view, dialog);
+    if (error || dialog || button.id.includes("file:")) target.disabled = false;
   };
   return element("button", { type: "button", className: button.id.includes("stop") ? "stop" : "", onclick: press }, button.label);
 }
