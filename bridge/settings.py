@@ -117,7 +117,7 @@ class HttpSettings(BaseModel):
 
     @field_validator("link_key")
     @classmethod
-    def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+    def _is_key_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and len(key.get_secret_value().encode()) < MIN_KEY:
             raise ValueError(f"needs {MIN_KEY} bytes or more, as `openssl rand -hex {MIN_KEY}` makes them")
         return key

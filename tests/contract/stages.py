@@ -75,6 +75,8 @@ class NoInbox:
 
     async def admit(self, address: Address, person: Person) -> None: ...
 
+    async def may_order(self, order: Order) -> None: ...
+
     async def knows(self, address: Address) -> bool:
         return True  # nothing is to be looked up
 

@@ -104,7 +104,7 @@ async def test_a_chart_is_had_as_its_numbers(quick: Database) -> None:
     chart = Chart("plan", ChartKind.LINE, ("May", "June"), (Series("north", (1, None)),))
     async with answered(quick, ScriptedAgent(Backend([Text("Here."), chart, Done()]))) as bridge:
         assert names(await bridge.intake.files(order("files"))) == ["plan.csv"]
-        async with bridge.intake.download(order("download", "plan.csv"), 1_000) as found:
+        async with bridge.intake.download(order("download", "plan.csv"), 1_000, Progress()) as found:
             assert isinstance(found, Upload)
             assert found.path.read_bytes() == b"\xef\xbb\xbf,north\r\nMay,1\r\nJune,\r\n"
 

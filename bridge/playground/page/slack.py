@@ -41,7 +41,7 @@ from bridge.playground.slack.tasks import plan_block
 from bridge.render.incoming import from_slack
 
 SHORTCUTS = {name: callback for callback, (name, _) in NAMES.items()}  # of messages, by what people read
-BY_COMMAND = re.compile(r"[UW][A-Z0-9]+:\d+|V[A-Z0-9]+")  # names what a person asked by a command or a form
+FORM = re.compile(r"V[A-Z0-9]+")  # a form's id, and that of the question which was asked by it
 WORKING = "is working…"  # where the app gave no words of its own
 
 
@@ -291,10 +291,10 @@ def _said(rich_text: Mapping[str, Any] | None) -> str:
 
 def _part_of(message: Message) -> tuple[str, str] | None:
     """The turn and the part that a message of the bridge says it is; a stream says so once it has ended. A question
-    that it shows for a person, who chose it or typed it as a command, is none: an event's id has a colon."""
+    that it shows for a person, who chose it, typed it as a command or filled in a form, is none."""
     payload = dict((message.metadata or {}).get("event_payload") or {})
     turn = str(payload.pop("turn", ""))
-    if not turn or BY_COMMAND.fullmatch(turn):  # the bridge shows such a question, and it is no part of a reply
+    if not turn or ":" in turn or FORM.fullmatch(turn):
         return None
     return turn, "".join(map(str, payload.values()))
 

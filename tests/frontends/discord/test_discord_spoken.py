@@ -10,7 +10,7 @@ import pytest
 from bridge.frontends.discord import spoken, surface
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.bringing import NOT_DONE
-from bridge.inbound import Person
+from bridge.inbound import Person, Standing
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.model import Message, MessageFlag
 from bridge.render.selection import Selection
@@ -150,7 +150,9 @@ async def test_a_file_comes_in_a_direct_message(
     assert world.bytes_of(attachment) == b"month,sum\n"
     [order] = inbox.orders
     assert (order.argument, order.selection) == ("sales.csv", Selection("sum", "-sum"))
-    assert order.person == Person(order.person.id, "Ada Lovelace", roles=order.person.roles)
+    assert order.person == Person(
+        order.person.id, "Ada Lovelace", roles=order.person.roles, standing=Standing.MEMBER
+    )
 
 
 async def test_a_file_that_cannot_be_had_is_a_word(
