@@ -93,8 +93,11 @@ async def bridge(
                 folder=folder,
                 telling=lambda name: settings.agents[name].telling(name),
                 agent_for=settings.agent_for,
+                approval_seconds=settings.limits.approval_hours * 3600,
+                approvers=lambda name: settings.agents[name].approvers,
                 hears=transcription,
                 links=links,
+                busy_at=settings.busy_at,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
@@ -104,6 +107,8 @@ async def bridge(
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
                 agent_for=settings.agent_for,
+                listening_at=settings.listening_at,
+                busy_at=settings.busy_at,
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
@@ -117,6 +122,7 @@ async def bridge(
                     intake,
                     catch_up_hours=settings.limits.catch_up_hours,
                     prompts_at=settings.prompts_at,
+                    listening_at=settings.listening_at,
                 )
                 platforms["slack"] = slack
                 routes += slack.routes
@@ -126,6 +132,8 @@ async def bridge(
                     intake,
                     catch_up_hours=settings.limits.catch_up_hours,
                     serves=settings.rules.serves,
+                    listening_at=settings.listening_at,
+                    bots=settings.trusted_bots("discord"),
                 )
             routes += health_routes(engine, platforms)
             speaking = speaking_first(settings, engine, platforms, runner.wake)

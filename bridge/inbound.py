@@ -12,12 +12,18 @@ Platform = Literal["slack", "discord"]
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a thread is. On Slack `thread` is the root message's ts; on Discord the id of the channel that
-    the messages are in, and `channel` that of its parent (the same for a direct message)."""
+    the messages are in, and `channel` that of its parent (the same for a direct message). Where a channel itself is
+    one conversation, `thread` is the channel's id on both."""
 
     platform: Platform
     workspace: str  # Slack team, Discord guild, "" for a Discord direct message
     channel: str
     thread: str
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the channel itself is the conversation: a Discord direct message, or by a route's `flat`."""
+        return self.thread == self.channel
 
 
 class Standing(StrEnum):
@@ -39,6 +45,7 @@ class Person:
     workspace: str = ""  # Slack: the person's own team, which a guest or Slack Connect person brings along
     roles: tuple[str, ...] = ()  # Discord: ids of the person's roles in the server
     standing: Standing | None = None  # None as long as nobody looked: `roles` may be missing as well
+    bot: bool = False  # one that a route trusts; known when it writes, and not stored
 
 
 @dataclass(frozen=True, slots=True)

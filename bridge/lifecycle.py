@@ -38,9 +38,11 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"
     INPUT_REQUEST = "input_request"  # the agent asked back
+    APPROVAL = "approval"  # the agent wants leave for something
     UNCERTAIN = "uncertain"  # nobody can tell whether the agent got the question
     STOPPED = "stopped"  # by a person, while the agent was at work
     WITHDRAWN = "withdrawn"  # by its author, before it was asked
+    JOINED = "joined"  # asked together with the one before it
     ABANDONED = "abandoned"  # what it waited for wasn't given: the person went on
     GAVE_UP = "gave_up"  # too many attempts
     NO_AGENT = "no_agent"  # the thread's agent isn't in the settings any more
@@ -82,9 +84,11 @@ ENDINGS: Mapping[Outcome, Ending] = MappingProxyType(
     {
         Outcome.ANSWERED: Ending(TurnState.DONE),
         Outcome.INPUT_REQUEST: Ending(TurnState.WAITING),
+        Outcome.APPROVAL: Ending(TurnState.WAITING),
         Outcome.UNCERTAIN: Ending(TurnState.WAITING, Retry.ANEW, offered=True),
         Outcome.STOPPED: Ending(TurnState.CANCELLED),
         Outcome.WITHDRAWN: Ending(TurnState.CANCELLED),
+        Outcome.JOINED: Ending(TurnState.DONE),
         Outcome.ABANDONED: Ending(TurnState.CANCELLED),
         Outcome.GAVE_UP: _UNREACHED,
         Outcome.NO_AGENT: _HOPELESS,
@@ -106,12 +110,13 @@ class Event(Enum):
     """What can happen to a turn."""
 
     WITHDRAWN = "its author deletes it"
+    JOINED = "it is asked together with one before it, in that one's turn"
     BEGUN = "its thread is free: it is the oldest that can run"
     DELIVERY_BEGUN = "the same, with the whole reply stored by an earlier delivery"
     CONCLUDED = "asking ended, with an outcome"
     DELIVERED = "the whole reply stands in the thread"
     REFUSED = "the platform refuses the reply for good"
-    ANSWERED = "a person answers what the agent asked back"
+    ANSWERED = "a person answers what the agent asked back, or decides, or nobody did in time"
     ABANDONED = "the person goes on without deciding, or says so"
     RETRIED = "a person sends it again: as a turn of its own"
     REDELIVERED = "a person has the stored reply delivered again"
@@ -123,6 +128,7 @@ _ENDED = "as the outcome says"
 TRANSITIONS: Mapping[tuple[TurnState, Event], TurnState | str] = MappingProxyType(
     {
         (TurnState.RECEIVED, Event.WITHDRAWN): TurnState.CANCELLED,
+        (TurnState.RECEIVED, Event.JOINED): TurnState.DONE,
         (TurnState.RECEIVED, Event.BEGUN): TurnState.ASKING,
         (TurnState.RECEIVED, Event.DELIVERY_BEGUN): TurnState.REPLYING,
         (TurnState.ASKING, Event.CONCLUDED): TurnState.REPLYING,
@@ -158,8 +164,10 @@ class Relation(Enum):
     """What a turn is to the one that its thread waits with."""
 
     NONE = auto()  # nothing waits, or it has nothing to do with it
-    ANSWERS = auto()  # it is the person's answer to the agent
-    HELD = auto()  # written before the agent's question was shown: it is asked once that is answered
+    ANSWERS = auto()  # it is the person's answer to the agent, or the decision that it waits for
+    HELD = (
+        auto()
+    )  # it is asked once that is answered: written before it was shown, or while a decision is waited for
     ABANDONS = auto()  # the person goes on instead of deciding
 
 
@@ -167,17 +175,19 @@ class Relation(Enum):
 class Waiting:
     """The turn that its thread waits with."""
 
-    outcome: Outcome  # INPUT_REQUEST or UNCERTAIN
+    outcome: Outcome  # INPUT_REQUEST, APPROVAL or UNCERTAIN
     shown_at: int  # position of the message that shows what is waited for
 
 
 def relation(waiting: Waiting | None, *, position: int, retry: bool, chosen: bool) -> Relation:
     """What a turn at `position` is to the waiting one. `retry`: sent again by a button, so it wasn't written now.
-    `chosen`: one of the choices was pressed."""
+    `chosen`: it was made of a press for that turn: a choice, an answer in words, a decision."""
     if waiting is None:
         return Relation.NONE
     if chosen:
-        return Relation.ANSWERS if waiting.outcome is Outcome.INPUT_REQUEST else Relation.NONE
+        return Relation.NONE if waiting.outcome is Outcome.UNCERTAIN else Relation.ANSWERS
+    if waiting.outcome is Outcome.APPROVAL:  # a decision is never taken from what people write
+        return Relation.HELD
     written_after = position > waiting.shown_at and not retry
     if waiting.outcome is Outcome.INPUT_REQUEST:
         return Relation.ANSWERS if written_after else Relation.HELD

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.access import Access, AccessTable
+from bridge.access import DENY, PERSON, Access, AccessTable
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.inbound import Address
+from bridge.inbound import Address, Platform
+from bridge.listening import USUAL, Busy, Listen, Listening
 from bridge.prompts import MAX_PROMPTS, Prompt
 from bridge.turns.gate import TurnsPerHour
 from bridge.turns.links import Links
@@ -145,6 +146,15 @@ class AgentTable(BaseModel):
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
     prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = []  # offered where nothing was said yet
+    # Who may decide what the agent wants leave for, where it names nobody; empty: whoever asked.
+    approvers: tuple[str, ...] = ()
+
+    @field_validator("approvers")
+    @classmethod
+    def _are_people(cls, approvers: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in approvers if one.startswith(DENY) or not PERSON.fullmatch(one)]:
+            raise ValueError(f'{wrong[0]!r} isn\'t a person: write "slack:U…" or "discord:…"')
+        return approvers
 
     @field_validator("person_key")
     @classmethod
@@ -178,6 +188,14 @@ class Route(BaseModel):
     workspace: str | None = None
     channel: str | None = None
     choices: list[str] = Field(default_factory=list)  # agents that people may choose there instead, by `agent`
+    listen: Listen = "follow"  # mention: each time · follow: follow-ups are free · all: every message
+    flat: bool = False  # answered in the channel itself, which is one conversation
+    bots: list[Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]] = Field(default_factory=list)  # that may ask
+    busy: Busy = "queue"  # what becomes of messages that come while the agent is at work
+
+    @property
+    def listening(self) -> Listening:
+        return Listening(self.listen, self.flat, frozenset(self.bots))
 
     def matches(self, address: Address) -> bool:
         return all(
@@ -201,6 +219,7 @@ class Limits(BaseModel):
         120  # seconds without a word of the agent, until it is said
     )
     catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24  # how far back what was missed is fetched
+    approval_hours: Annotated[float, Field(gt=0, le=24 * 90)] = 24  # that an approval waits at most
     grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
     turns_per_hour: Annotated[int, Field(ge=0)] = 0  # of one person; 0: no limit
     channel_turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
@@ -253,10 +272,22 @@ class Settings(BaseSettings):
 
     def agent_for(self, address: Address) -> str:
         """The agent of the first route that matches, else the default."""
-        for route in self.routes:
-            if route.matches(address):
-                return route.agent
-        return self.default_agent or next(iter(self.agents))
+        route = self._route(address)
+        return route.agent if route is not None else self.default_agent or next(iter(self.agents))
+
+    def listening_at(self, address: Address) -> Listening:
+        """When the bot speaks there, and how."""
+        route = self._route(address)
+        return USUAL if route is None else route.listening
+
+    def busy_at(self, address: Address) -> Busy:
+        """What becomes of messages that come there while the agent is at work."""
+        route = self._route(address)
+        return "queue" if route is None else route.busy
+
+    def trusted_bots(self, platform: Platform) -> frozenset[str]:
+        """Bots that may ask somewhere on a platform."""
+        return frozenset(bot for route in self.routes if route.platform in (None, platform) for bot in route.bots)
 
     @property
     def rules(self) -> Access:
@@ -286,8 +317,12 @@ class Settings(BaseSettings):
 
     def choices_at(self, address: Address) -> Sequence[str]:
         """The agents that a person may choose there, the one that answers by itself among them."""
-        route = next((route for route in self.routes if route.matches(address)), None)
+        route = self._route(address)
         return list(dict.fromkeys([self.agent_for(address), *(self.choices if route is None else route.choices)]))
+
+    def _route(self, address: Address) -> Route | None:
+        """The first that matches."""
+        return next((route for route in self.routes if route.matches(address)), None)
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:

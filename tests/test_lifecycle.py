@@ -39,12 +39,21 @@ from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.engine import Op, Statement
 from bridge.store.queue import Queue
 from bridge.store.sqlite import SqliteEngine
-from bridge.store.values import Claim, Conclusion, InputRequestShown, Outlook, StoredTurn
+from bridge.store.values import (
+    ApprovalShown,
+    Asked,
+    Claim,
+    Conclusion,
+    DecisionMade,
+    InputRequestShown,
+    Outlook,
+    StoredTurn,
+)
 from tests.store.steps import ALL, HERE, inbound
 
 SHOWN_AT = 10
 
-# waiting outcome, written after it was shown, sent again by a button, one of its choices
+# waiting outcome, written after it was shown, sent again by a button, a press for it
 TRUTH: dict[tuple[Outcome | None, bool, bool, bool], Relation] = {
     (None, False, False, False): Relation.NONE,
     (None, False, False, True): Relation.NONE,
@@ -62,6 +71,14 @@ TRUTH: dict[tuple[Outcome | None, bool, bool, bool], Relation] = {
     (Outcome.INPUT_REQUEST, True, False, True): Relation.ANSWERS,
     (Outcome.INPUT_REQUEST, True, True, False): Relation.HELD,
     (Outcome.INPUT_REQUEST, True, True, True): Relation.ANSWERS,
+    (Outcome.APPROVAL, False, False, False): Relation.HELD,
+    (Outcome.APPROVAL, False, False, True): Relation.ANSWERS,
+    (Outcome.APPROVAL, False, True, False): Relation.HELD,
+    (Outcome.APPROVAL, False, True, True): Relation.ANSWERS,
+    (Outcome.APPROVAL, True, False, False): Relation.HELD,
+    (Outcome.APPROVAL, True, False, True): Relation.ANSWERS,
+    (Outcome.APPROVAL, True, True, False): Relation.HELD,
+    (Outcome.APPROVAL, True, True, True): Relation.ANSWERS,
     (Outcome.UNCERTAIN, False, False, False): Relation.NONE,
     (Outcome.UNCERTAIN, False, False, True): Relation.NONE,
     (Outcome.UNCERTAIN, False, True, False): Relation.NONE,
@@ -90,6 +107,7 @@ def test_what_a_message_is_to_the_turn_that_its_thread_waits_with(
 
 NEXT = {
     (TurnState.RECEIVED, Event.WITHDRAWN): "cancelled",
+    (TurnState.RECEIVED, Event.JOINED): "done",
     (TurnState.RECEIVED, Event.BEGUN): "asking",
     (TurnState.RECEIVED, Event.DELIVERY_BEGUN): "replying",
     (TurnState.ASKING, Event.CONCLUDED): "replying",
@@ -163,7 +181,9 @@ REACHABLE = {(state, target) for (state, _), target in NEXT.items()} | {
 
 
 # The ones that lead furthest, more often.
-OUTCOMES = st.sampled_from([*Outcome, *[Outcome.INPUT_REQUEST, Outcome.UNCERTAIN, Outcome.ANSWERED] * 5])
+OUTCOMES = st.sampled_from(
+    [*Outcome, *[Outcome.INPUT_REQUEST, Outcome.APPROVAL, Outcome.UNCERTAIN, Outcome.ANSWERED] * 5]
+)
 
 
 class Lives(RuleBasedStateMachine):
@@ -234,7 +254,7 @@ class Lives(RuleBasedStateMachine):
         else:
             self.do(self.arrivals.withdraw(HERE, key))
 
-    @rule(data=st.data(), what=st.sampled_from(["retry", "abandon", "choose"]))
+    @rule(data=st.data(), what=st.sampled_from(["retry", "abandon", "choose", "decide"]))
     @precondition(lambda self: bool(self.known))
     def press(self, data: st.DataObject, what: str) -> None:
         offered = [turn for turn, state in self.known.items() if state in ("waiting", "failed")]
@@ -244,8 +264,14 @@ class Lives(RuleBasedStateMachine):
             "retry": lambda: self.arrivals.retry(HERE, turn),
             "abandon": lambda: self.arrivals.abandon(HERE, turn),
             "choose": lambda: self.arrivals.choose(HERE, turn, 0, ann),
+            "decide": lambda: self.arrivals.decide(HERE, turn, DecisionMade(approved=True), "Approved", ann),
         }
         self.do(press[what]())
+
+    @rule()
+    def time_passes(self) -> None:
+        """Whatever waits for a decision has waited too long."""
+        self.do(self.arrivals.expire(10))
 
     # --- the runner
 
@@ -317,7 +343,11 @@ class Lives(RuleBasedStateMachine):
     def conclude(self, outcome: Outcome) -> None:
         assert self.claim is not None
         assert self.begun is not None
-        request = InputRequestShown("which?", ("a", "b")) if outcome is Outcome.INPUT_REQUEST else None
+        request: Asked | None = None
+        if outcome is Outcome.INPUT_REQUEST:
+            request = InputRequestShown("which?", ("a", "b"))
+        elif outcome is Outcome.APPROVAL:
+            request = ApprovalShown("wipe it", "", ("slack:U1",), ("Ann",), 0)
         self.do(self.queue.conclude(self.claim, self.begun.id, Conclusion(outcome, "so far", request)))
         self.concluded = outcome
 

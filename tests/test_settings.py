@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 
 from bridge.agents import make_agent
 from bridge.inbound import Address
+from bridge.listening import Listening
 from bridge.settings import SettingsError, load
 from bridge.turns.links import Linked
 from bridge.turns.person import Telling
@@ -297,3 +299,39 @@ def test_links_are_switched_on_by_their_key(tmp_path: Path) -> None:
     assert links is not None
     assert links.hours == 2
     assert (links.url(Linked("support", "conv", "ref", "a.txt")) or "").startswith("http://localhost:3000/files/")
+
+
+def test_who_may_decide_what_an_agent_wants_leave_for(tmp_path: Path) -> None:
+    people = GOOD.replace("deadline = 60", 'deadline = 60\napprovers = ["slack:U1", "discord:7"]')
+    settings = load(write(tmp_path, people))
+    assert settings.agents["sales"].approvers == ("slack:U1", "discord:7")
+    assert settings.limits.approval_hours == 24
+    wrong = GOOD.replace("deadline = 60", 'deadline = 60\napprovers = ["Ann"]')
+    with pytest.raises(SettingsError, match="'Ann' isn't a person"):
+        load(write(tmp_path, wrong))
+
+
+def test_a_route_says_when_the_bot_speaks(tmp_path: Path) -> None:
+    more = 'listen = "all"\nflat = true\nbots = ["B0ALERTS"]\nbusy = "steer"\n'
+    settings = load(write(tmp_path, GOOD + more))
+    here, elsewhere = Address("slack", "T1", "C0123", "1.0"), Address("discord", "1", "2", "3")
+    assert settings.listening_at(here) == Listening("all", flat=True, bots=frozenset({"B0ALERTS"}))
+    assert settings.busy_at(here) == "steer"
+    assert settings.listening_at(elsewhere) == Listening()
+    assert settings.busy_at(elsewhere) == "queue"
+    assert settings.trusted_bots("slack") == {"B0ALERTS"}
+    assert not settings.trusted_bots("discord")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ('listen = "always"', "routes[0].listen must be 'mention', 'follow' or 'all'"),
+        ('busy = "drop"', "routes[0].busy must be 'queue', 'steer' or 'interrupt'"),
+        ('bots = ["<@B1>"]', "routes[0].bots[0]"),
+        ('flat = "yes please"', "routes[0].flat must be true or false"),
+    ],
+)
+def test_a_wrong_word_of_a_route_is_named_with_its_place(tmp_path: Path, key: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load(write(tmp_path, GOOD + key + "\n"))

@@ -21,9 +21,10 @@ from bridge.extras import extra_of, how_to_install
 from bridge.findings import Finding, fail, ok, warn
 from bridge.frontends.discord.check import check_discord
 from bridge.frontends.slack.check import check_slack
+from bridge.inbound import Platform
 from bridge.ops.check_agents import check_agent
 from bridge.ops.check_settings import check_settings, routed_channels
-from bridge.settings import HttpSettings, SettingsError, load
+from bridge.settings import HttpSettings, Settings, SettingsError, load
 from bridge.store.database import DatabaseError, database_url, open_database
 from bridge.transcription import check_transcription
 
@@ -49,6 +50,7 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
                 settings.discord,
                 routed_channels(settings, "discord"),
                 lists_servers=settings.rules.lists_servers,
+                unmentioned=_unmentioned(settings, "discord"),
             )
         for name, table in settings.agents.items():
             checks[f"agents.{name}"] = check_agent(name, table, client)
@@ -56,6 +58,14 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
             checks["transcription"] = check_transcription(settings.transcription, client)
         found = await asyncio.gather(*(bounded(place, check) for place, check in checks.items()))
     return [*check_settings(settings), *check_packages(), *(finding for some in found for finding in some)]
+
+
+def _unmentioned(settings: Settings, platform: Platform) -> str:
+    """The first route by which messages are asked that don't mention the bot; "" if there is none."""
+    for index, route in enumerate(settings.routes):
+        if route.agent and route.platform in (None, platform) and (route.listen == "all" or route.bots):
+            return f"routes[{index}].{'listen' if route.listen == 'all' else 'bots'}"
+    return ""
 
 
 def check_packages() -> list[Finding]:

@@ -25,9 +25,10 @@ from bridge.app import bridge
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground import discord, slack
+from bridge.playground.page.alerts import DISCORD_WEBHOOK, SLACK_BOT, discord_alert, slack_alert
 from bridge.playground.page.app import create_page
 from bridge.playground.page.discord import DiscordView
-from bridge.playground.page.rooms import OPENING, ROOMS, Scene, own_room
+from bridge.playground.page.rooms import ALERTS, BUSY, OPENING, ROOMS, TALK, WAYS, Scene, own_room
 from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
 from bridge.playground.page.views import PlatformView
@@ -91,8 +92,27 @@ class Playground:
                 base_url=f"{self.url}/ears/v1", api_key=SecretStr(self.ears.key), model=MODEL
             ),
             agents=agents,
-            routes=[route for name in agents if name != DEFAULT_AGENT for route in self._routes(name)],
+            routes=[
+                *self._ways(),
+                *(route for name in agents if name != DEFAULT_AGENT for route in self._routes(name)),
+            ],
         )
+
+    def _ways(self) -> list[Route]:
+        """When and how the default agent speaks in the rooms for that."""
+        ways: dict[str, dict[str, Any]] = {
+            TALK: {"listen": "all", "flat": True},
+            ALERTS: {"bots": [SLACK_BOT, str(DISCORD_WEBHOOK)]},
+            BUSY: {"busy": "steer"},
+        }
+        found = []
+        for name, way in ways.items():
+            channels = ("slack", self.slack.channel(name).id), ("discord", str(self.discord.place(name).id))
+            found += [
+                Route.model_validate({"platform": platform, "channel": channel, "agent": DEFAULT_AGENT} | way)
+                for platform, channel in channels
+            ]
+        return found
 
     def _routes(self, name: str) -> list[Route]:
         return [
@@ -107,8 +127,8 @@ async def playground(
 ) -> AsyncIterator[Playground]:
     """The simulators and the page; `agents` of the visitor have a channel each. `speed` goes to both platforms:
     `rate` scales their limits."""
-    own = {name if name not in ROOMS else f"my-{name}": table for name, table in (agents or {}).items()}
-    rooms = ROOMS | {name: own_room(table.kind) for name, table in own.items()}
+    own = {name if name not in ROOMS | WAYS else f"my-{name}": table for name, table in (agents or {}).items()}
+    rooms = ROOMS | WAYS | {name: own_room(table.kind) for name, table in own.items()}
     slack_world = slack.SlackWorld(channels=list(rooms), retry_delays=RETRIES, **speed)
     discord_world = discord.DiscordWorld(channels=list(rooms), forums=(), **speed)
     simulated = Playground("", slack_world, discord_world, simulated_backends(), {}, own)
@@ -117,8 +137,8 @@ async def playground(
         "discord": DiscordView(discord_world, ME, rooms, DEFAULT_AGENT),
     }
     troubles = {
-        "slack": slack_troubles(slack_world),
-        "discord": discord_troubles(discord_world),
+        "slack": {"alert": slack_alert(slack_world)} | slack_troubles(slack_world),
+        "discord": {"alert": discord_alert(discord_world)} | discord_troubles(discord_world),
         **{kind: agent_troubles(kind, one.backend) for kind, one in simulated.backends.items()},
     }
     over = asyncio.Event()

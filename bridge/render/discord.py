@@ -15,5 +15,6 @@ DISCORD = Dialect(
     # Users, roles, channels, commands, emoji, times and guild navigation, each with "<" before it.
     mentions=re.compile(r"<(?=[@#/:]|a:|t:|id:)|@(?=everyone|here)", re.IGNORECASE),
     pings=re.compile(r"<(?=@[!&]?[0-9])|@(?=everyone|here)", re.IGNORECASE),
+    moment="<t:{at}:f> (<t:{at}:R>)",
     small="-# ",
 )

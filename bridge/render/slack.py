@@ -23,6 +23,7 @@ SLACK = Dialect(
     pings=re.compile(
         r"<(?=!(?:channel|here|everyone|subteam)|@[a-z0-9])|@(?=channel|here|everyone)", re.IGNORECASE
     ),
+    moment="<!date^{at}^{{date_short_pretty}} at {{time}}|{utc}>",
 )
 
 _STYLES = {"strong": "*", "em": "_", "s": "~"}

@@ -32,6 +32,7 @@ class Dialect:
     entities: frozenset[str]  # characters that stay written as HTML entities
     mentions: re.Pattern[str]  # all that the platform would show as something else than what is written
     pings: re.Pattern[str]  # those that notify people
+    moment: str = "{utc}"  # a time that each reader sees in theirs: {at} is Unix seconds, {utc} the time in UTC
     small: str = ""  # begins a line of small print, where there is such a thing
 
     def escape(self, text: str) -> str:
@@ -64,6 +65,7 @@ class Style:
     appends: bool  # live text is appended, never replaced (a Slack stream)
     max_files: int
     max_file_bytes: int
+    max_choices: int = 25  # that can be offered to be pressed, as buttons or in a select
     working_part: bool = False  # there is no sign with a Stop button but a message: see `turns.pump`
     cards: bool = (
         False  # an agent's steps are shown as cards that stay, without words too; else in a line that goes

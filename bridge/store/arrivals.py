@@ -15,15 +15,19 @@ from enum import Enum, auto
 from bridge.inbound import Address, Inbound, Person, Platform, Seen
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
 from bridge.store import statements as sql
-from bridge.store.budgets import OverBudget, Quota, left, spend, used_up
+from bridge.store.budgets import OverBudget, Quota, freed, left, spend, used_up
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.tables import SECOND, now
 from bridge.store.values import (
     MAX_NAME,
+    ApprovalShown,
+    DecisionMade,
     Edit,
+    InputRequestShown,
     StoredTurn,
     checkpoint_json,
+    decision_json,
     files_json,
     new_turn_id,
     person_json,
@@ -34,6 +38,9 @@ from bridge.store.values import (
 
 WORK = ""  # what is announced to other replicas: there is work
 REFUSED_FOR = 14 * 24 * 3600 * SECOND  # as far back as a catch-up may look
+LEFT = "Left"  # stands in place of the buttons of what was abandoned
+NOBODY = "nobody decided in time"
+NOT_SHOWN = "it couldn't be shown to anybody"
 STOP = "stop:"  # and the turn's id: a person stopped it
 
 
@@ -44,7 +51,22 @@ class Decided(Enum):
     DELIVERING = auto()
     LEFT = auto()
     CHOSEN = auto()
+    TOO_EARLY = auto()  # it is shown, and not yet stored that it waits
     TOO_LATE = auto()  # decided before, or not this thread's
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A turn of a thread."""
+
+    turn: StoredTurn
+    shown_in: str | None  # the thread's last part
+    shown_at: int | None  # where what the thread waits for is shown
+
+    @property
+    def refusal(self) -> Decided:
+        """Of one that doesn't wait."""
+        return Decided.TOO_EARLY if self.turn.state is TurnState.REPLYING else Decided.TOO_LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +84,16 @@ class Arrivals:
         self._at_once = at_once
 
     async def put(
-        self, inbound: Inbound, agent: str, *, announce: bool = False, quotas: Sequence[Quota] = ()
+        self,
+        inbound: Inbound,
+        agent: str,
+        *,
+        announce: bool = False,
+        quotas: Sequence[Quota] = (),
+        frees: Sequence[Quota] = (),
     ) -> bool:
         """Store a turn, and its thread with `agent` if it is new. False if it is known already, or was refused.
-        `announce`: tell other replicas, as this one has its hands full.
+        `announce`: tell other replicas, as this one has its hands full; `frees`: quotas that begin anew with it.
 
         :raises OverBudget: a quota is used up.
         """
@@ -88,6 +116,7 @@ class Arrivals:
                 Op(sql.TOUCH_THREAD, thread | {"message_key": values["message_key"]}),
                 Op(sql.PUT_TURN, address | values),
                 *spend(quotas, turn),
+                *freed(frees),
                 Op(sql.READY, address | {"at": at}),
                 *give_seat(self._engine, inbound.person.id, self._at_once),
                 *self._announcement(WORK if announce else None),
@@ -149,10 +178,10 @@ class Arrivals:
         :raises OverBudget: a quota is used up.
         """
         found = await self._find(address, turn_id)
-        words = None if found is None else found[0].edited
+        words = None if found is None else found.turn.edited
         if found is None or words is None:
             return Decided.TOO_LATE
-        turn = found[0]
+        turn = found.turn
         key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None}
         return await self._put_again(turn, again, quotas)
@@ -174,6 +203,21 @@ class Arrivals:
         """A person pressed stop. Holds until the reply is delivered again."""
         await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *self._announcement(f"{STOP}{turn}"))
 
+    async def interrupt(self, inbound: Inbound) -> str | None:
+        """Stop what the agent works on in a thread for the person who wrote this message, as long as it waits. The
+        turn that is stopped."""
+        values = asdict(inbound.address) | {
+            "person": inbound.person.id,
+            "position": inbound.position,
+            "message_key": _keys(inbound)["message_key"],
+        }
+        [stopped] = await self._engine.run(Op(sql.INTERRUPT, values))
+        for (turn,) in stopped:
+            if announcement := self._announcement(f"{STOP}{turn}"):
+                await self._engine.run(*announcement)
+            return str(turn)
+        return None
+
     async def seen(self, platform: Platform, since: int, most: int) -> Sequence[Seen]:
         """Threads that people wrote in since then, most recent first."""
         values = {"platform": platform, "since": since, "most": most}
@@ -193,7 +237,7 @@ class Arrivals:
         found = await self._find(address, turn_id)
         if found is None:
             return Decided.TOO_LATE
-        turn, _, _ = found
+        turn = found.turn
         means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
         if turn.superseded_by is not None or turn.state not in (TurnState.WAITING, TurnState.FAILED):
             means = Retry.NONE
@@ -208,85 +252,169 @@ class Arrivals:
     async def ask_again(
         self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
     ) -> Decided:
-        """A person wants the question of an ended turn asked once more. Both answers are kept.
+        """A person wants the question of an ended turn asked once more. Both answers are kept. A decision isn't one.
 
         :raises OverBudget: a quota is used up.
         """
         found = await self._find(address, turn_id)
-        if found is None or found[0].state not in (TurnState.DONE, TurnState.CANCELLED):
+        if found is None or found.turn.state not in (TurnState.DONE, TurnState.CANCELLED) or found.turn.decision:
             return Decided.TOO_LATE
-        turn = found[0]
+        turn = found.turn
         again = _again(turn, key=f"again:{turn.id}")
         return await self._put_again(
             turn, again | {"retry_of": turn.id, "asked_by": person_json(person or turn.asked_by)}, quotas
         )
 
-    async def abandon(self, address: Address, turn_id: str) -> Decided:
-        """A person goes on without what a turn waits for."""
+    async def abandon(self, address: Address, turn_id: str, line: str = LEFT) -> Decided:
+        """A person goes on without what a turn waits for. An approval can't be left: it is declined."""
         found = await self._find(address, turn_id)
-        if found is None or found[0].state is not TurnState.WAITING:
+        if found is None or found.turn.outcome is Outcome.APPROVAL:
             return Decided.TOO_LATE
-        turn = found[0]
-        becomes = after(turn.state, Event.ABANDONED)
-        decision = {"was": turn.state, "becomes": becomes, "result": Outcome.ABANDONED}
-        return await self._decide(turn, [Op(sql.DECIDE, decision | {"turn_id": turn.id})], Decided.LEFT)
+        if found.turn.state is not TurnState.WAITING:
+            return found.refusal
+        turn = found.turn
+        decision = {
+            "was": turn.state,
+            "becomes": after(turn.state, Event.ABANDONED),
+            "result": Outcome.ABANDONED,
+            "turn_id": turn.id,
+            "line": None,
+        }
+        settled = {"turn_id": turn.id, "was": turn.state, "line": storable(line)}
+        ops = [Op(sql.SETTLE, settled), Op(sql.DECIDE, decision)]
+        return await self._decide(turn, ops, Decided.LEFT, restates=turn.id)
 
     async def choose(
-        self, address: Address, turn_id: str, index: int, person: Person, *, quotas: Sequence[Quota] = ()
+        self,
+        address: Address,
+        turn_id: str,
+        index: int,
+        person: Person,
+        line: str = "",
+        *,
+        quotas: Sequence[Quota] = (),
     ) -> Decided:
-        """A person answers what the agent asked back with one of its choices: a turn of its own.
+        """A person answers what the agent asked back with one of its choices: a turn of its own. `line` stands in place
+        of the buttons then; so with all that follow.
 
         :raises OverBudget: a quota is used up.
         """
         found = await self._find(address, turn_id)
-        if found is None:
+        request = None if found is None else found.turn.request
+        if found is None or not isinstance(request, InputRequestShown) or not 0 <= index < len(request.choices):
             return Decided.TOO_LATE
-        turn, shown_in, shown_at = found
-        choices = turn.request.choices if turn.request else ()
-        if turn.state is not TurnState.WAITING or not 0 <= index < len(choices) or shown_at is None:
+        return await self._answer(found, request.choices[index], person, line, quotas=quotas)
+
+    async def answer(
+        self,
+        address: Address,
+        turn_id: str,
+        text: str,
+        person: Person,
+        line: str = "",
+        *,
+        quotas: Sequence[Quota] = (),
+    ) -> Decided:
+        """The same in words of the person's own, that weren't written in the thread.
+
+        :raises OverBudget: a quota is used up.
+        """
+        found = await self._find(address, turn_id)
+        if found is None or not isinstance(found.turn.request, InputRequestShown):
             return Decided.TOO_LATE
-        answer = (
-            _again(turn, key=f"chosen:{turn.id}")
-            | {
-                "message_id": shown_in or turn.message_id,
-                "position": shown_at + 1,  # the next after the message that shows it, whoever writes next
-                "person": person.id,
-                "person_name": storable(person.name[:MAX_NAME]),
-                "person_workspace": person.workspace,
-                "person_roles": roles_json(person.roles),
-                "asked_by": None,
-                "text": choices[index],
-                "files": files_json(()),
-                "heard": None,
-                "mid_thread": False,
-                "chosen": turn.id,
-            }
-        )
-        thread = {"thread_id": turn.thread}
-        before = [
+        return await self._answer(found, text, person, line, quotas=quotas)
+
+    async def waiting(self, address: Address, turn_id: str) -> StoredTurn | None:
+        """The turn, if it is of this thread and waits for a person, or is about to."""
+        found = await self._find(address, turn_id)
+        states = (TurnState.REPLYING, TurnState.WAITING)
+        return found.turn if found is not None and found.turn.state in states else None
+
+    async def decide(
+        self, address: Address, turn_id: str, decision: DecisionMade, text: str, person: Person, line: str = ""
+    ) -> Decided:
+        """Somebody who may says what becomes of an approval: a turn of its own. `text` is the decision in words."""
+        found = await self._find(address, turn_id)
+        if found is None or not isinstance(found.turn.request, ApprovalShown):
+            return Decided.TOO_LATE
+        return await self._answer(found, text, person, line, decision)
+
+    async def expire(self, most: int) -> int:
+        """Decline the approvals whose time is over, at most `most`. How many there were; of several replicas exactly
+        one declines each."""
+        [rows] = await self._engine.run(Op(sql.EXPIRED, {"at": now(), "most": most}))
+        for row in rows:
+            found = _Found(turn_of(row), row[-2], row[-1])
+            turn = found.turn
+            reason = NOBODY if turn.state is TurnState.WAITING else NOT_SHOWN
+            decision = DecisionMade(approved=False, reason=reason, by_nobody=True)
+            text, line = f"Declined: {reason}", f"Declined · {reason}"
+            await self._answer(found, text, turn.asked_by or turn.person, line, decision)
+        return len(rows)
+
+    async def _answer(
+        self,
+        found: _Found,
+        text: str,
+        person: Person,
+        line: str,
+        decision: DecisionMade | None = None,
+        *,
+        quotas: Sequence[Quota] = (),
+    ) -> Decided:
+        """The next turn of the thread, whoever writes next."""
+        turn = found.turn
+        shown_at = turn.position if found.shown_at is None else found.shown_at
+        waits = turn.state is TurnState.WAITING
+        told = decision is not None and decision.by_nobody and turn.state is TurnState.FAILED
+        if not waits and not told:
+            return found.refusal
+        position = shown_at if decision is not None else shown_at + 1
+        answer = _again(turn, key=f"chosen:{turn.id}") | {
+            "message_id": found.shown_in or turn.message_id,
+            "position": position,
+            "person": person.id,
+            "person_name": storable(person.name[:MAX_NAME]),
+            "person_workspace": person.workspace,
+            "person_roles": roles_json(person.roles),
+            "asked_by": None,
+            "text": storable(text),
+            "files": files_json(()),
+            "heard": None,
+            "mid_thread": False,
+            "chosen": turn.id,
+            "decision": decision_json(decision),
+            "start": checkpoint_json(turn.checkpoint),
+        }
+        thread, of_turn = {"thread_id": turn.thread}, {"turn_id": turn.id}
+        holds = [Op(sql.HOLD_BEFORE, thread | of_turn | {"position": position})] if decision is not None else []
+        superseded = {"was": turn.state, "becomes": turn.state, "new_id": answer["id"]}
+        ops = [
             Op(sql.LOCK_THREAD, thread),
-            Op(sql.STILL_WAITS, {"turn_id": turn.id}),
+            Op(sql.SETTLE, of_turn | {"was": turn.state, "line": storable(line)}),
             Op(sql.PUT_TURN_INTO, thread | answer),
+            *([] if waits else [Op(sql.SUPERSEDE, of_turn | superseded)]),
             *spend(quotas, str(answer["id"])),
+            *holds,
         ]
         try:
-            results = await self.make_ready(turn.thread, person, before)
-        except Fenced:  # it was answered in words meanwhile, or pressed before
+            await self.make_ready(turn.thread, person, ops)
+        except Fenced:  # it was decided, or answered in words, meanwhile
             await self._check_budget(quotas)
             return Decided.TOO_LATE
-        return Decided.CHOSEN if results[2] else Decided.TOO_LATE
+        return Decided.CHOSEN
 
-    async def _find(self, address: Address, turn_id: str) -> tuple[StoredTurn, str | None, int | None] | None:
-        """The turn, if it is of this thread; its thread's last part, and where an open input request is shown."""
+    async def _find(self, address: Address, turn_id: str) -> _Found | None:
+        """The turn, if it is of this thread."""
         [found] = await self._engine.run(Op(sql.TURN_OF_THREAD, asdict(address) | {"turn_id": turn_id}))
         if not found:
             return None
         row: Row = found[0]
-        return turn_of(row), row[-2], row[-1]
+        return _Found(turn_of(row), row[-2], row[-1])
 
     async def _redeliver(self, turn: StoredTurn) -> Decided:
         becomes = after(turn.state, Event.REDELIVERED)
-        decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id}
+        decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id, "line": None}
         return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
 
     async def _put_again(self, turn: StoredTurn, again: dict[str, object], quotas: Sequence[Quota]) -> Decided:
@@ -311,6 +439,7 @@ class Arrivals:
             "retry_of": turn.id,
             "asked_as": (turn.asked_as or turn.id) if resumes else None,
             "start": (checkpoint_json(turn.checkpoint) if resumes else None) or turn.start,
+            "decision": decision_json(turn.decision),
         }
         becomes = after(turn.state, Event.RETRIED)
         superseded = {"was": turn.state, "becomes": becomes, "new_id": again["id"], "turn_id": turn.id}
@@ -322,22 +451,33 @@ class Arrivals:
         return await self._decide(turn, ops, Decided.SENT, quotas)
 
     async def _decide(
-        self, turn: StoredTurn, ops: Sequence[Op], decided: Decided, quotas: Sequence[Quota] = ()
+        self,
+        turn: StoredTurn,
+        ops: Sequence[Op],
+        decided: Decided,
+        quotas: Sequence[Quota] = (),
+        *,
+        restates: str | None = None,
     ) -> Decided:
         thread = {"thread_id": turn.thread}
         no_more = Op(sql.WAITS_NO_MORE, thread | {"turn_id": turn.id})
         try:
-            await self.make_ready(turn.thread, turn.person, [Op(sql.LOCK_THREAD, thread), *ops, no_more])
+            all_ops = [Op(sql.LOCK_THREAD, thread), *ops, no_more]
+            await self.make_ready(turn.thread, turn.person, all_ops, restates=restates)
         except Fenced:  # somebody else was quicker
             await self._check_budget(quotas)
             return Decided.TOO_LATE
         return decided
 
-    async def make_ready(self, thread: int, person: Person, ops: Sequence[Op]) -> Sequence[Rows]:
+    async def make_ready(
+        self, thread: int, person: Person, ops: Sequence[Op], *, restates: str | None = None
+    ) -> Sequence[Rows]:
         """A unit of work after which a thread may have work: most likely of this person, but whose it is, only the
-        database knows."""
-        ready = Op(sql.READY_THREAD, {"thread_id": thread, "at": now()})
-        results = await self._engine.run(*ops, ready, *give_seat(self._engine, person.id, self._at_once))
+        database knows. `restates`: a turn whose messages are to be written again, as its buttons go."""
+        ready = [Op(sql.READY_THREAD, {"thread_id": thread, "at": now()})]
+        if restates is not None:  # last: it needs no seat, and must not take the place of a turn that does
+            ready.append(Op(sql.RECHECK, {"thread_id": thread, "turn_id": restates, "at": now()}))
+        results = await self._engine.run(*ops, *ready, *give_seat(self._engine, person.id, self._at_once))
         with suppress(StoreUnavailable):  # it is decided; the sweep finds what is left to do
             for (person_id,) in results[len(ops)]:
                 await fill_seats(self._engine, person_id, self._at_once)
@@ -391,6 +531,7 @@ def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
         "asked_as": None,
         "chosen": None,
         "start": None,
+        "decision": None,
     }
 
 
@@ -417,4 +558,5 @@ def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
         "asked_as": None,
         "chosen": None,
         "start": None,
+        "decision": None,
     }

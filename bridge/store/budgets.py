@@ -14,7 +14,7 @@ from bridge.store.tables import SECOND, now
 HOUR = 3600 * SECOND
 UNCAPPED = 2**31 - 1
 
-Of = Literal["person", "channel", "agent"]
+Of = Literal["person", "channel", "agent", "bots_in_thread", "bots_in_channel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class Quota:
 def uncapped(quotas: Sequence[Quota]) -> Sequence[Quota]:
     """Counted, and never refused."""
     return [replace(quota, allowed=UNCAPPED) for quota in quotas]
+
+
+def freed(quotas: Sequence[Quota]) -> Sequence[Op]:
+    """Begin them anew."""
+    return [Op(sql.FREE_BUDGET, {"scope": one.scope}) for one in quotas]
 
 
 class OverBudget(Exception):

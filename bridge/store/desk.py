@@ -9,15 +9,15 @@ from adapters.base import Exchange
 from bridge.inbound import Address, Person, Platform
 from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
-from bridge.store.arrivals import Arrivals
+from bridge.store.arrivals import LEFT, Arrivals
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.queue import artifact_of
 from bridge.store.seats import NO_LIMIT
+from bridge.store.tables import EVERY_POSITION
 from bridge.store.values import ArtifactRecord, StoredTurn, turn_of
 
 RECENT = 200  # turns of a person that are looked through for threads
 QUEUED = 100  # waiting turns of a thread that are counted
-EVERY_POSITION = 2**62  # above any message's
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,12 @@ class Desk:
                 "was": TurnState.WAITING,
                 "becomes": after(TurnState.WAITING, Event.ABANDONED),
                 "result": Outcome.ABANDONED,
+                "line": LEFT,
             }
-            ops.append(Op(sql.DECIDE, abandoned))
-            ops.append(Op(sql.WAITS_NO_MORE, place | {"turn_id": thread.waiting_turn}))
+            waited = place | {"turn_id": thread.waiting_turn}
+            ops += [Op(sql.DECIDE, abandoned), Op(sql.WAITS_NO_MORE, waited)]
         try:
-            await self.arrivals.make_ready(thread.id, person, ops)
+            await self.arrivals.make_ready(thread.id, person, ops, restates=thread.waiting_turn)
         except Fenced:  # a turn was begun, or what waited was answered, just now
             return False
         return True

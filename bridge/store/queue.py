@@ -9,7 +9,7 @@ What is durable before what, and what rides along:
 |---|---|
 | a message is stored | only then may its platform be acknowledged |
 | a thread is claimed | only then may this replica work on it |
-| a turn is begun, with its first checkpoint | the next thing is the agent's question, which is asked once |
+| a turn is begun, with its first checkpoint and what joins it | the next thing is the question, which is asked once |
 | each further checkpoint | the next thing may be a request that must not be repeated |
 | asking is concluded, with all that the reply needs | the last words go out next, and the agent isn't asked again |
 | the turn ends; the thread goes on with the next or rests | the next turn is asked |
@@ -27,22 +27,26 @@ from dataclasses import asdict
 from typing import Any
 
 from adapters.base import Checkpoint, Exchange
-from bridge.inbound import Address
+from bridge.inbound import Address, Person
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
+from bridge.store.arrivals import Arrivals
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.speaking import Speaking, said_unknown
-from bridge.store.tables import as_json, now
+from bridge.store.tables import EVERY_POSITION, SECOND, as_json, now
 from bridge.store.values import (
+    ApprovalShown,
     ArtifactRecord,
     Claim,
     Conclusion,
+    Marked,
     Outlook,
     PartRecord,
     StoredTurn,
     WaitingTurn,
     checkpoint_json,
+    files_json,
     request_json,
     sources_json,
     storable,
@@ -114,9 +118,12 @@ class Queue:
         start: str | None = None,
         settles: WaitingTurn | None = None,
         how: Event = Event.ANSWERED,
+        line: str | None = None,
+        joined: Sequence[StoredTurn] = (),
     ) -> None:
         """The turn's question is about to be sent, in the words of `turn`. It `settles` the turn that its thread waits
-        with: answers it, or abandons it.
+        with: answers it, or abandons it; `line` then stands in place of its buttons. The words and files of those
+        `joined` are in it: they aren't asked again.
 
         :raises Changed: its author was quicker.
         """
@@ -129,13 +136,20 @@ class Queue:
             "name": storable(turn.person.name),
             "words": storable(turn.text),
             "hears": turn.heard,
+            "brought": files_json(turn.files) if joined else None,
             "starts": start,
             "stands": checkpoint_json(checkpoint),
+            "waiting_id": None if settles is None else settles.id,
         }
-        ops = [Op(sql.BEGIN, values)]
+        ops = [Op(sql.BEGIN, values), *(_join(one, turn.id) for one in joined)]
         if settles is not None:
             result = Outcome.ABANDONED if how is Event.ABANDONED else settles.waiting.outcome
-            settled = {"settles": after(TurnState.WAITING, how), "result": result, "waiting_id": settles.id}
+            settled = {
+                "settles": after(TurnState.WAITING, how),
+                "result": result,
+                "waiting_id": settles.id,
+                "line": line,
+            }
             ops.append(Op(sql.SETTLE_WAITING, settled))
             ops.append(Op(sql.WAITS_NO_MORE, {"thread_id": claim.thread, "turn_id": settles.id}))
         try:
@@ -184,6 +198,7 @@ class Queue:
             "turn_id": turn,
             "said": storable(conclusion.answer),
             "asks_back": request_json(conclusion.request),
+            "until": conclusion.request.until if isinstance(conclusion.request, ApprovalShown) else None,
             "notes": storable(conclusion.notice) or None,
             "quotes": sources_json(conclusion.sources),
             "result": conclusion.outcome,
@@ -226,7 +241,7 @@ class Queue:
             "shown_last": last_part,
             "waits_with": turn if waits else None,
             "shown_at": shown_at if waits else None,
-            "holds": shown_at if waits and outcome is Outcome.INPUT_REQUEST else None,
+            "holds": _holds(outcome, shown_at) if waits else None,
             "at": now(),
         }
         before = [Op(sql.FENCE, self._fence(claim)), *_shown(turn, parts, steps), Op(sql.END, ended)]
@@ -258,6 +273,38 @@ class Queue:
         if await fill_seats(self._engine, person, self._at_once):
             self.on_seated()
 
+    # --- messages that wait ---------------------------------------------------------------------------------
+
+    async def line(self, thread: int, most: int) -> Sequence[StoredTurn]:
+        """The turns that can run in a thread, in their order."""
+        [rows] = await self._engine.run(Op(sql.LOOK_LINE, {"thread_id": thread, "most": most}))
+        return [turn_of(row) for row in rows]
+
+    async def overtaken(self, turn: StoredTurn, position: int) -> bool:
+        """Whether the turn's person wrote something that waits, after that position."""
+        values = {"thread_id": turn.thread, "person": turn.person.id, "position": position}
+        [rows] = await self._engine.run(Op(sql.OVERTAKEN, values))
+        return bool(rows)
+
+    async def mark(self, waited: float, most: int) -> Sequence[tuple[int, str]]:
+        """Messages that wait for so many seconds in threads that are worked on here: their threads and ids. They count
+        as marked from now on, whatever becomes of that."""
+        before = now() - round(waited * SECOND)
+        [rows] = await self._engine.run(Op(sql.MARK, {"replica": self.replica, "before": before, "most": most}))
+        return [(thread, message) for _, thread, message in rows]
+
+    async def marked_no_more(self, most: int) -> Sequence[Marked]:
+        """Messages that are marked and wait no longer."""
+        [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, {"replica": self.replica, "most": most}))
+        return [
+            Marked(turn, thread, message, Address(*place), Person(person), outcome == Outcome.WITHDRAWN)
+            for turn, thread, message, person, outcome, *place in rows
+        ]
+
+    async def unmark(self, turns: Collection[str]) -> None:
+        if turns:
+            await self._engine.run(*(Op(sql.UNMARK, {"turn_id": turn}) for turn in turns))
+
     # --- read -----------------------------------------------------------------------------------------------
 
     async def parts(self, turn: str) -> Sequence[PartRecord]:
@@ -287,6 +334,10 @@ class Queue:
         """The turns of this replica that a person stopped, maybe through another one."""
         [rows] = await self._engine.run(Op(sql.STOPPED, {"replica": self.replica}))
         return [turn for (turn,) in rows]
+
+    async def expire(self, most: int) -> int:
+        """Decline the approvals whose time is over, at most `most`; how many there were."""
+        return await Arrivals(self._engine, at_once=self._at_once).expire(most)
 
     # --- what a lost claim may have done --------------------------------------------------------------------
 
@@ -355,7 +406,26 @@ class Queue:
         )
 
 
+def _holds(outcome: Outcome, shown_at: int | None) -> int | None:
+    """Up to which position turns wait."""
+    if outcome is Outcome.APPROVAL:
+        return EVERY_POSITION
+    return shown_at if outcome is Outcome.INPUT_REQUEST else None
+
+
 _NOTHING_WAITS = {"shown_last": None, "waits_with": None, "shown_at": None, "holds": None}
+
+
+def _join(turn: StoredTurn, into: str) -> Op:
+    values = {
+        "joined_id": turn.id,
+        "turn_id": into,
+        "revised": turn.revision,
+        "becomes": after(turn.state, Event.JOINED),
+        "result": Outcome.JOINED,
+        "at": now(),
+    }
+    return Op(sql.JOIN, values)
 
 
 def _look(claim: Claim) -> Sequence[Op]:
@@ -375,7 +445,8 @@ def _waiting(row: Row) -> WaitingTurn:
     turn, shown_at = turn_of(row), row[-1]
     outcome = turn.outcome or Outcome.UNCERTAIN
     stored = checkpoint_json(turn.checkpoint)
-    return WaitingTurn(turn.id, Waiting(outcome, shown_at if shown_at is not None else turn.position), stored)
+    waiting = Waiting(outcome, shown_at if shown_at is not None else turn.position)
+    return WaitingTurn(turn.id, waiting, stored, turn.request)
 
 
 def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:

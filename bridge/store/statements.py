@@ -133,15 +133,16 @@ TOUCH_THREAD = Statement(
 TURN_GIVEN = (
     "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace",
     "person_roles", "asked_by", "text", "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as",
-    "chosen", "start", "heard",
+    "chosen", "start", "decision", "heard",
 )  # fmt: skip
 _turn_values = [_value(_turn.c[name]).label(name) for name in TURN_GIVEN]
 _turn_constants = [
     sa.literal_column("'received'").label("state"),
     sa.false().label("stopped"),
     sa.literal_column("0").label("revision"),
+    sa.false().label("marked"),
 ]
-_TURN_COLUMNS = ["thread_id", *TURN_GIVEN, "state", "stopped", "revision"]
+_TURN_COLUMNS = ["thread_id", *TURN_GIVEN, "state", "stopped", "revision", "marked"]
 
 
 def _put_turn(where: sa.ColumnElement[bool]) -> Statement:
@@ -233,6 +234,7 @@ SPEND = Statement(
     ).returning(_budget.c.scope),
     fences=True,
 )
+FREE_BUDGET = Statement(sa.delete(_budget).where(_budget.c.scope == _id("scope")))
 SPENT = Statement(sa.select(*_raw(_budget, ("since", "used"))).where(_budget.c.scope == _id("scope")))
 KNOWN_TURN = Statement(
     sa.select(_turn.c.id)
@@ -301,12 +303,40 @@ DECIDE = Statement(
     sa.update(_turn)
     .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.superseded_by.is_(None))
     # Who has a reply delivered again that was stopped wants it now.
-    .values(state=_id("becomes"), outcome=_id("result"), stopped=sa.false())
+    .values(
+        state=_id("becomes"),
+        outcome=_id("result"),
+        stopped=sa.false(),
+        settled=sa.func.coalesce(_turn.c.settled, _value(_turn.c.settled, "line")),
+    )
     .returning(_turn.c.id),
     fences=True,
 )
-STILL_WAITS = Statement(
-    sa.select(_turn.c.id).where(_turn.c.id == _id("turn_id"), _is(_turn.c.state, "waiting")), fences=True
+# Once: who comes second finds it settled.
+SETTLE = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id == _id("turn_id"), _turn.c.state == _id("was"), _turn.c.settled.is_(None))
+    .values(settled=_value(_turn.c.settled, "line"))
+    .returning(_turn.c.id),
+    fences=True,
+)
+# A decision stands where what it decides was shown; it alone may run before that is settled.
+HOLD_BEFORE = Statement(
+    sa.update(_thread)
+    .where(_thread.c.id == _number("thread_id"), _thread.c.waiting_turn == _id("turn_id"))
+    .values(holds_until=_number("position") - 1)
+)
+EXPIRED = Statement(
+    sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.last_part, _thread.c.waiting_shown)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _turn.c.expires_at.is_not(None),
+        _turn.c.settled.is_(None),
+        _turn.c.expires_at <= _number("at"),
+        _is(_turn.c.state, "waiting", "failed"),
+    )
+    .order_by(_turn.c.expires_at)
+    .limit(_number("most"))
 )
 WAITS_NO_MORE = Statement(
     sa.update(_thread)
@@ -356,6 +386,40 @@ STOPPED = Statement(
         _is(_turn.c.state, "asking", "replying"),
         _turn.c.stopped,
     )
+)
+# The turn that the agent works on for a person who wrote again, if that message waits.
+_written_after = _turn.alias("written_after")
+INTERRUPT = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.id.in_(
+            sa.select(_turn.c.id)
+            .join(_thread, _thread.c.id == _turn.c.thread_id)
+            .where(
+                _address,
+                _is(_turn.c.state, "asking"),
+                _turn.c.person == _id("person"),
+                _turn.c.position < _number("position"),
+            )
+        ),
+        sa.exists(
+            sa.select(sa.literal_column("1"))
+            .select_from(_written_after)
+            .where(_written_after.c.message_key == _id("message_key"), _is(_written_after.c.state, "received"))
+        ),
+    )
+    .values(stopped=sa.true())
+    .returning(_turn.c.id)
+)
+OVERTAKEN = Statement(
+    sa.select(_turn.c.id)
+    .where(
+        _turn.c.thread_id == _number("thread_id"),
+        _is(_turn.c.state, "received"),
+        _turn.c.position > _number("position"),
+        _turn.c.person == _id("person"),
+    )
+    .limit(sa.literal_column("1"))
 )
 SEEN = Statement(
     sa.select(
@@ -414,7 +478,7 @@ LOOK_ACTIVE = Statement(
         _turn.c.thread_id == _number("thread_id"), _is(_turn.c.state, "asking", "replying")
     )
 )
-LOOK_RUNNABLE = Statement(
+_can_run_now = (
     sa.select(*_raw(_turn, TURN_COLUMNS))
     .where(
         _turn.c.thread_id == _number("thread_id"),
@@ -425,8 +489,9 @@ LOOK_RUNNABLE = Statement(
         .scalar_subquery(),
     )
     .order_by(_turn.c.position, _turn.c.received_at)
-    .limit(sa.literal_column("1"))
 )
+LOOK_RUNNABLE = Statement(_can_run_now.limit(sa.literal_column("1")))
+LOOK_LINE = Statement(_can_run_now.limit(_number("most")))
 LOOK_WAITING = Statement(
     sa.select(*_raw(_turn, TURN_COLUMNS), _thread.c.waiting_shown)
     .join(_thread, _thread.c.waiting_turn == _turn.c.id)
@@ -451,8 +516,30 @@ BEGIN = Statement(
         person_name=_value(_turn.c.person_name, "name"),
         text=_value(_turn.c.text, "words"),
         heard=_value(_turn.c.heard, "hears"),
+        files=sa.func.coalesce(_value(_turn.c.files, "brought"), _turn.c.files),
         start=_value(_turn.c.start, "starts"),
         checkpoint=_value(_turn.c.checkpoint, "stands"),
+        settles=_id("waiting_id"),
+    )
+    .returning(_turn.c.id),
+    fences=True,
+)
+# Together with the turn that is begun, or not at all; joined already as with `BEGIN`.
+JOIN = Statement(
+    sa.update(_turn)
+    .where(
+        _turn.c.id == _id("joined_id"),
+        sa.or_(
+            sa.and_(_is(_turn.c.state, "received"), _turn.c.revision == _number("revised")),
+            _turn.c.joined_into == _id("turn_id"),
+        ),
+    )
+    .values(
+        state=_id("becomes"),
+        outcome=_id("result"),
+        joined_into=_id("turn_id"),
+        begun_at=sa.func.coalesce(_turn.c.begun_at, _number("at")),
+        ended_at=sa.func.coalesce(_turn.c.ended_at, _number("at")),
     )
     .returning(_turn.c.id),
     fences=True,
@@ -460,7 +547,11 @@ BEGIN = Statement(
 SETTLE_WAITING = Statement(
     sa.update(_turn)
     .where(_turn.c.id == _id("waiting_id"), _is(_turn.c.state, "waiting"))
-    .values(state=_id("settles"), outcome=_id("result"))
+    .values(
+        state=_id("settles"),
+        outcome=_id("result"),
+        settled=sa.func.coalesce(_turn.c.settled, _value(_turn.c.settled, "line")),
+    )
 )
 CHECKPOINT = Statement(
     sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(checkpoint=_value(_turn.c.checkpoint, "stands"))
@@ -483,6 +574,7 @@ CONCLUDE = Statement(
         state=sa.literal_column("'replying'"),
         answer=_value(_turn.c.answer, "said"),
         request=_value(_turn.c.request, "asks_back"),
+        expires_at=_number("until"),
         notice=_value(_turn.c.notice, "notes"),
         sources=_value(_turn.c.sources, "quotes"),
         outcome=_id("result"),
@@ -594,6 +686,51 @@ RECHECKED = Statement(
     sa.update(_thread).where(_ours, _thread.c.recheck_turn == _id("turn_id")).values(recheck_turn=sa.null())
 )
 
+# --- messages that wait -----------------------------------------------------------------------------------------
+
+_at_work = _turn.alias("at_work")
+_in_line = (
+    sa.select(_turn.c.id)
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _is(_thread.c.state, "running"),
+        _thread.c.owner == _id("replica"),
+        _is(_turn.c.state, "received"),
+        sa.not_(_turn.c.marked),
+        _turn.c.spoken.is_(None),  # it is no message that stands there, and a press is none
+        _turn.c.chosen.is_(None),
+        _turn.c.received_at < _number("before"),
+        sa.exists(
+            sa.select(sa.literal_column("1"))
+            .select_from(_at_work)
+            .where(_at_work.c.thread_id == _thread.c.id, _is(_at_work.c.state, "asking", "replying"))
+        ),
+    )
+    .order_by(_turn.c.received_at)
+    .limit(_number("most"))
+)
+MARK = Statement(
+    sa.update(_turn)
+    .where(_turn.c.id.in_(_in_line), _is(_turn.c.state, "received"))
+    .values(marked=sa.true())
+    .returning(_turn.c.id, _turn.c.thread_id, _turn.c.message_id)
+)
+# What another replica works on is that one's.
+MARKED_NO_MORE = Statement(
+    sa.select(
+        _turn.c.id, _turn.c.thread_id, _turn.c.message_id, _turn.c.person, _turn.c.outcome, _thread.c.platform,
+        _thread.c.workspace, _thread.c.channel, _thread.c.thread,
+    )
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        sa.text("turn.marked"),  # as the index has it: SQLite's own form of a boolean isn't recognized
+        sa.not_(_is(_turn.c.state, "received")),
+        sa.or_(_thread.c.owner.is_(None), _thread.c.owner == _id("replica")),
+    )
+    .limit(_number("most"))
+)  # fmt: skip
+UNMARK = Statement(sa.update(_turn).where(_turn.c.id == _id("turn_id")).values(marked=sa.false()))
+
 # --- commands ---------------------------------------------------------------------------------------------------
 
 OVERVIEW_COLUMNS = (
@@ -624,8 +761,10 @@ def _last(*states: str) -> Statement:
             _turn.c.thread_id == _number("thread_id"),
             _is(_turn.c.state, *states),
             _turn.c.position > _conversation_begins,
-            sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")) != sa.literal_column("'withdrawn'"),
             _turn.c.spoken.is_(None),
+            sa.func.coalesce(_turn.c.outcome, sa.literal_column("''")).not_in(
+                [sa.literal_column("'withdrawn'"), sa.literal_column("'joined'")]
+            ),
         )
         .order_by(_turn.c.position.desc(), _turn.c.received_at.desc())
         .limit(sa.literal_column("1"))
@@ -690,8 +829,14 @@ DROP_OPENING = Statement(
         sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(_turn).where(_turn.c.id == _id("id")))),
     )
 )
+# Of what holds the others up, where it is shown: an approval's `holds_until` is above every position.
+_shown_or_held = sa.func.coalesce(_thread.c.waiting_shown, _thread.c.holds_until)
 _after_all = sa.case(
-    (_thread.c.holds_until > _thread.c.newest_position, _thread.c.holds_until), else_=_thread.c.newest_position
+    (
+        sa.and_(_thread.c.holds_until.is_not(None), _shown_or_held > _thread.c.newest_position),
+        _shown_or_held,
+    ),
+    else_=_thread.c.newest_position,
 )
 
 
@@ -733,7 +878,7 @@ def _put_spoken(where: sa.ColumnElement[bool]) -> Statement:
     ).where(where)
     names = [
         "thread_id", *SPOKEN_GIVEN, "position", "message_id", "direct", "person", "mid_thread",
-        "state", "stopped", "revision",
+        "state", "stopped", "revision", "marked",
     ]  # fmt: skip
     return Statement(insert(_turn).from_select(names, source).on_conflict_do_nothing().returning(_turn.c.id))
 

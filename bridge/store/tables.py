@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 from bridge.lifecycle import ThreadState, TurnState
 
 SECOND = 1_000_000  # in the unit of stored times
+EVERY_POSITION = 2**62  # above any message's
 
 
 def now() -> int:
@@ -122,7 +123,8 @@ class Thread(SQLModel, table=True):
     # What its turns have to do with each other, kept here so that no turn has to be looked for.
     waiting_turn: str | None = Field(default=None, max_length=16)  # the turn that waits for a person
     waiting_shown: int | None = _big(default=None)  # position of the message that shows what it waits for
-    holds_until: int | None = _big(default=None)  # the same, while that is an input request: what is older waits
+    # The same, while that is an input request: what is older waits. While an approval waits, above all positions.
+    holds_until: int | None = _big(default=None)
     last_part: str | None = Field(default=None, max_length=64)  # message id of the last finished reply's last part
     recheck_turn: str | None = Field(default=None, max_length=16)  # its parts may have been overwritten
     # Position of the newest message when a new conversation was begun here: what is older isn't part of it.
@@ -150,6 +152,8 @@ class Turn(SQLModel, table=True):
         _where("ix_turn_answered", "thread_id", "position", where="state = 'done'"),
         _where("ix_turn_stopped", "thread_id", where="stopped AND state IN ('asking', 'replying')"),
         _where("ix_turn_unanswered", "thread_id", "position", where="state IN ('failed', 'cancelled')"),
+        _where("ix_turn_expires", "expires_at", where="expires_at IS NOT NULL AND settled IS NULL"),
+        _where("ix_turn_marked", "thread_id", where="marked"),
         sa.Index("ix_turn_person", "person", "received_at"),
         sa.Index("ix_turn_received_at", "received_at"),
         _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
@@ -183,14 +187,22 @@ class Turn(SQLModel, table=True):
     )  # the turn whose question goes on here; None: its own
     chosen: str | None = Field(
         default=None, max_length=16
-    )  # the turn whose input request a pressed choice answers
+    )  # the turn whose input request or approval a press answers
     # Of what the agent says unasked: digest of the request, title, whether the backend's conversation knows of it.
     spoken: dict[str, Any] | None = _json(default=None)
+    decision: dict[str, Any] | None = _json(default=None)  # what this turn says to an approval
+    settles: str | None = Field(
+        default=None, max_length=16
+    )  # the turn that it answered or abandoned when it began
+    joined_into: str | None = Field(default=None, max_length=16)  # the turn that it was asked together with
+    marked: bool = False  # its message shows that it waits, or may
     start: str | None = _text(default=None)  # JSON of the checkpoint that it begins at: another turn left it
     checkpoint: dict[str, Any] | None = _json(default=None)
     # Stored together with the state `replying`; from there on no agent is needed.
     answer: str | None = _text(default=None)
-    request: dict[str, Any] | None = _json(default=None)  # what the agent asked back: text, choices
+    request: dict[str, Any] | None = _json(default=None)  # what the agent asked back, or wants leave for
+    expires_at: datetime | None = _time(default=None)  # of an approval: then nobody decided in time
+    settled: str | None = _text(default=None)  # what stands in place of the buttons, once it was decided
     notice: str | None = _text(default=None)  # the bridge's own sentence below the answer
     steps: str | None = _text(default=None)  # JSON of the agent's steps as they are shown: see `turns.steps`
     sources: list[list[str]] | None = _json(default=None)  # what the answer quotes: address, title

@@ -55,10 +55,15 @@ class StoredTurn:
     asked_as: str | None
     chosen: str | None
     spoken: Spoken | None  # the agent says it unasked
+    decision: DecisionMade | None
+    settles: str | None
+    joined_into: str | None
+    marked: bool
     start: str | None
     checkpoint: Checkpoint | None
     answer: str | None
-    request: InputRequestShown | None
+    request: Asked | None
+    settled: str | None
     notice: str | None
     steps: str | None  # as they are stored: see `turns.steps`
     sources: tuple[Source, ...]
@@ -97,12 +102,48 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalShown:
+    """What the agent wants leave for."""
+
+    title: str
+    detail: str
+    approvers: tuple[str, ...]  # who may decide, as "slack:U…", "discord:…"
+    names: tuple[str, ...]  # of those who are on the thread's platform
+    until: int  # then it is declined; a stored time
+
+
+Asked = InputRequestShown | ApprovalShown
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionMade:
+    """What was made of an approval."""
+
+    approved: bool
+    reason: str = ""
+    by_nobody: bool = False  # the time was over
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingTurn:
     """The turn that its thread waits with."""
 
     id: str
     waiting: Waiting
     checkpoint: str | None  # as it is stored
+    request: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A message that shows, or is to show, that it waits."""
+
+    turn: str
+    thread: int
+    message_id: str
+    address: Address
+    person: Person
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +190,7 @@ class Conclusion:
 
     outcome: Outcome
     answer: str = ""
-    request: InputRequestShown | None = None
+    request: Asked | None = None
     notice: str = ""
     detail: str = ""
     artifacts: tuple[ArtifactRecord, ...] = ()
@@ -207,10 +248,42 @@ def person_json(person: Person | None) -> str | None:
     return as_json({"id": person.id, "name": name, "workspace": person.workspace, "roles": roles})
 
 
-def request_json(request: InputRequestShown | None) -> str | None:
+def request_json(request: Asked | None) -> str | None:
     if request is None:
         return None
+    if isinstance(request, ApprovalShown):
+        return as_json(
+            {
+                "kind": "approval",
+                "title": storable(request.title),
+                "detail": storable(request.detail),
+                "approvers": [storable(one) for one in request.approvers],
+                "names": [storable(one) for one in request.names],
+                "until": request.until,
+            }
+        )
     return as_json({"text": storable(request.text), "choices": [storable(choice) for choice in request.choices]})
+
+
+def _request(stored: str | None) -> Asked | None:
+    if stored is None:
+        return None
+    value = json.loads(stored)
+    if value.get("kind") == "approval":
+        approvers, names = tuple(value["approvers"]), tuple(value["names"])
+        return ApprovalShown(value["title"], value["detail"], approvers, names, value["until"])
+    return InputRequestShown(value["text"], tuple(value["choices"]))
+
+
+def decision_json(decision: DecisionMade | None) -> str | None:
+    if decision is None:
+        return None
+    value = {"approved": decision.approved, "reason": storable(decision.reason), "by_nobody": decision.by_nobody}
+    return as_json(value)
+
+
+def _decision(stored: str | None) -> DecisionMade | None:
+    return DecisionMade(**json.loads(stored)) if stored else None
 
 
 def sources_json(sources: Sequence[Source]) -> str | None:
@@ -231,7 +304,6 @@ _COLUMNS = tuple(Turn.model_fields)
 def turn_of(row: Row) -> StoredTurn:
     """A turn from the columns of its table, in their order."""
     value = dict(zip(_COLUMNS, row, strict=False))
-    request = json.loads(value["request"]) if value["request"] else None
     spoken = json.loads(value["spoken"]) if value["spoken"] else None
     return StoredTurn(
         id=value["id"],
@@ -258,10 +330,15 @@ def turn_of(row: Row) -> StoredTurn:
         asked_as=value["asked_as"],
         chosen=value["chosen"],
         spoken=Spoken(**spoken) if spoken else None,
+        decision=_decision(value["decision"]),
+        settles=value["settles"],
+        joined_into=value["joined_into"],
+        marked=bool(value["marked"]),
         start=value["start"],
         checkpoint=checkpoint_of(value["checkpoint"]),
         answer=value["answer"],
-        request=InputRequestShown(request["text"], tuple(request["choices"])) if request else None,
+        request=_request(value["request"]),
+        settled=value["settled"],
         notice=value["notice"],
         steps=value["steps"],
         sources=tuple(Source(*one) for one in json.loads(value["sources"] or "[]")),

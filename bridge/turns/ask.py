@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import cast
@@ -14,6 +14,7 @@ import structlog
 from adapters.base import (
     MAX_TABLE_ROWS,
     AgentError,
+    Approval,
     AuthenticationFailed,
     Cancels,
     Chart,
@@ -41,13 +42,17 @@ from adapters.base import (
 )
 from bridge import lifecycle
 from bridge.backoff import Backoff
+from bridge.inbound import Person
 from bridge.lifecycle import Outcome, Relation
 from bridge.render.data import Data
+from bridge.store.arrivals import LEFT
 from bridge.store.engine import Fenced, persist
 from bridge.store.queue import Changed
 from bridge.store.tables import SECOND, now
 from bridge.store.values import (
+    ApprovalShown,
     ArtifactRecord,
+    Asked,
     Conclusion,
     InputRequestShown,
     WaitingTurn,
@@ -56,6 +61,7 @@ from bridge.store.values import (
 )
 from bridge.turns.prepare import PATIENCE, Prepared, prepare
 from bridge.turns.reply import Reply
+from bridge.turns.requests import approvers, meant
 from bridge.turns.steps import Ending
 from bridge.turns.surface import SurfaceError
 from bridge.turns.voice import QUOTED, UNHEARD, Listened, listen, quoted, voice_notes, without_notes
@@ -65,6 +71,7 @@ MAX_ATTEMPTS = 10  # without anything achieved; a turn that took the process dow
 MAX_ANSWER = 4_000_000  # characters; an agent that talks on is cut off
 MAX_TELLS = 3  # of a stop to the agent: the next checkpoints may be from before the question is sent
 MAX_SAID = 5  # messages that the agent wrote unasked and is told of
+MAX_RESOLVED = 10  # names of who may decide
 MAX_ARTIFACTS = 20  # files and tables of one turn
 RESUMED_SECONDS = 60.0  # a turn taken up again after its deadline may still fetch an answer that is ready
 OUTAGE_PATIENCE = 45.0  # seconds that an agent which can't be reached is waited for before the turn fails
@@ -97,12 +104,14 @@ log = structlog.get_logger()
 
 
 class Asking:
-    """One attempt at a turn's agent. `stop` may be called at any time."""
+    """One attempt at a turn's agent. `stop` may be called at any time. `settled` is told which turn this one has
+    answered or abandoned, once that is stored."""
 
-    def __init__(self, work: Work, reply: Reply) -> None:
+    def __init__(self, work: Work, reply: Reply, settled: Callable[[str], None]) -> None:
         self._work = work
         self._turn = work.turn
         self._reply = reply
+        self._settled = settled
         self._begun = work.turn.state is not lifecycle.TurnState.RECEIVED
         self._conversation = work.outlook.conversation
         self._checkpoint = work.turn.checkpoint
@@ -171,6 +180,8 @@ class Asking:
             case Relation.ANSWERS:
                 self._settles, self._how = waiting, lifecycle.Event.ANSWERED
                 self._start = waiting.checkpoint
+                if not chosen:
+                    self._turn = replace(turn, text=meant(waiting.request, self._work.surface.style, turn.text))
             case Relation.ABANDONS:
                 self._settles, self._how = waiting, lifecycle.Event.ABANDONED
             case Relation.NONE | Relation.HELD:
@@ -298,6 +309,9 @@ class Asking:
                             _check_length(len(text) + reply.length)
                             request = InputRequestShown(text, choices)
                             return self._concluded(Outcome.INPUT_REQUEST, reply.so_far, request=request)
+                    case Approval():
+                        _check_length(len(event.title) + len(event.detail) + reply.length)
+                        return self._concluded(Outcome.APPROVAL, reply.so_far, request=await self._approval(event))
                     case Done():
                         _check_length(len(event.text or ""))
                         done = event
@@ -308,6 +322,23 @@ class Asking:
         self.suggestions = done.suggestions
         notice = done.note or ("" if answer.strip() or self._artifacts else EMPTY)
         return self._concluded(Outcome.ANSWERED, answer, notice=notice, sources=done.sources)
+
+    async def _approval(self, event: Approval) -> ApprovalShown:
+        """Who stopped the turn wants no decision any more: then it is declined at once, which the agent is told."""
+        work, turn = self._work, self._turn
+        platform = work.hold.claim.address.platform
+        asker = turn.asked_by or turn.person
+        may = approvers(event.approvers, work.approvers, f"{platform}:{asker.id}")
+        known = {f"{platform}:{person.id}": person for person in (asker, turn.person)}
+        names: list[str] = []
+        for one in [one for one in may if one.startswith(f"{platform}:")][:MAX_RESOLVED]:
+            name, _ = await work.surface.resolve(known.get(one) or Person(one.partition(":")[2]), "")
+            names.append(name)
+        seconds = work.limits.approval_seconds
+        if event.seconds is not None and event.seconds < seconds:  # also false for NaN
+            seconds = max(0.0, event.seconds)
+        until = now() + (0 if self._stopped.is_set() else round(seconds * SECOND))
+        return ApprovalShown(event.title, event.detail, may, tuple(names), until)
 
     async def _store(self, checkpoint: Checkpoint) -> None:
         known, self._checkpoint = self._checkpoint, checkpoint
@@ -323,8 +354,25 @@ class Asking:
         turn = self._turn
         if self._prepared is not None:
             turn = replace(turn, person=self._prepared.person, text=self._prepared.text)
-        await self._work.hold.begin(turn, checkpoint, start=self._start, settles=self._settles, how=self._how)
+        answered = self._how is lifecycle.Event.ANSWERED
+        settled = f"Answered · {turn.person.name or turn.person.id}" if answered else LEFT
+        line = self._work.line
+        await self._work.hold.begin(
+            turn,
+            checkpoint,
+            start=self._start,
+            settles=self._settles,
+            how=self._how,
+            line=settled,
+            joined=line.joined,
+        )
         self._begun = True
+        if self._settles is not None:
+            self._settled(self._settles.id)
+        line.on_begun()
+        newest = line.interrupted_after
+        if newest is not None and await persist(lambda: self._work.hold.queue.overtaken(turn, newest)):
+            self._stopped.set()  # its person wrote again while it was prepared
 
     # --- beside it ------------------------------------------------------------------------------------------
 
@@ -376,7 +424,7 @@ class Asking:
         outcome: Outcome,
         answer: str,
         *,
-        request: InputRequestShown | None = None,
+        request: Asked | None = None,
         notice: str = "",
         detail: str = "",
         sources: tuple[Source, ...] = (),

@@ -15,9 +15,9 @@ from adapters.text import safe_name
 from bridge.inbound import position
 from bridge.lifecycle import ENDINGS, Event, Outcome
 from bridge.render.footnotes import footnotes, linked
-from bridge.render.whole import render_whole
 from bridge.store.engine import Fenced, persist
-from bridge.store.values import ArtifactRecord, Conclusion, InputRequestShown
+from bridge.store.values import ArtifactRecord, Asked, Conclusion
+from bridge.turns import requests
 from bridge.turns.ask import STOPPED
 from bridge.turns.links import Linked
 from bridge.turns.reply import Reply
@@ -28,7 +28,6 @@ from bridge.turns.work import Work
 
 DOWNLOAD_SECONDS = 900.0  # one file from the agent
 BESIDE_LINKS = 300  # of a part's room, for the words around links. `download` gives those that have none
-MAX_CHOICES = 24  # buttons, and one to leave it; Discord takes five rows of five
 
 MAIN_NOTICE, _, MISSING_FILES = range(3)  # notices of one reply; the one between says what couldn't be read
 
@@ -104,18 +103,13 @@ class _Delivery:
             return (Button("retry", "Try again", self._turn),)
         return ()
 
-    def _leave(self) -> Button:
-        """What was written before the agent asked back waits for the answer: here is the way on without one."""
-        return Button("abandon", "Leave it", self._turn)
-
-    async def _ask_back(self, request: InputRequestShown) -> int | None:
+    async def _ask_back(self, request: Asked) -> int | None:
         """What the agent asks, in messages of its own below the answer."""
-        buttons = _choices(request, self._turn)
-        parts = render_whole(request.text if buttons else _with_list(request), self._work.surface.style)
-        for part in parts:
-            last = part.index == len(parts) - 1
-            key = PartKey(self._turn, PartKind.REQUEST, part.index)
-            await self._reply.message(key, part.text, (*buttons, self._leave()) if last else ())
+        style = self._work.surface.style
+        texts = requests.messages(request, style)
+        for index, text in enumerate(texts):
+            buttons = requests.buttons(request, style, self._turn) if index == len(texts) - 1 else ()
+            await self._reply.message(PartKey(self._turn, PartKind.REQUEST, index), text, buttons)
         return None if self._reply.last_part is None else _position(self._reply.last_part)
 
     # --- files ----------------------------------------------------------------------------------------------
@@ -222,18 +216,8 @@ def _knows_nothing(conclusion: Conclusion) -> bool:
     """It failed before a word came, in this attempt: what an earlier one has shown stands."""
     if conclusion.outcome is Outcome.GAVE_UP:
         return True
-    whole = (Outcome.ANSWERED, Outcome.STOPPED, Outcome.INPUT_REQUEST)
+    whole = (Outcome.ANSWERED, Outcome.STOPPED, Outcome.INPUT_REQUEST, Outcome.APPROVAL)
     return not conclusion.answer and conclusion.outcome not in whole
-
-
-def _choices(request: InputRequestShown, turn: str) -> tuple[Button, ...]:
-    if not 0 < len(request.choices) <= MAX_CHOICES:
-        return ()
-    return tuple(Button("choose", choice, turn, str(index)) for index, choice in enumerate(request.choices))
-
-
-def _with_list(request: InputRequestShown) -> str:
-    return request.text + "".join(f"\n- {choice}" for choice in request.choices)
 
 
 def _position(message_id: str) -> int | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from bridge.access import Access, Allowed, Reason, Refused, Unsure
 from bridge.inbound import Address, Person
 from bridge.store.budgets import OverBudget, Quota
+from bridge.store.values import ApprovalShown
 from bridge.turns.inbox import NotAllowed, Order, Press, Unidentified
 
 SENTENCES = {
@@ -29,8 +30,14 @@ USED_UP = {
 AGAIN = " Please ask again in {wait}."
 NOT_YOURS = "Only whoever asked can do that, or an admin of this bot."
 
-# What only the asker may press, and admins for others. A choice is an answer, which anyone may also write.
+# Of bots that a route trusts, in an hour: in one thread, without a person in between, and in one channel with all its
+# threads.
+BOT_TURNS_IN_THREAD = 3
+BOT_TURNS_IN_CHANNEL = 30
+
+# What only the asker may press, and admins for others. An answer is one that anyone may also write.
 ASKERS = ("stop", "retry", "abandon", "reask")
+DECISIONS = ("approve", "decline")  # for whoever may decide, who needn't be one of those who may ask
 OVERSEEN = ("stop", "retry", "new")  # commands that an admin may give wherever others ask
 
 
@@ -61,6 +68,8 @@ class Gate:
         """
         if not agent:
             raise NotAllowed("no agent", "")
+        if person.bot:  # by its route
+            return
         refused = self._refused(agent, address, person)
         if refused is not None:
             raise NotAllowed(refused.reason, SENTENCES[refused.reason])
@@ -83,8 +92,13 @@ class Gate:
         """Whether a command may act on this person's turn."""
         return asker in (None, order.person.id) or self._access.is_admin(agent, order.address, order.person)
 
+    def may_decide(self, approval: ApprovalShown, agent: str, address: Address, person: Person) -> bool:
+        named = f"{address.platform}:{person.id}"
+        return named in approval.approvers or self._access.is_admin(agent, address, person)
+
     def may_press(self, press: Press, agent: str, asker: str | None) -> None:
-        """`asker` is None for a turn that isn't the thread's: there is nothing to press for.
+        """`asker` is None for a turn that isn't the thread's: there is nothing to press for. Of a decision only whether
+        any is taken there: whose, `may_decide` says.
 
         :raises NotAllowed:
         :raises Unidentified:
@@ -92,7 +106,11 @@ class Gate:
         person, address = press.person, press.address
         if self._access.is_admin(agent, address, person):
             return
-        refused = self._refused(agent, address, person) if agent else Refused(Reason.PLACE)
+        if not agent:
+            raise NotAllowed(Reason.PLACE, SENTENCES[Reason.PLACE])
+        if press.action in DECISIONS:
+            return
+        refused = self._refused(agent, address, person)
         if refused is not None:
             raise NotAllowed(refused.reason, SENTENCES[refused.reason])
         if press.action in ASKERS and asker not in (None, person.id):
@@ -106,7 +124,11 @@ class Gate:
             Quota("channel", place, self._turns.channel),
             Quota("agent", agent, self._turns.agents.get(agent, 0)),
         )
-        return [one for one in found if one.allowed]
+        return [*(one for one in found if one.allowed), *(_of_bots(address) if person.bot else ())]
+
+    def freed(self, address: Address, person: Person) -> Sequence[Quota]:
+        """What begins anew where a person writes: bots that answer each other stop, until somebody goes on."""
+        return () if person.bot else [one for one in _of_bots(address) if one.of == "bots_in_thread"]
 
     def refusal(self, refused: NotAllowed | OverBudget) -> NotAllowed:
         if isinstance(refused, NotAllowed):
@@ -114,7 +136,9 @@ class Gate:
         return NotAllowed(f"budget of {refused.quota.of}", self.sentence(refused))
 
     def sentence(self, over: OverBudget) -> str:
-        """What a person is told of a quota that is used up."""
+        """What a person is told of a quota that is used up; a bot is told nothing, which it might answer."""
+        if over.quota.of not in USED_UP:
+            return ""
         return USED_UP[over.quota.of].format(allowed=over.quota.allowed) + AGAIN.format(wait=_wait(over.seconds))
 
     def _refused(self, agent: str, address: Address, person: Person) -> Refused | None:
@@ -125,6 +149,13 @@ class Gate:
                 raise Unidentified
             case Refused() as refused:
                 return refused
+
+
+def _of_bots(address: Address) -> Sequence[Quota]:
+    """Where the channel is one conversation, each alert in it is one of its own."""
+    thread = Quota("bots_in_thread", ":".join(astuple(address)), BOT_TURNS_IN_THREAD)
+    channel = Quota("bots_in_channel", f"{address.platform}:{address.channel}", BOT_TURNS_IN_CHANNEL)
+    return (channel,) if address.is_flat else (thread, channel)
 
 
 def _wait(seconds: float) -> str:

@@ -69,9 +69,13 @@ class Hold:
         start: str | None,
         settles: WaitingTurn | None,
         how: Event,
+        line: str | None,
+        joined: Sequence[StoredTurn] = (),
     ) -> None:
         await persist(
-            lambda: self.queue.begin(self.claim, turn, checkpoint, start=start, settles=settles, how=how)
+            lambda: self.queue.begin(
+                self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line, joined=joined
+            )
         )
 
     async def begin_opening(self, turn: str) -> None:

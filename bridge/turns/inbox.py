@@ -19,13 +19,14 @@ RECENT = 20  # threads of a person that are offered
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A click on one of our buttons. `turn` and `value` came over the wire: they are checked against `address`."""
+    """A click on one of our buttons, or a form that one opened. `turn` and `value` came over the wire: they are checked
+    against `address`."""
 
     action: Action
     turn: str
     person: Person
     address: Address
-    value: str = ""  # which choice
+    value: str = ""  # which choice; the answer in words; why it is declined
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,13 @@ class Inbox(Protocol):
 
     async def pressed(self, press: Press) -> Decision:
         """A button was pressed. A turn that isn't of this thread is refused, and who may not press it.
+
+        :raises Unidentified: the person has to be looked up first.
+        """
+        ...
+
+    async def refuses(self, press: Press) -> str:
+        """Why a form for this press isn't worth filling in, for the person alone; "" if it is. Nothing is stored.
 
         :raises Unidentified: the person has to be looked up first.
         """

@@ -10,14 +10,17 @@ from typing import TypeVar
 import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
+from bridge.store.arrivals import LEFT, Arrivals, Decided
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
+from bridge.store.values import ApprovalShown, DecisionMade
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import Decision, Edit, Listing, NotAllowed, Order, Overloaded, Press
 from bridge.turns.orders import Orders
 from bridge.turns.progress import Progress
+from bridge.turns.requests import in_words, line_of, who_may
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
 
@@ -29,8 +32,10 @@ SENTENCES = {
     Decided.DELIVERING: "I'm posting the answer again.",
     Decided.LEFT: "All right, I'll leave it.",
     Decided.CHOSEN: "",
+    Decided.TOO_EARLY: "Just a moment: please press again.",
     Decided.TOO_LATE: "That was decided already.",
 }
+NO_WORDS = "Write your answer first."
 ENDED = "That reply has ended already."
 NOT_HERE = "I don't answer in this place. Ask me in a channel that I serve."
 
@@ -48,6 +53,8 @@ class Intake:
         shelf: Shelf,
         *,
         agent_for: Callable[[Address], str],
+        listening_at: ListeningAt = as_ever,
+        busy_at: BusyAt = in_line,
         gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
@@ -58,6 +65,8 @@ class Intake:
         self._orders = orders
         self._shelf = shelf
         self._agent_for = agent_for
+        self._listening_at = listening_at
+        self._busy_at = busy_at
         self._gate = gate
         self._wake = wake
         self._stop_turn = stop_turn
@@ -72,18 +81,24 @@ class Intake:
         try:
             self._gate.admit(agent, address, person)
             quotas = self._gate.quotas(agent, address, person)
-            if asked_back == person.id:  # a budget doesn't break off what is under way
+            frees = self._gate.freed(address, person) if self._listening_at(address).bots else ()
+            if asked_back == person.id and not person.bot:  # a budget doesn't break off what is under way
                 quotas = uncapped(quotas)
             stored = await self._stored(
-                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas)
+                lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas, frees=frees)
             )
         except (NotAllowed, OverBudget) as refused:
             refusal = self._gate.refusal(refused)
             # Nobody is told twice, nor is it asked when a catch-up comes by it.
-            if refusal.sentence and not await self._stored(lambda: self._arrivals.refuse(inbound)):
+            if (refusal.sentence or person.bot) and not await self._stored(lambda: self._arrivals.refuse(inbound)):
                 return False
             log.info("not allowed", reason=refusal.reason, channel=address.channel, person=person.id)
             raise refusal from None
+        if self._busy_at(address) == "interrupt":
+            stopped = await self._stored(lambda: self._arrivals.interrupt(inbound))
+            if stopped is not None:
+                log.info("turn interrupted by its person", turn=stopped)
+                self._stop_turn(stopped)
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         self._wake()  # also for what was known: a claim passes over a thread that is locked, as this one just was
         return stored
@@ -176,10 +191,15 @@ class Intake:
 
     async def _pressed(self, press: Press) -> Decision:
         address, person = press.address, press.person
+        name = person.name or person.id
         agent, _ = await self._answering(address)
         asker = await self._stored(lambda: self._arrivals.asker(address, press.turn))
         self._gate.may_press(press, agent, asker)
         quotas = self._gate.quotas(agent, address, person)
+        if press.action in ("choose", "answer") and asker == person.id:
+            quotas = uncapped(quotas)
+        line = f"Answered · {name}"
+        settled = ""  # the turn's own message says it
         try:
             match press.action:
                 case "stop":
@@ -188,30 +208,66 @@ class Intake:
                     decided = await self._stored(
                         lambda: self._arrivals.retry(address, press.turn, person, quotas=quotas)
                     )
-                    settled = "Sent again"
+                    settled = f"Sent again · {name}"
                 case "abandon":
-                    decided = await self._stored(lambda: self._arrivals.abandon(address, press.turn))
-                    settled = "Left"
+                    decided = await self._stored(
+                        lambda: self._arrivals.abandon(address, press.turn, f"{LEFT} · {name}")
+                    )
                 case "reask":
                     decided = await self._stored(
                         lambda: self._arrivals.ask_edited(address, press.turn, quotas=quotas)
                     )
-                    settled = "Asked again"
+                    settled = f"Asked again · {name}"
                 case "choose":
                     index = int(press.value) if press.value.isdecimal() else -1
-                    if asker == person.id:
-                        quotas = uncapped(quotas)
                     decided = await self._stored(
-                        lambda: self._arrivals.choose(address, press.turn, index, person, quotas=quotas)
+                        lambda: self._arrivals.choose(address, press.turn, index, person, line, quotas=quotas)
                     )
-                    settled = "Answered"
+                case "answer":
+                    if not press.value.strip():
+                        return Decision(NO_WORDS)
+                    decided = await self._stored(
+                        lambda: self._arrivals.answer(
+                            address, press.turn, press.value, person, line, quotas=quotas
+                        )
+                    )
+                case "approve" | "decline":
+                    if refusal := await self._undecided(press, agent):
+                        return Decision(refusal)
+                    made = DecisionMade(press.action == "approve", press.value.strip())
+                    decided = await self._stored(
+                        lambda: self._arrivals.decide(
+                            address, press.turn, made, in_words(made), person, line_of(made, name)
+                        )
+                    )
         except OverBudget as over:
             return Decision(self._gate.sentence(over))
         self._wake()  # whatever was decided, as in `take`
-        if decided is Decided.TOO_LATE:
+        if decided in (Decided.TOO_LATE, Decided.TOO_EARLY):
             return Decision(SENTENCES[decided])
         log.info("decided", decision=decided.name.lower(), turn=press.turn, person=person.id)
-        return Decision(SENTENCES[decided], f"{settled} · {person.name or person.id}")
+        return Decision(SENTENCES[decided], settled)
+
+    async def refuses(self, press: Press) -> str:
+        agent, _ = await self._answering(press.address)
+        asker = await self._stored(lambda: self._arrivals.asker(press.address, press.turn))
+        try:
+            self._gate.may_press(press, agent, asker)
+        except NotAllowed as refusal:
+            return refusal.sentence or NOT_HERE
+        return await self._undecided(press, agent)
+
+    async def _undecided(self, press: Press, agent: str) -> str:
+        """Why a press settles nothing; "" if it may."""
+        turn = await self._stored(lambda: self._arrivals.waiting(press.address, press.turn))
+        if turn is None or turn.settled is not None:
+            return SENTENCES[Decided.TOO_LATE]
+        if not isinstance(turn.request, ApprovalShown):
+            return ""
+        if self._gate.may_decide(turn.request, agent, press.address, press.person):
+            return ""
+        log.info("decision refused", turn=press.turn, person=press.person.id)
+        return f"Nothing was decided. {who_may(turn.request)}"
 
     async def _answering(self, address: Address) -> tuple[str, str | None]:
         """Who answers in a thread: the agent that it was begun with, unless its place answers nothing now; and whom it

@@ -114,7 +114,7 @@ def _title(turn: StoredTurn) -> str:
 
 async def _refused(hold: Hold, turn: StoredTurn, reason: str) -> Outlook | None:
     log.error("thread can't be opened", reason=reason)
-    await hold.begin(turn, None, start=None, settles=None, how=Event.ANSWERED)
+    await hold.begin(turn, None, start=None, settles=None, how=Event.ANSWERED, line=None)
     return await _end(hold, turn, reason)
 
 

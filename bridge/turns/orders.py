@@ -12,15 +12,16 @@ import structlog
 
 from adapters.base import Agent, AgentError, History, Row
 from bridge.inbound import Address
-from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState
+from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState, TurnState
 from bridge.render.characters import boundary
 from bridge.store.arrivals import Decided
 from bridge.store.budgets import Quota
 from bridge.store.desk import QUEUED, Desk, Overview
 from bridge.store.tables import SECOND, now
-from bridge.store.values import StoredTurn
+from bridge.store.values import ApprovalShown, DecisionMade, StoredTurn
 from bridge.turns.gate import NOT_YOURS, Gate
 from bridge.turns.inbox import Order
+from bridge.turns.requests import in_words, line_of, who_may
 
 log = structlog.get_logger()
 
@@ -39,6 +40,10 @@ NOTHING_SAID = "Nothing was said in this conversation yet."
 NOTHING_TO_RETRY = "There is nothing in this conversation yet that could be asked again."
 AT_WORK = "I'm still working on it. Stop it first with `stop`, then it can be asked again."
 ASKED_BACK = "The agent waits for your answer to its question: write it here, or begin anew with `new`."
+UNDECIDED = "The agent waits for a decision: approve or decline it first, or decline it with `stop`."
+DECIDED_ONCE = "The last thing here was a decision, and it was carried out. Ask your question again instead."
+DECLINED = "Declined. The agent is told so."
+STOPPED = "stopped"
 AGAIN = "It is being asked again."
 REDELIVERED = "I'm posting the answer again."
 RESTING = "Nothing is under way here."
@@ -84,11 +89,13 @@ class Orders:
             case "stop":
                 turn = await self._desk.arrivals.active_turn(address)
                 if turn is None:
-                    return NOTHING_RUNS
+                    return await self._decline(thread, order, address)
                 if not self._gate.decides(order, thread.agent, await self._desk.arrivals.asker(address, turn)):
                     return NOT_YOURS
                 await stop(turn)
                 return STOPPING
+            case "new" if _wants_leave(thread):
+                return UNDECIDED
             case "new":
                 return await self._begin_anew(thread, order, thread.agent) or ANEW
             case "agent":
@@ -101,6 +108,19 @@ class Orders:
                 return await self._status(thread, order)
             case "ask" | "upload" | "files" | "download" | "help":
                 raise ValueError(f"{order.name} is the front ends' own")
+
+    async def _decline(self, thread: Overview, order: Order, address: Address) -> str:
+        """An approval that waits is declined by whoever may decide, or whose question led to it: the agent goes on."""
+        turn = thread.waiting
+        if turn is None or not isinstance(turn.request, ApprovalShown):
+            return NOTHING_RUNS
+        asked = (turn.asked_by or turn.person).id == order.person.id
+        if not asked and not self._gate.may_decide(turn.request, thread.agent, address, order.person):
+            return f"Nothing was decided. {who_may(turn.request)}"
+        made = DecisionMade(approved=False, reason=STOPPED)
+        line = line_of(made, order.person.name or order.person.id)
+        decided = await self._desk.arrivals.decide(address, turn.id, made, in_words(made), order.person, line)
+        return DECLINED if decided is Decided.CHOSEN else NOTHING_RUNS
 
     # --- agent ----------------------------------------------------------------------------------------------
 
@@ -115,6 +135,8 @@ class Orders:
             return f"`{name}` answers here already. {may}"
         if name not in allowed:
             return f"There is no agent of that name to choose here. {may}"
+        if _wants_leave(thread):
+            return UNDECIDED
         refusal = await self._begin_anew(thread, order, name)
         return refusal or f"`{name}` answers here from now on. {ANEW}"
 
@@ -157,6 +179,10 @@ class Orders:
             return NOTHING_TO_RETRY
         if turn.outcome is Outcome.INPUT_REQUEST and thread.waiting is not None:
             return ASKED_BACK
+        if _wants_leave(thread):
+            return UNDECIDED
+        if turn.decision is not None and turn.state in (TurnState.DONE, TurnState.CANCELLED):
+            return DECIDED_ONCE
         if not self._gate.decides(order, thread.agent, turn.person.id):
             return NOT_YOURS
         arrivals = self._desk.arrivals
@@ -180,6 +206,8 @@ class Orders:
     def _work(self, thread: Overview) -> str:
         turn = thread.active
         if turn is None:
+            if _wants_leave(thread):
+                return "It waits for a decision: somebody has to approve or decline what the agent wants to do."
             if thread.waiting is not None:
                 return "It waits for you: for an answer, or for your decision whether to send it again."
             if thread.state is ThreadState.QUEUED:
@@ -188,6 +216,10 @@ class Orders:
         label = " ".join(self._doing(turn.id).split())
         doing = f"It is at work ({label})" if label else "It is at work"
         return f"{doing}, for {_ago(turn)} so far."
+
+
+def _wants_leave(thread: Overview) -> bool:
+    return thread.waiting is not None and thread.waiting.outcome is Outcome.APPROVAL
 
 
 def _queue(thread: Overview, person: str) -> Sequence[str]:

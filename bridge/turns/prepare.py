@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from adapters import base
-from adapters.base import Attachment, Exchange, Message
+from adapters.base import Attachment, Decision, Exchange, Message
 from adapters.text import safe_name
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.store.values import StoredTurn, storable
@@ -76,13 +76,21 @@ async def prepare(
         text,
         name,
         [*earlier, *(ContextMessage(YOU, one) for one in said)],
-        named=several and not turn.direct,
+        named=several and not turn.direct and turn.decision is None,
         attached=[file.name for file in attachments],
         missing=lost,
     )
     # last, as what is signed doesn't hold for long
-    who = await _who_asks(turn.asked_by, person, surface, address, telling)
-    message = Message(turn.asked_as or turn.id, storable(composed), attachments, history, who)
+    decided = turn.decision
+    who: base.Person | None = None
+    decision: Decision | None = None
+    if decided is None:
+        who = await _who_asks(turn.asked_by, person, surface, address, telling)
+    else:  # whoever decided did so, whoever has it sent again
+        decision = Decision(decided.approved, decided.reason)
+        if not decided.by_nobody:
+            who = await _who_asks(None, person, surface, address, telling)
+    message = Message(turn.asked_as or turn.id, storable(composed), attachments, history, who, decision)
     return Prepared(message, person, text, (*missing, *lost))
 
 

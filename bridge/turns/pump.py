@@ -81,7 +81,7 @@ class Pump:
         self._label = WORKING
         self._stands_in = False  # a message without words carries the Stop button
         self._halted = False  # a person stopped the reply on the platform
-        self._marking: asyncio.Task[None] | None = None
+        self._marking: asyncio.Task[bool] | None = None
         self.curtailed = False  # a person wants no more
         self.waits_for_more = False  # something is about to be posted above the text
         self.first_words_at: float | None = None

@@ -8,7 +8,7 @@ from bridge.lifecycle import Outcome
 from bridge.render.footnotes import footnotes, linked
 from bridge.store.values import StoredTurn
 from bridge.turns.parts import Parts
-from bridge.turns.retry import retry
+from bridge.turns.retry import PATIENCE, retry
 from bridge.turns.steps import Ending, Steps
 from bridge.turns.surface import (
     NO_PROGRESS,
@@ -25,8 +25,8 @@ from bridge.turns.text import ReplyText
 log = structlog.get_logger()
 
 
-async def restate(surface: Surface, turn: StoredTurn, parts: Parts) -> None:
-    """Of a turn whose answer is stored and whose parts are recorded."""
+async def restate(surface: Surface, turn: StoredTurn, parts: Parts, *, patience: float = PATIENCE) -> None:
+    """Of a turn whose answer is stored and whose parts are recorded. `patience`: seconds for each."""
     text = ReplyText(surface.style, parts.cuts)
     below = footnotes(turn.sources, surface.style.dialect)
     text.finish(None if turn.answer is None else linked(turn.answer, turn.sources), below)
@@ -48,7 +48,7 @@ async def restate(surface: Surface, turn: StoredTurn, parts: Parts) -> None:
                 await surface.edit(key, message_id, said, shown=None, last=True, progress=progress)
 
         try:
-            await retry(write)
+            await retry(write, patience=patience)
         except (SurfaceError, PartFull) as error:
             log.warning("part can't be written again", part=index, error=str(error))
     log.info("reply written again", turn=turn.id, parts=len(parts))

@@ -19,20 +19,25 @@ from structlog.contextvars import bound_contextvars
 from adapters.base import Agent, Checkpoint, Event, Message
 from bridge.inbound import Address, Person
 from bridge.lifecycle import TurnState
+from bridge.listening import BusyAt, in_line
 from bridge.store.arrivals import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
 from bridge.store.presence import Presence
 from bridge.store.queue import Changed, Queue
 from bridge.store.speaking import is_opening
-from bridge.store.values import Claim, Outlook, StoredTurn
+from bridge.store.values import Claim, Marked, Outlook, StoredTurn
 from bridge.turns.ask import NoAgent
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.line import ALONE, MAX_JOINED, Line, joinable, together
 from bridge.turns.links import Links
+from bridge.turns.marks import Marks
 from bridge.turns.opening import open_thread
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
+from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
+from bridge.turns.settle import show_settled
 from bridge.turns.surface import FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
 from bridge.turns.voice import Hears
@@ -42,6 +47,7 @@ MISSING_SECONDS = 60.0  # for a turn whose agent isn't in the settings any more:
 LOOK_AGAIN = 2.0  # seconds between two looks for work that nobody announced
 SWEEP = 15.0  # seconds between two looks for claims whose answer was lost, and for stops that weren't heard
 CLAIM_AT_ONCE = 100  # threads in one statement
+EXPIRED_AT_ONCE = 100  # approvals in one sweep
 
 # Awaited by the agents' client before each request: see `bridge.turns.surface.Guard`.
 current_guard: ContextVar[Guard | None] = ContextVar("current_guard", default=None)
@@ -60,8 +66,11 @@ class Bounds:
     folder: Path  # for the files of turns at work
     telling: Callable[[str], Telling] = Telling  # what an agent is told of who asks, by its name
     agent_for: Callable[[Address], str] = lambda _: ""  # of a thread that an agent opens without a name of its own
+    approval_seconds: float = 24 * 3600.0  # that an approval waits at most
+    approvers: Callable[[str], Sequence[str]] = lambda _: ()  # of an agent, by its name: see `Work`
     hears: Hears | None = None  # writes voice notes down
     links: Links | None = None  # to files that are too large for a platform
+    busy_at: BusyAt = in_line
 
 
 class Runner:
@@ -86,6 +95,8 @@ class Runner:
         self._claiming = asyncio.Lock()  # held until what was claimed is in `_held`
         self._suspect: int | None = None  # the one thread at work that may be what ends processes
         self._at_work: dict[str, TurnAtWork] = {}
+        self._surfaces: dict[int, Surface] = {}  # of the turns at work, by their threads
+        self._marks = Marks(queue, self._surfaces, self._surface_at_rest)
         queue.on_seated = self.wake
 
     def wake(self) -> None:
@@ -112,12 +123,14 @@ class Runner:
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._presence.keep(self._bury, self._hear), name="presence")
             sweeping = group.create_task(self._sweep_for_ever(), name="sweep")
+            marking = group.create_task(self._marks.run(), name="marks")
             try:
                 await self._claim_for_ever()
             finally:
                 await self._wind_down()  # with a heartbeat: the grace may be longer than the lease
                 keeping.cancel()
                 sweeping.cancel()
+                marking.cancel()
 
     # --- claims ---------------------------------------------------------------------------------------------
 
@@ -197,6 +210,9 @@ class Runner:
         await self._queue.fill_seats()
         for turn in await self._queue.stopped():
             self.stop_turn(turn)
+        if expired := await self._queue.expire(EXPIRED_AT_ONCE):
+            log.info("approvals expired", count=expired)
+            self._wake.set()
 
     # --- a thread -------------------------------------------------------------------------------------------
 
@@ -248,21 +264,30 @@ class Runner:
         claim = hold.claim
         agent = self._agents.get(claim.agent)
         seconds = MISSING_SECONDS if agent is None else self._bounds.deadline(claim.agent)
+        line = await self._line(claim, turn)
+        turn = together(turn, line.joined)
+        surface = self._surface(hold, turn.person)
         at_work = TurnAtWork(
             Work(
                 hold=hold,
                 turn=turn,
                 outlook=outlook,
-                surface=self._surface(hold, turn.person),
+                surface=surface,
                 agent=agent or _Missing(claim.agent),
-                limits=Limits(seconds, self._bounds.quiet_after, self._bounds.attachment_bytes),
+                limits=Limits(
+                    seconds, self._bounds.quiet_after, self._bounds.attachment_bytes, self._bounds.approval_seconds
+                ),
                 folder=Folder(self._bounds.folder / turn.id),
                 telling=Telling(claim.agent, "none") if agent is None else self._bounds.telling(claim.agent),
+                approvers=self._bounds.approvers(claim.agent),
+                another_surface=lambda: self._surface(hold, turn.person),
                 hears=self._bounds.hears,
                 links=self._bounds.links,
+                line=line,
             )
         )
         self._at_work[turn.id] = at_work
+        self._surfaces[claim.thread] = surface
         try:
             return await at_work.run()
         except Changed:
@@ -270,6 +295,26 @@ class Runner:
         finally:
             if self._at_work.get(turn.id) is at_work:  # else, as in `_let_go`
                 del self._at_work[turn.id]
+            if self._surfaces.get(claim.thread) is surface:
+                del self._surfaces[claim.thread]
+
+    async def _line(self, claim: Claim, turn: StoredTurn) -> Line:
+        """What a turn has to do with those that wait behind it."""
+        busy = self._bounds.busy_at(claim.address)
+        if turn.state is not TurnState.RECEIVED or (busy == "queue" and not turn.marked):
+            return ALONE
+        if busy == "queue":
+            return Line(on_begun=self._marks.changed)
+        waiting = await persist(lambda: self._queue.line(claim.thread, MAX_JOINED))
+        return Line(
+            joined=joinable(turn, waiting),
+            interrupted_after=max(one.position for one in (turn, *waiting)) if busy == "interrupt" else None,
+            on_begun=self._marks.changed,
+        )
+
+    def _surface_at_rest(self, marked: Marked) -> Surface:
+        platform = self._platforms[marked.address.platform]
+        return platform.surface(marked.address, person=marked.person, guard=self._presence.lease.until_sure)
 
     async def _open(self, hold: Hold, turn: StoredTurn) -> Outlook | None:
         front_end = self._platforms[hold.claim.address.platform]
@@ -286,7 +331,13 @@ class Runner:
         turn = await persist(lambda: self._queue.turn(turn_id))
         if turn is not None and turn.answer is not None:
             records = await persist(lambda: self._queue.parts(turn_id))
-            await restate(self._surface(hold, turn.person), turn, Parts(turn_id, records, resumed=True))
+            surface = self._surface(hold, turn.person)
+            if turn.settled is None:
+                await restate(surface, turn, Parts(turn_id, records, resumed=True))
+            else:  # perhaps only its buttons are to go: that holds nothing up for long
+                await show_settled(surface, self._queue, turn_id)
+                await restate(surface, turn, Parts(turn_id, records, resumed=True), patience=SETTLED_PATIENCE)
+                await surface.working(None)
         await persist(lambda: self._queue.rechecked(hold.claim, turn_id))
 
     async def _ask_recheck(self, claim: Claim, turn: str) -> None:

@@ -19,7 +19,7 @@ from bridge.render.data import Data
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "retry", "abandon", "choose", "reask"]
+Action = Literal["stop", "retry", "abandon", "choose", "answer", "approve", "decline", "reask"]
 # Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
 # thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
 Guard = Callable[[], Awaitable[None]]
@@ -37,7 +37,7 @@ class Button:
     action: Action
     label: str
     turn: str
-    value: str = ""  # of a choice: its index
+    value: str = ""  # of a choice: its index. A front end may show several choices as a select
 
 
 class PartKind(StrEnum):
@@ -155,8 +155,9 @@ class Surface(Protocol):
         can't be looked up stays an id."""
         ...
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
-        """Show on the question that it was seen and has to wait (a reaction), or take that away. Never raises."""
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        """Show on a question of the thread that it was seen and has to wait (a reaction), or take that away. False if
+        that didn't work. Never raises, and isn't waited for by a reply."""
         ...
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:

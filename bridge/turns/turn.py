@@ -9,11 +9,12 @@ import structlog
 from bridge.lifecycle import Outcome, TurnState
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
-from bridge.store.values import Conclusion, Outlook, StoredTurn
+from bridge.store.values import ApprovalShown, Conclusion, Outlook, StoredTurn
 from bridge.turns.ask import MAX_ATTEMPTS, Asking
 from bridge.turns.deliver import Delivered, deliver, undeliverable
 from bridge.turns.parts import Parts
 from bridge.turns.reply import Reply
+from bridge.turns.settle import show_settled
 from bridge.turns.steps import Steps
 from bridge.turns.surface import Suggests, Titles
 from bridge.turns.work import Work
@@ -30,6 +31,7 @@ class TurnAtWork:
         self._delivering: Reply | None = None
         self._reply_shown: Reply | None = None
         self._stopped = work.turn.stopped
+        self._settling: asyncio.Task[None] | None = None
 
     @property
     def doing(self) -> str:
@@ -50,7 +52,11 @@ class TurnAtWork:
             async with await self._reply() as reply:
                 self._reply_shown = reply
                 reply.on_stop(self.stop)
+                if self._work.turn.settles is not None:
+                    self._settle(self._work.turn.settles)
                 delivered = await self._deliver(reply)
+                if self._settling is not None:
+                    await self._settling
                 ending = asyncio.create_task(self._wind_up(delivered), name="signs")
                 try:
                     outlook = await self._end(reply, delivered)
@@ -58,6 +64,8 @@ class TurnAtWork:
                     await asyncio.wait([ending])
                 return outlook
         finally:
+            if self._settling is not None:
+                self._settling.cancel()
             await self._work.folder.remove()
 
     async def _wind_up(self, delivered: Delivered) -> None:
@@ -67,12 +75,17 @@ class TurnAtWork:
         if suggestions and delivered.outcome is Outcome.ANSWERED and isinstance(surface, Suggests):
             await surface.suggest(suggestions)
 
+    def _settle(self, turn: str) -> None:
+        """Beside the agent's work: the message of what this turn answers or abandons loses its buttons."""
+        settling = show_settled(self._work.another_surface(), self._work.hold.queue, turn)
+        self._settling = asyncio.create_task(settling, name=f"settle {turn}")
+
     async def _deliver(self, reply: Reply) -> Delivered:
         conclusion = stored_conclusion(self._work.turn)
         if conclusion is None:
             return await self._bring(reply, await self._ask(reply))
         if self._work.turn.state is TurnState.RECEIVED:  # the stored reply is delivered again
-            await Asking(self._work, reply).begin()
+            await Asking(self._work, reply, self._settle).begin()
         attempts = self._work.hold.claim.attempts
         if attempts > MAX_ATTEMPTS:
             return await undeliverable(self._work, f"given up after {attempts - 1} attempts")
@@ -102,7 +115,7 @@ class TurnAtWork:
         )
 
     async def _ask(self, reply: Reply) -> Conclusion:
-        self._asking = Asking(self._work, reply)
+        self._asking = Asking(self._work, reply, self._settle)
         if self._stopped:
             self._asking.stop()
         surface = self._work.surface
@@ -140,7 +153,13 @@ def stored_conclusion(turn: StoredTurn) -> Conclusion | None:
     if turn.answer is None or turn.state is TurnState.ASKING:
         return None
     # Delivered again, it is what it was to be: an outcome stood there until the platform refused the reply.
-    outcome = turn.outcome or (Outcome.ANSWERED if turn.request is None else Outcome.INPUT_REQUEST)
+    outcome = turn.outcome or _was_to_be(turn)
     return Conclusion(
         outcome, turn.answer, turn.request, turn.notice or "", turn.detail or "", sources=turn.sources
     )
+
+
+def _was_to_be(turn: StoredTurn) -> Outcome:
+    if turn.request is None:
+        return Outcome.ANSWERED
+    return Outcome.APPROVAL if isinstance(turn.request, ApprovalShown) else Outcome.INPUT_REQUEST

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.base import Agent
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
+from bridge.turns.line import ALONE, Line
 from bridge.turns.links import Links
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
@@ -21,6 +23,7 @@ class Limits:
     deadline: float
     quiet_after: float  # without a word of the agent, until the person is told so
     attachment_bytes: int
+    approval_seconds: float  # that an approval waits at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +38,8 @@ class Work:
     limits: Limits
     folder: Folder
     telling: Telling
+    approvers: Sequence[str]  # who may decide where the agent names nobody, as "slack:U…", "discord:…"
+    another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
     links: Links | None = None  # to files that are too large for the platform
+    line: Line = ALONE

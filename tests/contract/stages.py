@@ -91,6 +91,9 @@ class NoInbox:
     async def ordered(self, order: Order) -> str:
         return ""
 
+    async def refuses(self, press: Press) -> str:
+        return ""
+
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return {}
 

@@ -20,6 +20,7 @@ from bridge.turns.surface import (
     PartKind,
     Progress,
     Refused,
+    Sending,
     Surface,
     SurfaceError,
     Throttled,
@@ -155,6 +156,49 @@ async def test_a_part_without_words_is_found_again(stage: Stage, surface: Surfac
     else:
         await successor.edit(KEY, found, "Words.", shown=None, last=True)
     assert [(shown.id, shown.text) for shown in stage.shown()] == [(found, "Words.")]
+
+
+REQUEST = PartKey(TURN, PartKind.REQUEST)
+WRITE, APPROVE, DECLINE = (
+    Button("answer", "Write an answer", TURN),
+    Button("approve", "Approve", TURN),
+    Button("decline", "Decline", TURN),
+)
+
+
+def choices(count: int) -> list[Button]:
+    return [Button("choose", f"Choice {number}", TURN, str(number)) for number in range(count)]
+
+
+async def test_few_choices_can_be_pressed(stage: Stage, surface: Surface) -> None:
+    await surface.post(REQUEST, "Which one?", last=True, buttons=(*choices(5), WRITE, LEAVE))
+    [shown] = stage.shown()
+    assert list(shown.buttons) == [*(one.label for one in choices(5)), "Write an answer", "Leave it"]
+
+
+async def test_many_choices_can_be_picked(stage: Stage, surface: Surface) -> None:
+    many = choices(surface.style.max_choices)
+    await surface.post(REQUEST, "Which one?", last=True, buttons=(*many, WRITE, LEAVE))
+    [shown] = stage.shown()
+    offered = set(shown.buttons) | set(shown.options)
+    assert {one.label for one in (*many, WRITE, LEAVE)} <= offered
+
+
+@pytest.mark.parametrize("buttons", [(APPROVE, DECLINE), (*choices(9), WRITE, LEAVE)], ids=["approval", "choices"])
+async def test_what_was_settled_has_no_buttons_whoever_says_so(stage: Stage, buttons: tuple[Button, ...]) -> None:
+    """Another process, which knows nothing but the message's id; once more after a crash."""
+    surface = stage.surface()
+    text = (
+        f"Wipe it?\n\nUntil {surface.style.dialect.moment.format(at=1_800_000_000, utc='2027-01-15 08:00 UTC')}."
+    )
+    message_id = await surface.post(REQUEST, text, last=True, buttons=buttons)
+    for _ in range(2):
+        successor = stage.surface()
+        async with successor.slot(Sending.LAST):
+            await successor.edit(REQUEST, message_id, "Wipe it?\n\nApproved · Ann", shown=None, last=True)
+        [shown] = stage.shown()
+        assert (shown.id, shown.text) == (message_id, "Wipe it?\n\nApproved · Ann")
+        assert (dict(shown.buttons), dict(shown.options)) == ({}, {})
 
 
 async def test_a_part_that_another_process_left_growing(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from bridge.playground.slack import SlackWorld
 from bridge.playground.slack.checks import elements
 from bridge.playground.slack.values import Message as SlackMessage
 from bridge.render.measure import utf8, utf16
+from tests.e2e.waiting import eventually
 
 NamedFile = tuple[str, str, bytes]  # name, media type, content
 DISCORD_STOP = "Stop"
@@ -36,6 +37,9 @@ class Shown:
     growing: bool
     files: Mapping[str, bytes] = field(default_factory=dict)
     buttons: Mapping[str, str] = field(default_factory=dict)  # what to press by label
+    options: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # what to pick by label: in which select, as
 
 
 class People(Protocol):
@@ -59,6 +63,18 @@ class People(Protocol):
     async def delete(self, who: str, thread: Thread, message: str) -> None: ...
 
     async def press(self, who: str, shown: Shown, label: str) -> None: ...
+
+    async def pick(self, who: str, shown: Shown, label: str) -> None:
+        """Choose in a select."""
+        ...
+
+    async def fill_in(self, who: str, shown: Shown, label: str, words: str) -> None:
+        """Press a button that opens a form, and send the form."""
+        ...
+
+    def private(self, who: str) -> list[Shown]:
+        """What the bot shows to one person alone."""
+        ...
 
     async def stop(self, who: str, thread: Thread) -> None:
         """Press the stop button, wherever the platform shows it."""
@@ -119,6 +135,14 @@ class SlackPeople:
     async def press(self, who: str, shown: Shown, label: str) -> None:
         await self.world.press(who, shown.id, shown.buttons[label])
 
+    async def pick(self, who: str, shown: Shown, label: str) -> None:
+        select, value = shown.options[label]
+        await self.world.press(who, shown.id, select, value=value)
+
+    async def fill_in(self, who: str, shown: Shown, label: str, words: str) -> None:
+        await self.press(who, shown, label)
+        await self.world.view_submit(who, {"words": words or None})
+
     async def stop(self, who: str, thread: Thread) -> None:
         await self.world.until(lambda: self.world.session(thread.channel, thread.id).status == "processing")
         await self.world.stop_session(who, thread.channel, thread.id)
@@ -136,7 +160,8 @@ class SlackPeople:
         return [self._shown(message) for message in messages if message.user == self.world.bot.id]
 
     def _shown(self, message: SlackMessage) -> Shown:
-        pressable = [one for block in message.blocks for one in elements(block) if one["type"] == "button"]
+        inside = [one for block in message.blocks for one in elements(block)]
+        pressable = [one for one in inside if one["type"] == "button"]
         return Shown(
             message.ts,
             message.shown,
@@ -144,10 +169,14 @@ class SlackPeople:
             message.streaming == "in_progress",
             {file.name: file.content for file in message.files},
             {button["text"]["text"]: button["action_id"] for button in pressable},
+            {
+                option["text"]["text"]: (one["action_id"], option["value"])
+                for one in inside
+                for option in one.get("options", ())
+            },
         )
 
     def private(self, who: str) -> list[Shown]:
-        """What the bot shows to one person alone."""
         person = self.world.person(who).id
         return [self._shown(one) for one in self.world.ephemerals.values() if one.ephemeral_for == person]
 
@@ -195,6 +224,19 @@ class DiscordPeople:
     async def press(self, who: str, shown: Shown, label: str) -> None:
         await self.world.press(who, int(shown.id), shown.buttons[label])
 
+    async def pick(self, who: str, shown: Shown, label: str) -> None:
+        select, value = shown.options[label]
+        await self.world.press(who, int(shown.id), select, [value])
+
+    async def fill_in(self, who: str, shown: Shown, label: str, words: str) -> None:
+        interaction = await self.world.press(who, int(shown.id), shown.buttons[label])
+        await eventually(lambda: interaction.answered)
+        await self.world.submit(interaction, {"words": words})
+
+    def private(self, who: str) -> list[Shown]:
+        person = self.world.person(who).id
+        return [self._shown(one) for one in self.world.ephemeral.values() if one.seen_only_by == person]
+
     async def stop(self, who: str, thread: Thread) -> None:
         [growing] = [message for message in self.shown(thread) if message.growing]
         await self.press(who, growing, DISCORD_STOP)
@@ -217,8 +259,8 @@ class DiscordPeople:
         ]
 
     def _shown(self, message: DiscordMessage) -> Shown:
-        pressable = [button for row in message.components for button in row.get("components", ())]
-        buttons = {button["label"]: button["custom_id"] for button in pressable}
+        inside = [one for row in message.components for one in row.get("components", ())]
+        buttons = {one["label"]: one["custom_id"] for one in inside if "label" in one}
         return Shown(
             str(message.id),
             message.content,
@@ -226,6 +268,11 @@ class DiscordPeople:
             DISCORD_STOP in buttons,
             {file.name: self.world.bytes_of(file) for file in message.attachments},
             buttons,
+            {
+                option["label"]: (one["custom_id"], option["value"])
+                for one in inside
+                for option in one.get("options", ())
+            },
         )
 
     def connected(self) -> bool:

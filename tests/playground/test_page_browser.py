@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,10 +12,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Locator, Page, Route, async_playwright, expect
 
+from adapters.base import Agent
 from adapters.testing.backends.brain import think
 from bridge.app import bridge
 from bridge.playground.demo import Playground, playground
 from bridge.playground.page.rooms import OPENING
+from tests.e2e.test_e2e_approvals import COLOURS, Careful
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
@@ -492,3 +494,38 @@ async def test_the_direct_message_on_slack_has_prompts_and_a_home_tab(page: Page
     await home.get_by_role("button", name="New conversation").click()
     await expect(slack.locator(".main .messages")).to_contain_text("From your conversation: numbers.csv")
     await expect(slack.locator(".main .composer textarea")).to_be_focused()
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord"])
+async def test_an_approval_is_decided_and_a_choice_made_with_the_platforms_own_means(
+    browser: Browser, tmp_path: Path, platform: str
+) -> None:
+    careful = Careful()
+
+    def instead(agents: Mapping[str, Agent]) -> None:
+        assert isinstance(agents, dict)
+        agents["general"] = careful
+
+    async with AsyncExitStack() as stack:
+        simulated = await stack.enter_async_context(playground())
+        await stack.enter_async_context(bridge(simulated.settings(tmp_path / "d.db"), opened=instead))
+        page = await stack.enter_async_context(fresh_page(simulated, browser))
+        window = await go_to(page, platform, "general")
+        await write(window, "@threadbridge paint it")
+        decline = window.locator(".under .danger")
+        await decline.click()
+        await page.locator("dialog.form button", has_text="Cancel").click()
+        await decline.click()
+        await page.locator("dialog.form textarea").fill("it rains")
+        await page.locator("dialog.form .primary").click()
+        await expect(replies(window).last).to_contain_text("Done with Declined: it rains.")
+        await expect(replies(window).first).to_contain_text("Declined · ")
+        await expect(decline).to_have_count(0)
+        careful.choices = COLOURS
+        await write(window, "which colour?", pane="thread")
+        await window.locator(".under select").select_option(label="colour 7")
+        await expect(replies(window).last).to_contain_text("Done with colour 7.")
+        await expect(window.locator(".under select")).to_have_count(0)
+        await expect(page.locator("#written")).to_have_text("4")
+        await expect(page.locator("#replied")).to_have_text("4")
+    assert [message.text for message in careful.told] == ["Declined: it rains", "colour 7"]

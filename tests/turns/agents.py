@@ -6,7 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from adapters.base import AgentError, Checkpoint, Done, Event, File, InputRequest, Message, Text, Uncertain
+from adapters.base import (
+    AgentError,
+    Approval,
+    Checkpoint,
+    Decision,
+    Done,
+    Event,
+    File,
+    InputRequest,
+    Message,
+    Person,
+    Text,
+    Uncertain,
+)
 
 Step = Event | AgentError | Callable[[], Awaitable[None]]
 
@@ -27,6 +40,7 @@ class Backend:
     overlaps: int = 0
     step: Callable[[], Awaitable[None]] = nothing  # called before each request and event: a test may die here
     contents: dict[str, bytes] = field(default_factory=dict)
+    decisions: list[tuple[Decision, Person | None]] = field(default_factory=list)  # that really arrived
     has_history: bool = True
 
 
@@ -42,8 +56,8 @@ class ScriptedAgent:
         backend = self.backend
         conversation = conversation or "conv"
         phase = resume.data.get("phase") if resume else None
-        if phase == "waiting":
-            phase = None
+        if phase == "waiting" and resume is not None and resume.data["turn"] != message.id:
+            phase = None  # the answer, or the decision
         if phase is None:
             yield Checkpoint(conversation, {"phase": "sending", "turn": message.id})
             await backend.step()
@@ -66,8 +80,10 @@ class ScriptedAgent:
             await self.backend.step()
             if isinstance(step, AgentError):
                 raise step
-            if isinstance(step, InputRequest):
-                yield Checkpoint(conversation, {"phase": "waiting"})
+            if isinstance(step, Approval) and message.decision is not None:
+                continue
+            if isinstance(step, InputRequest | Approval):
+                yield Checkpoint(conversation, {"phase": "waiting", "turn": message.id})
                 yield step
                 return
             if isinstance(step, Event):
@@ -82,6 +98,8 @@ class ScriptedAgent:
     async def _post(self, message: Message) -> None:
         self.backend.asked.append(message.text)
         self.backend.ids.append(message.id)
+        if message.decision is not None:
+            self.backend.decisions.append((message.decision, message.person))
         await self.backend.step()
         await asyncio.sleep(0)
 

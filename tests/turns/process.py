@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from adapters.base import Agent
 from bridge.access import Access
 from bridge.inbound import Address, Person
+from bridge.listening import Busy
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.desk import Desk
@@ -33,6 +34,7 @@ from bridge.turns.surface import Button
 from bridge.turns.voice import Hears
 from tests.turns.world import HERE, MemoryPlatform
 
+ANN = Person("U1", "Ann")
 STATES = Statement(sa.select(sa.column("id"), sa.column("state")).select_from(sa.table("turn")))
 
 
@@ -60,6 +62,7 @@ class Bridge:
         gate: Gate | None = None,
         hears: Hears | None = None,
         links: Links | None = None,
+        busy: Busy = "queue",
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -71,9 +74,11 @@ class Bridge:
         self._telling = telling
         self._hears = hears
         self._links = links
+        self._busy = busy
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
+        self.approvers: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -92,8 +97,11 @@ class Bridge:
                     grace=limits.get("grace", 0.0),
                     folder=Path(folder),
                     telling=self._telling,
+                    approval_seconds=limits.get("approval_seconds", 3600.0),
+                    approvers=lambda _: self.approvers,
                     hears=self._hears,
                     links=self._links,
+                    busy_at=lambda _: self._busy,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 self.intake = Intake(
@@ -113,6 +121,7 @@ class Bridge:
                         links=self._links,
                     ),
                     agent_for=lambda _: "support",
+                    busy_at=lambda _: self._busy,
                     gate=self._gate,
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,
@@ -121,9 +130,9 @@ class Bridge:
                 )
                 yield
 
-    async def press(self, button: Button, address: Address = HERE) -> str:
-        """Press a button as Ann; what she alone is told."""
-        press = Press(button.action, button.turn, Person("U1", "Ann"), address, button.value)
+    async def press(self, button: Button, address: Address = HERE, *, by: Person = ANN, words: str = "") -> str:
+        """Press a button, as Ann if nobody else is named; what this person alone is told."""
+        press = Press(button.action, button.turn, by, address, words or button.value)
         return (await self.intake.pressed(press)).sentence
 
     async def states(self) -> dict[str, str]:

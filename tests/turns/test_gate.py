@@ -170,7 +170,10 @@ async def test_anyone_who_may_ask_may_choose_as_anyone_may_write_the_words(
         backend.script = ()
         told = await bridge.intake.pressed(Press("choose", turn, STRANGER, HERE, "0"))
         assert told == Decision(gate_module.SENTENCES[Reason.EXTERNAL])
-        assert (await bridge.intake.pressed(Press("choose", turn, BOB, HERE, "1"))).settled == "Answered · Bob"
+        words = await bridge.intake.refuses(Press("answer", turn, STRANGER, HERE))
+        assert words == gate_module.SENTENCES[Reason.EXTERNAL], "nor in a form's words"
+        assert await bridge.intake.refuses(Press("answer", turn, BOB, HERE)) == ""
+        assert await bridge.intake.pressed(Press("choose", turn, BOB, HERE, "1")) == Decision()
         await bridge.until_state("done")
     assert backend.asked[-1] == "b"
 
@@ -209,7 +212,7 @@ async def test_a_budget_does_not_break_off_what_is_under_way(
             assert await bridge.intake.take(inbound(LATER + 1, "a", person=ANN))
         else:
             decision = await bridge.intake.pressed(Press("choose", turn, ANN, HERE, "0"))
-            assert decision.settled == "Answered · Ann"
+            assert decision == Decision()
         await bridge.until_state("done")
         assert len(await bridge.states()) == 2
         assert "limited to 1 an hour" in await refused(bridge, LATER + 2, ANN)

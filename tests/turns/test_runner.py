@@ -153,6 +153,7 @@ async def test_an_input_request_waits_for_the_person_over_a_restart(
     assert [(button.action, button.label, button.value) for button in request.buttons] == [
         ("choose", "blue", "0"),
         ("choose", "red", "1"),
+        ("answer", "Write an answer", ""),
         ("abandon", "Leave it", ""),
     ]
     backend.script = [Text("Painted."), Done()]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from adapters.base import Done, InputRequest, Text
+from adapters.base import Approval, Done, InputRequest, Text
 from bridge.inbound import Address
 from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine, Op, Statement
@@ -22,7 +22,7 @@ from bridge.turns.surface import Guard, Opening, PartKind
 from tests.turns.agents import Backend, ScriptedAgent, Step
 from tests.turns.process import Bridge, running
 from tests.turns.test_every_step import LONG, MOST_STEPS, Blinking, Plug, PluggedEngine, PluggedPlatform
-from tests.turns.world import HERE, LATER, MemoryOpening, MemoryPlatform, inbound
+from tests.turns.world import HERE, LATER, STYLE, MemoryOpening, MemoryPlatform, inbound
 
 REPLY: list[Step] = [Text("I see."), Done()]
 THREADS = Statement(sa.text("SELECT platform, workspace, channel, thread FROM thread WHERE state != 'moved'"))
@@ -207,6 +207,30 @@ async def test_what_is_said_answers_no_question_of_the_agent(database: Database)
         await bridge.until_state("done")
         assert (await bridge.states())[said.turn.id] == "done"
     assert backend.asked[-1].endswith("the red one")
+
+
+async def test_what_is_said_while_leave_is_waited_for_comes_after_the_decision(database: Database) -> None:
+    """And before what people write after that."""
+    platform = MemoryPlatform(style=replace(STYLE, limit=2_000))
+    backend = Backend([Text("Hm."), Approval("Buy it"), Done()])
+    async with running(Bridge(database, platform, ScriptedAgent(backend))) as bridge:
+        await bridge.intake.take(inbound(1, "buy it"))
+        await bridge.until_state("waiting")
+        speaking = Speaking(bridge.engine)
+        thread = await speaking.thread(HERE)
+        assert thread is not None
+        await speaking.say(thread.id, speech(text="By the way."))
+        await bridge.runner._sweep()
+        await bridge.until_state("waiting", "received")
+        [approve, _] = platform.messages[-1].buttons
+        backend.script = REPLY
+        await bridge.intake.take(inbound(LATER, "and then?"))
+        await bridge.press(approve)
+        await bridge.until_state("done")
+    assert backend.asked[:2] == ["buy it", "Approved"]
+    assert backend.asked[2].endswith("and then?")
+    assert UNASKED in backend.asked[2] or "By the way." in backend.asked[2]
+    assert platform.texts()[2:] == ["I see.", "By the way.", "I see."]
 
 
 async def test_a_retry_is_of_what_was_asked_last_and_not_of_what_was_said(database: Database) -> None:

@@ -67,6 +67,7 @@ class MemoryPlatform:
     calls: int = 0
     slots: list[Sending] = field(default_factory=list)  # what each call was for
     marks: list[bool] = field(default_factory=list)  # shown on a question: it waits, or no longer
+    waiting: set[str] = field(default_factory=set)  # messages that show that they wait
     sentences: list[str] = field(default_factory=list)  # said about a reply that couldn't be delivered
     ids: Iterator[int] = field(default_factory=lambda: count(FIRST_ID))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -123,9 +124,12 @@ class MemorySurface:
     async def resolve(self, person: Person, text: str) -> tuple[str, str]:
         return person.name or person.id, text
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        await self._guard()
         self._platform.marks.append(waits)
+        (self._platform.waiting.add if waits else self._platform.waiting.discard)(asked)
         self._platform.changed.set()
+        return True
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         self._platform.sentences.append(sentence)

@@ -49,6 +49,11 @@ class Asking:
             press.person, press.address, lambda person: self._inbox.pressed(replace(press, person=person))
         )
 
+    async def refuses(self, press: Press) -> str:
+        return await self._identified(
+            press.person, press.address, lambda person: self._inbox.refuses(replace(press, person=person))
+        )
+
     async def ordered(self, order: Order) -> str:
         return await self._identified(
             order.person, order.address, lambda person: self._inbox.ordered(replace(order, person=person))

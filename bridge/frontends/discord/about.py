@@ -156,11 +156,11 @@ class Menus:
             return here
         if where not in (HERE, DIRECT):
             guild, parent, thread = where.split("/")
-            return (
-                Spot("thread", int(guild), int(thread), int(parent))
-                if guild
-                else Spot("direct", None, int(thread))
-            )
+            if not guild:
+                return Spot("direct", None, int(thread))
+            if parent == thread:  # a channel that is one conversation
+                return Spot("channel", int(guild), int(thread))
+            return Spot("thread", int(guild), int(thread), int(parent))
         try:
             channel = await Rest(client, self._calls, unguarded).direct_channel(person.id)
         except SurfaceError as error:
@@ -170,9 +170,9 @@ class Menus:
 
     async def _places(self, interaction: discord.Interaction) -> Sequence[tuple[str, str]]:
         """Where a question may be asked: what people read, and what comes back."""
-        places = (
-            [("In a thread here" if interaction.guild_id else "Here", HERE)] if _is_member(interaction) else []
-        )
+        here = messages.spot(interaction.channel)
+        name = "In a thread here" if here and self._commands.begins_thread(here) else "Here"
+        places = [(name, HERE)] if _is_member(interaction) else []
         places.append(("In a direct message with me", DIRECT))
         try:
             async with asyncio.timeout(RECENT_WITHIN):

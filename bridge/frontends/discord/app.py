@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from datetime import timedelta
 from secrets import token_hex
 
@@ -31,6 +31,7 @@ from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
 from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, never_raises, reply_to
 from bridge.inbound import Address, Person
+from bridge.listening import ListeningAt, as_ever
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import ASK_AGAIN, EDITED, Button, ConfigurationError, Guard, SurfaceError, Unreachable
 
@@ -70,8 +71,10 @@ class DiscordFrontEnd:
         *,
         catch_up_hours: float = 24.0,
         serves: Callable[[str], bool] = lambda _: True,
+        listening_at: ListeningAt = as_ever,
+        bots: Collection[str] = (),
     ) -> None:
-        """`serves` says of a server's id whether its members may write directly."""
+        """`serves` says of a server's id whether its members may write directly; `bots` may ask in some channel."""
         self._settings = settings
         self._catch_up_hours = catch_up_hours
         self._inbox = inbox
@@ -80,7 +83,15 @@ class DiscordFrontEnd:
         self._signs: dict[Address, asyncio.Task[None]] = {}
         self.calls = Calls(settings.requests_a_second)
         members = Members(serves)
-        self._listeners = Listeners(inbox, self._want_catch_up, self._offer_again, self.calls, members)
+        self._listeners = Listeners(
+            inbox,
+            self._want_catch_up,
+            self._offer_again,
+            self.calls,
+            members,
+            listening_at=listening_at,
+            bots=bots,
+        )
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
         self._looking: asyncio.Task[None] | None = None

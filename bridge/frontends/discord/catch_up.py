@@ -45,6 +45,7 @@ class Place:
     channel: int
     after: int
     spot: Spot | None = None  # None where Discord has to be asked
+    since: int = 0  # what nobody called the agent by begins a thread only if it is newer
 
 
 class CatchUp:
@@ -115,7 +116,7 @@ class CatchUp:
         while count < MAX_MESSAGES:
             page = await self._page(channel, after)
             for message in page:
-                await self._take(message, spot)
+                await self._take(message, spot, place.since)
                 self._listeners.read[place.channel] = message.id
             count += len(page)
             if len(page) < PAGE:
@@ -123,10 +124,10 @@ class CatchUp:
             after = page[-1].id
         log.warning("discord.catch_up_cut_off", channel=place.channel, messages=count)
 
-    async def _take(self, message: discord.Message, spot: Spot) -> None:
+    async def _take(self, message: discord.Message, spot: Spot, since: int) -> None:
         self._read += 1
         try:
-            self._taken += await self._listeners.consider(message, spot)
+            self._taken += await self._listeners.consider(message, spot, since=since)
         except UNREADABLE as error:  # one message that breaks us must not hide the others
             log.error("discord.message_dropped", message=message.id, error=type(error).__name__)
 
@@ -161,11 +162,11 @@ def where_to_look(
     places: dict[int, Place] = {}
     known: set[int] = set()
 
-    def look(channel: int, after: int, spot: Spot | None) -> None:
+    def look(channel: int, after: int, spot: Spot | None, since: int = 0) -> None:
         before = places.get(channel)
         after = max(after, oldest)
         if before is None or after < before.after:
-            places[channel] = Place(channel, after, spot)
+            places[channel] = Place(channel, after, spot, since)
 
     for channel, first in left.items():
         look(channel, first - 1, None)
@@ -176,6 +177,10 @@ def where_to_look(
             look(thread, newest, Spot("direct", None, thread))
             continue
         guild, parent = int(one.address.workspace), int(one.address.channel)
+        if one.address.is_flat:
+            if _has_news(client, parent, guild, max(newest, heard.get(parent, 0))):
+                look(parent, newest, Spot("channel", guild, parent))
+            continue
         if _has_news(client, thread, guild, max(newest, heard.get(thread, 0))):
             look(thread, newest, Spot("thread", guild, thread, parent))
     for parent, (guild, root) in _parents(seen).items():
@@ -186,7 +191,7 @@ def where_to_look(
             look(parent, root, Spot("channel", guild, parent))
         for post in _threads(client, guild, parent):
             if post.id not in known and (post.last_message_id or 0) > oldest:
-                look(post.id, oldest, Spot("thread", guild, post.id, parent))
+                look(post.id, oldest, Spot("thread", guild, post.id, parent), root)
             known.add(post.id)
     newest = max([newest_heard, *(int(one.newest) for one in seen)])
     since = newest or discord.utils.time_snowflake(discord.utils.utcnow() - FIRST_LOOK)
@@ -202,8 +207,9 @@ def _parents(seen: Iterable[Seen]) -> dict[int, tuple[int, int]]:
     parents: dict[int, tuple[int, int]] = {}
     for one in seen:
         if not one.direct:
-            parent, thread = int(one.address.channel), int(one.address.thread)
-            root = max(parents.get(parent, (0, 0))[1], thread)
+            parent = int(one.address.channel)
+            began = int(one.newest if one.address.is_flat else one.address.thread)
+            root = max(parents.get(parent, (0, 0))[1], began)
             parents[parent] = int(one.address.workspace), root
     return parents
 

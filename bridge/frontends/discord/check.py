@@ -29,6 +29,10 @@ FIX_INTENT = (
     "Mentions and direct messages still work; for follow-ups in threads without a mention switch it on at"
     " Bot > Privileged Gateway Intents in the Discord Developer Portal."
 )
+FIX_HEARING = (
+    "Switch it on at Bot > Privileged Gateway Intents in the Discord Developer Portal; without it Discord empties"
+    " what doesn't mention the bot."
+)
 SERVERS = "access.servers"
 FIX_PUBLIC = (
     "Name the servers that it is for in access.servers, or switch Public Bot off at Bot in the Discord Developer"
@@ -39,10 +43,10 @@ FIX_PERMISSIONS = "Allow it to the bot's role in the channel's settings > Permis
 
 
 async def check_discord(
-    settings: DiscordSettings, channels: Mapping[str, str], *, lists_servers: bool
+    settings: DiscordSettings, channels: Mapping[str, str], *, lists_servers: bool, unmentioned: str = ""
 ) -> AsyncGenerator[Finding]:
     """`channels` are the ids that routes name, by their place in the settings; `lists_servers`: the settings say which
-    servers are served."""
+    servers are served; `unmentioned`: the setting by which messages are asked that don't mention the bot."""
     Route.BASE = settings.api_url  # discord.py has no other way to be pointed elsewhere
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we never speak
     async with discord.Client(intents=intents(message_content=True), max_ratelimit_timeout=LONGEST_WAIT) as client:
@@ -55,7 +59,7 @@ async def check_discord(
             yield _trouble(error)
             return
         yield ok(TOKEN, f"accepted as {client.user}")
-        yield _message_content(client)
+        yield _message_content(client, unmentioned)
         if client.application and client.application.bot_public and not lists_servers:
             yield warn(SERVERS, "anyone may invite the bot, and it serves every server that it is in", FIX_PUBLIC)
         try:
@@ -66,12 +70,14 @@ async def check_discord(
             yield warn("discord", found, "Try again in a few minutes.")
 
 
-def _message_content(client: discord.Client) -> Finding:
+def _message_content(client: discord.Client, unmentioned: str) -> Finding:
     application = client.application
     flags = application.flags if application else discord.ApplicationFlags()
     # The second is what apps in fewer than 100 servers get, without Discord's review.
     if flags.gateway_message_content or flags.gateway_message_content_limited:
         return ok("discord", "the Message Content intent is on")
+    if unmentioned:
+        return fail(unmentioned, "the Message Content intent is off, so nothing is heard there", FIX_HEARING)
     return warn("discord", "the Message Content intent is off", FIX_INTENT)
 
 

@@ -23,6 +23,7 @@ from bridge.frontends.discord.reading import Spot, thread_name
 from bridge.frontends.discord.rest import Json, Rest
 from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS, never_raises
 from bridge.inbound import Inbound, Person, RemoteFile
+from bridge.listening import ListeningAt, as_ever
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.incoming import from_discord
@@ -104,11 +105,23 @@ class Asked:
 class Commands:
     """`names` takes what the threads of questions will be called."""
 
-    def __init__(self, inbox: Inbox, asking: Asking, calls: Calls, names: MutableMapping[int, str]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        asking: Asking,
+        calls: Calls,
+        names: MutableMapping[int, str],
+        listening_at: ListeningAt = as_ever,
+    ) -> None:
         self._inbox = inbox
         self._asking = asking
         self._calls = calls
         self._names = names
+        self._listening_at = listening_at
+
+    def begins_thread(self, here: Spot) -> bool:
+        """Whether a question that is asked there begins a thread."""
+        return here.kind == "channel" and not self._listening_at(here.address(here.channel)).flat
 
     async def carry_out(self, client: discord.Client, interaction: discord.Interaction) -> str:
         """What came of a command, as Markdown. Never raises."""
@@ -117,7 +130,7 @@ class Commands:
         given = {str(one.get("name")): one.get("value") for one in data.get("options") or ()}
         if command is None or here is None:
             return UNKNOWN
-        if not command.anywhere and here.kind == "channel":
+        if not command.anywhere and self.begins_thread(here):
             return WRONG_PLACE
         argument = "" if command.option is None else str(given.get(command.option.name) or "").strip()
         log.info("discord.command", command=command.name, channel=here.channel)
@@ -147,7 +160,7 @@ class Commands:
         data: Mapping[str, Any] = interaction.data or {}
         here = spot(interaction.channel)
         typed = next((str(one.get("value")) for one in data.get("options") or () if one.get("focused")), None)
-        if here is None or here.kind == "channel" or typed is None:
+        if here is None or self.begins_thread(here) or typed is None:
             return ()
         try:
             listing = await self._asking.files(_order("files", interaction, here))
@@ -177,8 +190,8 @@ class Commands:
         """The question is shown for all: in a channel the thread of its answer hangs on it. What to tell the person.
         Raises what the inbox raises."""
         here, asker, files = asked.here, asked.person, asked.files
-        place = here.address(here.channel)
-        if here.kind == "channel":
+        begins, place = self.begins_thread(here), here.address(here.channel)
+        if begins:
             place = replace(place, thread="")  # there is none yet
         if refusal := await self._asking.not_allowed(place, asker):
             return refusal
@@ -197,8 +210,8 @@ class Commands:
             log.info("discord.question_not_shown", reason=str(error))
             return NOT_HERE
         message = int(sent.id)
-        address = here.address(message if here.kind == "channel" else here.channel)
-        if here.kind == "channel":
+        address = here.address(message if begins else here.channel)
+        if begins:
             self._names[message] = thread_name(asked.text or _names(files), asker.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
         inbound = Inbound(

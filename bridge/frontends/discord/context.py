@@ -24,7 +24,8 @@ async def earlier(
     """At most `EARLIER` messages, with the one that the thread was made from and the one replied to."""
     thread, parent = int(address.thread), int(address.channel)
     found: dict[int, discord.Message] = {}
-    begins_thread = before == thread and not places.in_forum
+    # Where the channel itself is the conversation, only what is replied to: the rest of its talk is the others'.
+    begins_thread = (before == thread and not places.in_forum) or (address.is_flat and bool(address.workspace))
     here = places.room(parent if begins_thread else place.channel)
     if not begins_thread and place.root is None:
         async for message in rest.history(here, limit=EARLIER, before=before):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from cachetools import LRUCache
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
-from bridge.frontends.discord import commands, messages, reading
+from bridge.frontends.discord import answering, commands, messages, reading
 from bridge.frontends.discord.about import Menus
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
@@ -34,6 +34,7 @@ from bridge.frontends.discord.reading import Heard, Spot
 from bridge.frontends.discord.spoken import SpokenCommands
 from bridge.frontends.discord.telling import Refusals
 from bridge.inbound import Address, Person
+from bridge.listening import Listening, ListeningAt, as_ever
 from bridge.turns.inbox import Decision, Inbox, NotAllowed, Press
 from bridge.turns.surface import Gone, SurfaceError
 
@@ -45,6 +46,7 @@ MAX_SPOTS = 5_000  # channels that had to be asked about, remembered
 MAX_ROOTS = 5_000  # threads whose first message was looked at, remembered
 MAX_QUESTIONS = 1_000  # questions remembered for the names of their threads
 ROOT_WITHIN = 24 * 3600.0  # seconds: the root of an older thread isn't looked at
+OLD_TALK = 60.0  # seconds before a message in which one above it that mentions nobody may be on its way still
 EARLIER = 50  # direct messages before the first one that came here, looked at
 MAX_HEARD = 20_000  # channels whose newest message is remembered
 NOT_STORED = "That didn't work. Please try again."
@@ -68,8 +70,14 @@ class Listeners:
         offer_again: Callable[[Address, int, str], Awaitable[None]],
         calls: Calls,
         members: Members,
+        *,
+        listening_at: ListeningAt = as_ever,
+        bots: Collection[str] = (),
     ) -> None:
+        """`bots`: those that may ask in some channel."""
         self._inbox = inbox
+        self._listening_at = listening_at
+        self._bots = bots
         self._offer_again = offer_again
         self._members = members
         self._asking = Asking(inbox, self._who_is)
@@ -88,7 +96,7 @@ class Listeners:
         self.gate.set()
         self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
         """What the thread of a question will be called, by the question's id."""
-        self._commands = Commands(inbox, self._asking, calls, self.names)
+        self._commands = Commands(inbox, self._asking, calls, self.names, listening_at)
         self._spoken = SpokenCommands(self._asking, calls)
         self._menus = Menus(self._asking, calls, self._commands)
         self.left: dict[int, int] = {}
@@ -120,7 +128,7 @@ class Listeners:
     async def on_message(self, message: discord.Message) -> None:
         channel = message.channel.id
         self.note(channel, message.id)
-        if not messages.is_from_person(message):
+        if not messages.may_ask(message, self._bots, self._connected):
             return
         if channel in self.left or self._waiting >= MAX_WAITING:
             self._leave(channel, message.id)
@@ -157,20 +165,22 @@ class Listeners:
             self.heard[channel] = max(message, self.heard.get(channel, 0))
             self.newest_heard = max(message, self.newest_heard)
 
-    async def consider(self, message: discord.Message, spot: Spot | None = None) -> bool:
+    async def consider(self, message: discord.Message, spot: Spot | None = None, *, since: int = 0) -> bool:
         """Decide whether a message is for the agent, and take it. True if it is a new turn. Whoever may not ask is told
-        so."""
-        if not messages.is_from_person(message):
+        so. What nobody called the agent by begins nothing that is as old as the message `since`."""
+        if not messages.may_ask(message, self._bots, self._connected):
             return False
         heard = await self._heard(message, spot)
         if heard is None or messages.command(message, heard, self._me) is not None:
+            return False
+        if not messages.may_ask(message, heard.listening.bots, self._connected):
             return False
         known = reading.follows(heard)
         if known is not None and (await self._inbox.knows(known) or await self._takes_root(heard)):
             if reading.is_aside(heard):
                 return False
             turn = messages.inbound(message, self._me, known, mid_thread=False)
-        elif called := reading.begins(heard):
+        elif (called := reading.begins(heard)) and (heard.mentioned or not called.workspace or heard.id > since):
             await self._take_earlier(heard)
             turn = messages.inbound(message, self._me, called, mid_thread=reading.has_context(heard))
         else:
@@ -194,16 +204,21 @@ class Listeners:
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         message = event.message
         # Discord also tells when it added an embed or a thread itself.
-        if message.edited_at is None or not messages.is_from_person(message) or self._is_full("edit"):
+        if message.edited_at is None or self._is_full("edit"):
+            return
+        if not messages.may_ask(message, self._bots, self._connected):
             return
         async with self._in_order(event.channel_id):
             heard = await self._heard(message)
             if heard is None:
                 return
             text = messages.text(message, self._me)
-            for address in reading.places(heard.spot, heard.id, heard.chain):
+            places = reading.places(heard.spot, heard.id, heard.chain)
+            if heard.spot.kind == "channel" and heard.listening.flat:
+                places = (reading.begun_by(heard.spot, heard.id, heard.listening),)
+            for address in places:
                 edit = await self._inbox.edited(address, str(message.id), text)
-                if edit.asked is not None:
+                if edit.asked is not None and not heard.by_bot:
                     await self._offer_again(address, message.id, edit.asked)
                 if edit.changed or edit.asked is not None:
                     return
@@ -236,9 +251,11 @@ class Listeners:
             self._follow(completing)
             await commands.offer(interaction, completing)
             return
-        if interaction.type is not discord.InteractionType.component or interaction.message is None:
+        submitted = interaction.type is discord.InteractionType.modal_submit
+        if interaction.message is None or not (submitted or interaction.type is discord.InteractionType.component):
             return
-        button = reading.pressed(interaction.custom_id or "")
+        data: Mapping[str, Any] = interaction.data or {}
+        button = reading.picked(str(data.get("custom_id") or ""), data.get("values") or ())
         spot = messages.spot(interaction.channel)
         if button is None or spot is None:
             return
@@ -247,7 +264,11 @@ class Listeners:
         root = reference.message_id if spot.kind == "channel" and reference else None
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
-        press = Press(action, turn, messages.person(interaction.user), address, value)
+        person = messages.person(interaction.user)
+        press = Press(action, turn, person, address, answering.written(data) if submitted else value)
+        if action in answering.FORMS and not submitted:
+            await answering.open_form(interaction, action, turn, self._refusal(press))
+            return
         pressing = asyncio.create_task(self._pressed(press))
         self._follow(pressing)
         await answer(interaction, interaction.message, pressing)
@@ -277,10 +298,20 @@ class Listeners:
             log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
             return Decision(NOT_STORED)
 
+    async def _refusal(self, press: Press) -> str:
+        try:
+            return await self._asking.refuses(press)
+        except Exception as error:
+            log.error("discord.press_failed", action=press.action, turn=press.turn, error=type(error).__name__)
+            return NOT_STORED
+
     async def _heard(self, message: discord.Message, spot: Spot | None = None) -> Heard | None:
         spot = spot or messages.spot(message.channel) or await self.spot(message.channel.id)
-        heard = messages.heard(message, spot, self._me) if spot else None
+        heard = messages.heard(message, spot, self._me, self._listening(spot)) if spot else None
         return heard if heard and reading.says_something(heard) else None
+
+    def _listening(self, spot: Spot) -> Listening:
+        return self._listening_at(spot.address(spot.channel))
 
     async def _takes_root(self, heard: Heard) -> bool:
         """Looks, once for each thread that nobody knows, whether it hangs on a message that calls the agent and
@@ -300,7 +331,9 @@ class Listeners:
                 del self._roots[spot.channel]
                 raise
             return False  # it hangs on no message
-        await self.consider(root, Spot("channel", spot.guild, spot.parent))
+        # Where every message is asked, the agent reads an older one as context.
+        since = heard.id - (int(OLD_TALK * 1000) << 22)
+        await self.consider(root, Spot("channel", spot.guild, spot.parent), since=since)
         return await self._inbox.knows(spot.address(spot.channel))
 
     async def _take_earlier(self, heard: Heard) -> None:

@@ -34,7 +34,7 @@ class Members:
     async def author(self, client: discord.Client, message: discord.Message, address: Address) -> Person:
         """Who wrote, with roles; without where Discord doesn't tell them in time. Raises nothing of Discord's."""
         wrote = person(message.author)
-        if wrote.standing is not None or not address.workspace:
+        if wrote.standing is not None or wrote.bot or not address.workspace:
             return wrote
         try:
             async with asyncio.timeout(PATIENCE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import discord
 
@@ -12,6 +12,7 @@ from bridge.frontends.discord.cards import embed_text, poll_text, post_text
 from bridge.frontends.discord.files import FileId, shown_name
 from bridge.frontends.discord.reading import Heard, Spot, pressed
 from bridge.inbound import Address, ContextMessage, Inbound, Person, RemoteFile, Standing
+from bridge.listening import USUAL, Listening
 from bridge.render.incoming import from_discord
 
 ORDINARY = (discord.MessageType.default, discord.MessageType.reply)
@@ -21,6 +22,16 @@ UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 def is_from_person(message: discord.Message) -> bool:
     """An ordinary message or reply of a person: no bot, no webhook, no notice of Discord's own."""
     return not message.author.bot and message.webhook_id is None and message.type in ORDINARY
+
+
+def may_ask(message: discord.Message, bots: Collection[str], client: discord.Client) -> bool:
+    """Whether a person wrote it, or one of these bots, by the id of its user, webhook or application; nothing is that
+    is ours."""
+    if is_from_person(message):
+        return True
+    ours = message.author == client.user or message.application_id in (client.application_id, 0)
+    ids = {str(one) for one in (message.author.id, message.webhook_id, message.application_id) if one}
+    return message.type in ORDINARY and not ours and not ids.isdisjoint(bots)
 
 
 def may_be_part(message: discord.Message) -> bool:
@@ -40,7 +51,7 @@ def spot(channel: object) -> Spot | None:
     return None
 
 
-def heard(message: discord.Message, spot: Spot, me: discord.ClientUser) -> Heard:
+def heard(message: discord.Message, spot: Spot, me: discord.ClientUser, listening: Listening) -> Heard:
     """What decides whether and where a message is answered."""
     replied = message.reference.resolved if message.reference else None
     own = replied if isinstance(replied, discord.Message) and replied.author.id == me.id else None
@@ -53,6 +64,9 @@ def heard(message: discord.Message, spot: Spot, me: discord.ClientUser) -> Heard
         has_files=bool(files(message)),
         reply=message.type is discord.MessageType.reply,
         chain=own.reference.message_id if own and own.reference else None,
+        to_us=own is not None,
+        by_bot=not is_from_person(message),
+        listening=USUAL if spot.kind == "direct" else listening,
     )
 
 
@@ -79,6 +93,8 @@ def inbound(message: discord.Message, me: discord.ClientUser, address: Address, 
 
 def person(user: discord.User | discord.Member) -> Person:
     """Who wrote or pressed, as far as the event says: roles are known of a server's member only."""
+    if user.bot:
+        return Person(str(user.id), user.display_name, bot=True)
     if not isinstance(user, discord.Member):
         return Person(str(user.id), user.display_name)
     return Person(str(user.id), user.display_name, roles=role_ids(user), standing=Standing.MEMBER)

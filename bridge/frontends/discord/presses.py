@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import discord
 import structlog
 
 from bridge.frontends.discord.errors import SDK_ERRORS
-from bridge.frontends.discord.reading import custom_id
+from bridge.frontends.discord.reading import SELECTED, custom_id
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.measure import utf16
 from bridge.turns.inbox import Decision
-from bridge.turns.surface import Button
+from bridge.turns.surface import Action, Button
 
 log = structlog.get_logger()
 
@@ -26,18 +27,41 @@ MAX_LABEL = 80  # characters
 MAX_TEXT = 2000  # UTF-16 units of one message
 
 # Numbers of Discord's button styles.
-STYLES = {"stop": 4, "retry": 1, "abandon": 2, "choose": 1, "reask": 1}
+STYLES: dict[Action, int] = {
+    "stop": 4, "retry": 1, "abandon": 2, "choose": 1, "answer": 2, "approve": 3, "decline": 4, "reask": 1
+}  # fmt: skip
+MAX_CHOICE_BUTTONS = 5  # more are a select
+MAX_OPTIONS = 25  # of a select, Discord's limits
+MAX_OPTION = 100  # characters
 
 
 def components(buttons: Sequence[Button]) -> list[dict[str, Any]]:
     """The rows of buttons of a message, as it is sent."""
+    choices = [button for button in buttons if button.action == "choose"]
+    if len(choices) > MAX_CHOICE_BUTTONS:
+        select = {"type": 1, "components": [_select(choices[:MAX_OPTIONS])]}
+        return [select, *components([button for button in buttons if button.action != "choose"])]
     if len(buttons) > MAX_BUTTONS:
         log.warning("discord.buttons_left_out", count=len(buttons) - MAX_BUTTONS)
     shown = [
-        {"type": 2, "style": STYLES[button.action], "label": _label(button), "custom_id": custom_id(button)}
+        {
+            "type": 2,
+            "style": STYLES[button.action],
+            "label": _label(button, MAX_LABEL),
+            "custom_id": custom_id(button),
+        }
         for button in buttons[:MAX_BUTTONS]
     ]
     return [{"type": 1, "components": shown[at : at + ROW]} for at in range(0, len(shown), ROW)]
+
+
+def _select(choices: Sequence[Button]) -> dict[str, Any]:
+    return {
+        "type": 3,
+        "custom_id": custom_id(replace(choices[0], value=SELECTED)),
+        "placeholder": "Choose…",
+        "options": [{"label": _label(one, MAX_OPTION), "value": one.value} for one in choices],
+    }
 
 
 def settled(content: str, line: str) -> str | None:
@@ -57,13 +81,14 @@ async def answer(
         if not pressing.done():
             await interaction.response.defer()
         decision = await pressing
+        sentence = DISCORD.escape(decision.sentence)
         if decision.settled:
             await _settle(interaction, message, decision.settled)
-        if decision.sentence:
+        if sentence:
             if interaction.response.is_done():
-                await interaction.followup.send(decision.sentence, ephemeral=True)
+                await interaction.followup.send(sentence, ephemeral=True)
             else:
-                await interaction.response.send_message(decision.sentence, ephemeral=True)
+                await interaction.response.send_message(sentence, ephemeral=True)
         elif not interaction.response.is_done():
             await interaction.response.defer()
     except SDK_ERRORS as error:
@@ -82,8 +107,8 @@ async def _settle(interaction: discord.Interaction, message: discord.Message, li
         await interaction.followup.send(settled("", line) or "")
 
 
-def _label(button: Button) -> str:
+def _label(button: Button, most: int) -> str:
     label = " ".join(repair(button.label).split()) or "…"
-    if len(label) <= MAX_LABEL:
+    if len(label) <= most:
         return label
-    return label[: boundary(label, MAX_LABEL - 1)].rstrip() + "…"
+    return label[: boundary(label, most - 1)].rstrip() + "…"

@@ -9,11 +9,13 @@ replies to one of ours goes on in that conversation.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bridge.commands import Given, spoken
 from bridge.inbound import Address
+from bridge.listening import USUAL, Listening
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.turns.surface import Action, Button
@@ -23,6 +25,7 @@ Kind = Literal["direct", "thread", "channel"]
 MAX_THREAD_NAME = 100  # characters, Discord's limit
 NAMELESS = "Conversation"
 CUSTOM_ID = "threadbridge"
+SELECTED = "selected"  # stands in the name of a select for what is picked from it
 
 _OPENING = re.compile(r"\s*<@([!&]?)(\d+)>")
 _FIRST_MENTION = re.compile(r"\s*(?:<@[!&]?\d+>|@everyone\b|@here\b)")
@@ -56,13 +59,25 @@ class Heard:
     reply: bool = False  # it replies to some message
     chain: int | None = None  # it replies to one of ours, which itself replies to this message
     has_cards: bool = False  # embeds or a poll, with words in them
+    to_us: bool = False  # it replies to one of ours
+    by_bot: bool = False  # one that may ask
+    listening: Listening = USUAL  # of its channel
+
+    @property
+    def calls(self) -> bool:
+        """Whether it is for the agent wherever in the channel it stands."""
+        return self.mentioned or self.listening.hears_all
 
 
 def follows(heard: Heard) -> Address | None:
     """The thread that this message goes on in, provided that the agent was called into it before."""
+    if heard.listening.listen == "mention" and not heard.mentioned:
+        return None
     match heard.spot.kind:
         case "thread":
             return heard.spot.address(heard.spot.channel)
+        case "channel" if heard.listening.flat:
+            return heard.spot.address(heard.spot.channel) if heard.to_us else None
         case "channel":
             return None if heard.chain is None else heard.spot.address(heard.chain)
         case "direct":
@@ -75,9 +90,15 @@ def begins(heard: Heard) -> Address | None:
         case "direct":
             return heard.spot.address(heard.spot.channel)
         case "thread":
-            return heard.spot.address(heard.spot.channel) if heard.mentioned else None
+            return heard.spot.address(heard.spot.channel) if heard.calls else None
         case "channel":
-            return heard.spot.address(heard.id) if heard.mentioned else None
+            alerts = heard.by_bot and heard.listening.listen != "mention"  # it mentions nobody
+            return begun_by(heard.spot, heard.id, heard.listening) if heard.calls or alerts else None
+
+
+def begun_by(spot: Spot, message: int, listening: Listening) -> Address:
+    """The thread of what is asked by a message in a channel."""
+    return spot.address(spot.channel if listening.flat else message)
 
 
 def places(spot: Spot, message: int, chain: int | None = None) -> tuple[Address, ...]:
@@ -98,7 +119,9 @@ def command(heard: Heard, me: int, role: int | None) -> Given | None:
     """The command that a message is, by `bridge.commands.spoken`; None for a question. `role` is the one that Discord
     made for the bot."""
     opening = _OPENING.match(heard.content)
-    if opening is None or not heard.mentioned or heard.spot.kind == "channel":
+    if opening is None or not heard.mentioned or heard.by_bot:
+        return None
+    if heard.spot.kind == "channel" and not heard.listening.flat:
         return None
     if int(opening[2]) != (role if opening[1] == "&" else me) or heard.has_files or heard.has_cards:
         return None
@@ -107,7 +130,7 @@ def command(heard: Heard, me: int, role: int | None) -> Given | None:
 
 def is_aside(heard: Heard) -> bool:
     """It begins by mentioning someone else: people are talking to each other."""
-    return not heard.mentioned and _FIRST_MENTION.match(heard.content) is not None
+    return not heard.calls and _FIRST_MENTION.match(heard.content) is not None
 
 
 def has_context(heard: Heard) -> bool:
@@ -150,3 +173,10 @@ def pressed(custom_id: str) -> tuple[Action, str, str] | None:
         if action == parts[1] and (action == "choose") == bool(parts[3]):
             return action, parts[2], parts[3]
     return None
+
+
+def picked(custom_id: str, values: Sequence[str]) -> tuple[Action, str, str] | None:
+    """The same, where it is a select of ours from which something was picked."""
+    if custom_id.endswith(f":{SELECTED}") and len(values) == 1:
+        return pressed(custom_id.removesuffix(SELECTED) + values[0])
+    return pressed(custom_id)

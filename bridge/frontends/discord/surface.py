@@ -18,7 +18,14 @@ import structlog
 from bridge.frontends.discord import context, messages
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.echoes import Echoes
-from bridge.frontends.discord.errors import ARCHIVED, THREAD_LOCKED, UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, code_of
+from bridge.frontends.discord.errors import (
+    ARCHIVED,
+    THREAD_LOCKED,
+    UNKNOWN_CHANNEL,
+    UNKNOWN_MESSAGE,
+    code_of,
+    told_apart,
+)
 from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import MAX_TEXT, components
@@ -33,6 +40,7 @@ from bridge.turns.surface import (
     EDITED,
     NO_PROGRESS,
     Button,
+    Fenced,
     Gone,
     Guard,
     PartFull,
@@ -40,6 +48,7 @@ from bridge.turns.surface import (
     PartKind,
     Progress,
     Sending,
+    SurfaceError,
     Throttled,
     Unreachable,
     Upload,
@@ -55,6 +64,8 @@ OLD_EDIT_PAUSE = 60.0  # seconds: it doesn't say how many in what time
 NONCE_LIVES = timedelta(minutes=1)  # at least: documented are "the past few minutes"
 SEARCHED = 100  # messages looked through for a lost part: one request
 LEAST_LINE = 30  # units; with less room a message shows no line of what the agent does
+RENDERED = (PartKind.TEXT, PartKind.REST, PartKind.TABLE, PartKind.REQUEST)
+NAMED_WITHIN = 2.0  # seconds
 HELD_BACK = 5.0  # seconds that a reply may wait for its thread without a sign
 
 
@@ -120,7 +131,7 @@ class DiscordSurface:
         self._place: Place | None = None
         self._opening = asyncio.Lock()
         self._joining: asyncio.Task[None] | None = None
-        self._held_back: asyncio.Task[None] | None = None  # the mark on a question whose thread has to wait
+        self._held_back: asyncio.Task[bool] | None = None  # the mark on a question whose thread has to wait
         self._typing = TypingSign(self._open, self._type, partial(connection.keep, address))
         self._buttons: dict[str, Sequence[Button]] = {}  # that a message of this turn shows
         self._lines: dict[str, str] = {}  # below the words that a message of this turn shows
@@ -137,11 +148,11 @@ class DiscordSurface:
             yield
 
     async def resolve(self, person: Person, text: str) -> tuple[str, str]:
-        """The gateway gave both with the message."""
-        return person.name or person.id, text
+        """The gateway gave both with the message; somebody who wrote none is asked for."""
+        return person.name or await self._name_of(person.id), text
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
-        await self._telling.mark(asked, WAITING, self._place, there=waits)
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        return await self._telling.mark(asked, WAITING, self._place, there=waits)
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         return await self._telling.undeliverable(asked, sentence, self._place)
@@ -311,6 +322,22 @@ class DiscordSurface:
         if last and key.kind is not PartKind.NOTICE:
             self._answered = key.turn
 
+    async def _name_of(self, person: str) -> str:
+        server = self._address.workspace
+        guild = self._connection.client.get_guild(int(server)) if server else None
+        if guild is None or not person.isdecimal():
+            return person
+        if (known := guild.get_member(int(person))) is not None:
+            return known.display_name
+        try:
+            await self._guard()
+            async with asyncio.timeout(NAMED_WITHIN):
+                with told_apart("read member"):
+                    return (await guild.fetch_member(int(person))).display_name
+        except (SurfaceError, Fenced, TimeoutError) as error:
+            log.info("discord.nameless", person=person, reason=str(error) or type(error).__name__)
+            return person
+
     # --- what else is shown -----------------------------------------------------------------------------------
 
     async def _type(self) -> None:
@@ -384,9 +411,9 @@ class DiscordSurface:
 
 
 def _harmless(key: PartKey, text: str) -> str:
-    """An answer's text and a table's preview were rendered, and are harmless; the bridge's own words may hold a
+    """What an agent says was rendered, as was a table's preview, and is harmless; the bridge's own words may hold a
     person's, as the name of a file."""
-    return text if key.kind in (PartKind.TEXT, PartKind.REST, PartKind.TABLE) else plain(text)
+    return text if key.kind in RENDERED else plain(text)
 
 
 def _line(progress: Progress) -> str:

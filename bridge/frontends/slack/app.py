@@ -32,6 +32,7 @@ from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address, Person, Seen
+from bridge.listening import ListeningAt, as_ever
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import ConfigurationError, Guard
 
@@ -67,10 +68,11 @@ class SlackFrontEnd:
         *,
         catch_up_hours: float = 24.0,
         prompts_at: PromptsAt = lambda _: (),
+        listening_at: ListeningAt = as_ever,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
-        self._workspace = Workspace(settings)
+        self._workspace = Workspace(settings, listening_at=listening_at)
         self._listeners = Listeners(inbox, self._workspace, self._missed, prompts_at=prompts_at)
         self._catch_up = CatchUp(
             inbox, self._workspace, self._listeners.hear, oldest=timedelta(hours=catch_up_hours)

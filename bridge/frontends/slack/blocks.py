@@ -16,7 +16,10 @@ from bridge.turns.surface import Button, PartKey, PartKind
 METADATA_TYPE = "threadbridge_part"
 MAX_FALLBACK = 600  # characters; chat.update refuses a text of 4,000, and escaped it can be five times as long
 MAX_SETTLED = 200  # characters; Slack takes 2,000, and escaped it can be five times as long
-MAX_LABEL = 75  # characters of a button's text, Slack's limit
+MAX_LABEL = 75  # characters of a button's text and of an option's, Slack's limit
+MAX_CHOICE_BUTTONS = 5  # more are a select
+MAX_CHOICES = 100  # options of a select, Slack's limit
+STYLES = {"approve": "primary", "decline": "danger"}
 MAX_BUTTONS = 25  # in one block of actions, Slack's limit
 MAX_STATUS = 50  # characters; Slack shows one line of it
 MAX_FILE_NAME = 255  # bytes
@@ -26,6 +29,11 @@ MAX_ENDING = 20  # characters of a name's ending that are kept where it is cut
 # notifies. Nothing that follows is looked at, so that the beginning of a text always goes out as the same
 # characters.
 _MENTION = re.compile(r"<(?:@[UWB]|!(?:ch|he|ev|su))")
+
+# The last paragraph of an approval, as `SLACK.moment` writes its time: what an agent writes can't look like more.
+_UNTIL = re.compile(
+    r"(?:\A|\n\n)Until <!date\^\d{1,12}\^\{date_short_pretty\} at \{time\}\|(?P<utc>[-0-9: ]{1,20}UTC)>\.\Z"
+)
 
 
 def outgoing(markdown: str) -> str:
@@ -44,24 +52,56 @@ def sentence_of(key: PartKey, text: str) -> str:
 
 def part_blocks(text: str, buttons: Sequence[Button]) -> list[dict[str, Any]]:
     """The text as Slack's own rendering of Markdown, and the buttons below it."""
-    shown: list[dict[str, Any]] = [{"type": "markdown", "text": outgoing(text)}] if text else []
+    words, until = text, _UNTIL.search(text)
+    if until is not None:
+        words = text[: until.start()]
+    shown: list[dict[str, Any]] = [{"type": "markdown", "text": outgoing(words)}] if words else []
+    if until is not None:  # Slack shows a time to each reader in theirs in its own mark-up only
+        shown.append({"type": "context", "elements": [{"type": "mrkdwn", "text": until[0].strip()}]})
     return shown + button_blocks(buttons)
 
 
 def button_blocks(buttons: Sequence[Button]) -> list[dict[str, Any]]:
-    rows = (buttons[begin : begin + MAX_BUTTONS] for begin in range(0, len(buttons), MAX_BUTTONS))
-    return [{"type": "actions", "elements": [_button(one) for one in row]} for row in rows]
+    choices = [button for button in buttons if button.action == "choose"]
+    others = [button for button in buttons if button.action != "choose"]
+    if len(choices) <= MAX_CHOICE_BUTTONS:
+        elements = [_button(one) for one in buttons]
+    else:
+        elements = [_select(choices[:MAX_CHOICES]), *map(_button, others)]
+    return [{"type": "actions", "elements": elements[:MAX_BUTTONS]}] if elements else []
+
+
+def _select(choices: Sequence[Button]) -> dict[str, Any]:
+    return {
+        "type": "static_select",
+        "action_id": f"{ACTION_PREFIX}choose",
+        "placeholder": {"type": "plain_text", "text": "Choose…"},
+        "options": [
+            {
+                "text": {"type": "plain_text", "text": _label(one)},
+                "value": f"{one.turn}:{one.value}",
+            }
+            for one in choices
+        ],
+    }
 
 
 def _button(button: Button) -> dict[str, Any]:
     # Within a block no two may have the same id, as the choices would.
     choice = f":{button.value}" if button.value else ""
+    style = STYLES.get(button.action)
     return {
         "type": "button",
         "action_id": f"{ACTION_PREFIX}{button.action}{choice}",
-        "text": {"type": "plain_text", "text": SLACK.escape(button.label)[:MAX_LABEL] or "…"},
+        "text": {"type": "plain_text", "text": _label(button)},
         "value": f"{button.turn}{choice}",
+        **({"style": style} if style else {}),
     }
+
+
+def _label(button: Button) -> str:
+    label = " ".join(SLACK.escape(button.label).split()) or "…"
+    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"
 
 
 def settled_blocks(message: Payload, line: str) -> list[dict[str, Any]]:
@@ -88,7 +128,7 @@ def _is_ours(block: Payload) -> bool:
 
 def fallback(text: str) -> str:
     """What notifications show: the beginning, unable to mention anyone."""
-    return slack_mrkdwn(text[:MAX_FALLBACK]) or "…"
+    return slack_mrkdwn(_UNTIL.sub(r"\n\nUntil \g<utc>.", text)[:MAX_FALLBACK]) or "…"
 
 
 def status_line(label: str) -> str:

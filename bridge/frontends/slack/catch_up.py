@@ -101,11 +101,12 @@ class CatchUp:
 
     async def _written_in(self, channel: str, threads: Sequence[Seen], since: int) -> list[Heard]:
         """What people wrote in a channel and its threads since then, oldest first."""
-        begin = min([since, *(position(one.address.thread) for one in threads)]) - 1  # Slack leaves it out itself
+        begun = {one.address.thread for one in threads if not one.address.is_flat}
+        begin = min([since, *map(position, begun)]) - 1  # Slack leaves it out itself
         roots = await self._roots(channel, begin)
-        found = {one.message_id: one for one in heard_in(roots.values(), channel, self._workspace.me)}
+        found = {one.message_id: one for one in heard_in(roots.values(), channel, self._workspace)}
         touched = {ts for ts, root in roots.items() if _latest_reply(root) > since}
-        unseen = {one.address.thread for one in threads} - roots.keys()  # too old for the pages that were read
+        unseen = begun - roots.keys()  # too old for the pages that were read
         for thread in sorted(touched | unseen, reverse=True):
             for one in await self._replies(channel, thread, since):
                 found[one.message_id] = one
@@ -134,7 +135,7 @@ class CatchUp:
             cursor = page.cursor
             if not cursor:
                 break
-        return heard_in(messages, channel, self._workspace.me)
+        return heard_in(messages, channel, self._workspace)
 
     async def _call(self, method: str, call: Callable[[], Awaitable[Page]]) -> Page:
         """Wait for the budget, and be patient; where Slack says no, there is nothing to read."""

@@ -31,9 +31,11 @@ POST = "chat.postMessage"
 UPDATE = "chat.update"
 HISTORY = "conversations.history"
 REPLIES = "conversations.replies"
+REACT = "reactions.add"
+UNREACT = "reactions.remove"
 
 # Slack's tiers, in calls a minute and workspace; it takes more when it can.
-TIERS = {START: 20, APPEND: 100, STOP: 20, UPDATE: 50, HISTORY: 50, REPLIES: 50}
+TIERS = {START: 20, APPEND: 100, STOP: 20, UPDATE: 50, HISTORY: 50, REPLIES: 50, REACT: 50, UNREACT: 50}
 # "One message per second per channel", short bursts allowed.
 POSTS, POSTS_WINDOW = 5, 5.0
 CHANNELS = 10_000  # whose posts are counted; the one that was posted to longest ago is forgotten

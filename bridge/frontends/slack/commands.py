@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -28,7 +28,7 @@ from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Heard, mentioned
-from bridge.frontends.slack.workspace import Workspace
+from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, Inbound, Person, RemoteFile, position
 from bridge.render.incoming import from_slack
 from bridge.render.selection import NO_SELECTION, split
@@ -101,7 +101,10 @@ class Commands:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._workspace.client.chat_postEphemeral(
-                    channel=heard.address.channel, thread_ts=heard.address.thread, user=heard.person.id, **answer
+                    channel=heard.address.channel,
+                    thread_ts=thread_ts(heard.address),
+                    user=heard.person.id,
+                    **answer,
                 )
         except SDK_ERRORS as error:
             log.info("slack.answer_lost", reason=Failure.of(error).reason)
@@ -183,7 +186,7 @@ class Commands:
         try:
             sent = await client.chat_postMessage(
                 channel=place.channel,
-                thread_ts=place.thread or None,
+                thread_ts=thread_ts(place) or None,
                 text=fallback(shown),
                 blocks=part_blocks(shown, ()),
                 metadata=metadata(PartKey(event, PartKind.NOTICE)),  # so that it isn't taken for a part of a reply
@@ -196,7 +199,7 @@ class Commands:
             return NOT_HERE if failure.code in NOT_IN_CHANNEL or failure.place_is_gone else NOT_DONE
         ts = str(sent["ts"])
         inbound = Inbound(
-            address=replace(place, thread=place.thread or ts),
+            address=place if place.thread else self._workspace.begun_by(place.channel, ts),
             event_id=event,
             message_id=ts,
             position=position(ts),

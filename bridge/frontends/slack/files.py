@@ -14,7 +14,7 @@ from bridge.frontends.slack.blocks import file_name
 from bridge.frontends.slack.client import Client, required
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.frontends.slack.workspace import Workspace
+from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, RemoteFile
 from bridge.render.slack import slack_mrkdwn
 from bridge.turns.progress import Progress, counted
@@ -56,7 +56,7 @@ class Uploads:
             await self._client.files_completeUploadExternal(
                 files=sent,  # type: ignore[arg-type]  # a list is invariant; the SDK only reads it
                 channel_id=self._address.channel,
-                thread_ts=self._address.thread,
+                thread_ts=thread_ts(self._address),
                 initial_comment=slack_mrkdwn(text) if text else None,
             )
         except SDK_ERRORS as error:

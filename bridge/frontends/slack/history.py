@@ -11,7 +11,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bridge.frontends.slack.client import HISTORY, REPLIES, Client, required, unguarded
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
-from bridge.frontends.slack.reading import Heard, Me, read_event
+from bridge.frontends.slack.reading import Heard, read_event
 from bridge.frontends.slack.workspace import Workspace
 from bridge.inbound import Address
 
@@ -37,7 +37,7 @@ class History:
     async def thread(self, address: Address, *, after: str = "") -> list[Heard]:
         """The first page of a thread's messages after one of them, oldest first."""
         page = await self.replies(address.channel, address.thread, after=after)
-        return heard_in(page.messages, address.channel, self._workspace.me)
+        return heard_in(page.messages, address.channel, self._workspace)
 
     async def replies(self, channel: str, thread: str, after: str = "", cursor: str = "") -> Page:
         try:
@@ -59,12 +59,13 @@ class History:
             raise Failure.of(error).surface_error(HISTORY) from error
 
 
-def heard_in(messages: Iterable[Payload], channel: str, me: Me) -> list[Heard]:
-    """The messages of people, oldest first, as if each had come as an event."""
+def heard_in(messages: Iterable[Payload], channel: str, workspace: Workspace) -> list[Heard]:
+    """The messages of whoever may ask, oldest first, as if each had come as an event."""
     found = []
     for message in messages:
         event_id = f"read:{channel}:{message.get('ts')}"
-        reading = read_event({"event_id": event_id, "event": {**message, "channel": channel}}, me)
+        event = {"event_id": event_id, "event": {**message, "channel": channel}}
+        reading = read_event(event, workspace.me, workspace.listening_at)
         if isinstance(reading, Heard):
             found.append(reading)
     return sorted(found, key=lambda one: one.position)

@@ -188,6 +188,8 @@ class Home:
 
     async def _link(self, address: Address) -> str:
         key = (address.channel, address.thread)
+        if address.is_flat:  # the link of the channel itself stands beside
+            return ""
         if key in self._links or self._workspace.refusals.has(PERMALINK, address.channel):
             return self._links.get(key, "")
         try:

@@ -17,6 +17,7 @@ from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
 from bridge.frontends.slack.about import ABOUT, NAMES
+from bridge.frontends.slack.answering import WORDS
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.commands import Commands
 from bridge.frontends.slack.content import Payload
@@ -39,6 +40,9 @@ LOOK_WITHIN = 1.5  # seconds that reading a thread may take: Slack wants events 
 LATE = 2.0  # seconds after which a mention may have been overtaken by what was written below it
 REMEMBERED = 10_000  # threads
 ROOT_WITHIN = 24 * 3600.0  # seconds: what is older in an unknown thread isn't asked any more
+# Seconds: in a channel where every message is asked, what is older above one was said before that was so, and the agent
+# reads it as context.
+OLD_TALK = 60.0
 ANYTHING = re.compile("")
 
 
@@ -83,6 +87,7 @@ class Listeners:
         for shortcut in NAMES:
             app.shortcut(shortcut)(self.on_shortcut)
         app.view(ABOUT)(self.on_about)
+        app.view(WORDS)(self.on_words)
         app.error(self.on_error)
 
     async def on_event(self, body: Payload) -> None:
@@ -91,7 +96,7 @@ class Listeners:
         if opened := Opened.of(body):
             self._show(opened)
             return
-        reading = read_event(body, self._workspace.me)
+        reading = read_event(body, self._workspace.me, self._workspace.listening_at)
         if reading is None or (isinstance(reading, Heard) and not reading.may_concern_us):
             return
         # In order: a follow-up must find the thread known that the message before it has made so.
@@ -134,7 +139,11 @@ class Listeners:
             or await self._home.pressed(body)
             or await self._commands.open_pressed(body)
         )
-        if ours and not by_command and (pressed := read_press(body, self._workspace.me)):
+        if (
+            ours
+            and not by_command
+            and (pressed := read_press(body, self._workspace.me, self._workspace.listening_at))
+        ):
             await self._presses.decide(pressed)
         await ack()
 
@@ -154,6 +163,9 @@ class Listeners:
 
     async def on_about(self, ack: AsyncAck, body: Payload) -> None:
         await ack(**(await self._shortcuts.submitted(body) if self._is_for_this_app(body) else {}))
+
+    async def on_words(self, ack: AsyncAck, body: Payload) -> None:
+        await ack(**(await self._presses.submitted(body) if self._is_for_this_app(body) else {}))
 
     async def on_error(self, error: Exception, body: Payload) -> BoltResponse:
         """Not stored, so not acknowledged. The error's own text may hold what people wrote: it isn't logged."""
@@ -187,13 +199,15 @@ class Listeners:
         if not heard.is_for_us(known=known):
             return
         new = await self._store(heard, known=known)
-        if new and not known and heard.called and self._may_be_overtaken(heard):
+        begins_thread = new and not known and heard.called and not heard.address.is_flat
+        if begins_thread and self._may_be_overtaken(heard):
             await self._read_on(heard)
 
     async def _edited(self, edited: Edited) -> None:
         edit = await self._inbox.edited(edited.address, edited.message_id, edited.text)
         if edit.asked is not None:
-            await self._presses.offer_again(edited.address, edited.person, edit.asked)
+            if not edited.person.bot:
+                await self._presses.offer_again(edited.address, edited.person.id, edit.asked)
         elif (
             not edit.changed and edited.heard is not None and edited.heard.called and self._is_young(edited.heard)
         ):
@@ -235,7 +249,8 @@ class Listeners:
         if messages is None:
             self._overtaking[heard.address] = True
         known = False
-        for one in [*(one for one in messages or () if since <= one.position < heard.position), heard]:
+        above = [one for one in messages or () if since <= one.position < heard.position]
+        for one in [*(one for one in above if one.called or not _is_old_talk(one, heard)), heard]:
             if one.is_for_us(known=known):
                 # What isn't new was taken before, or refused.
                 known = await self._store(one, known=known) or await self._inbox.knows(one.address)
@@ -262,3 +277,7 @@ class Listeners:
         except (SurfaceError, TimeoutError) as error:
             log.info("slack.thread_not_read", channel=address.channel, reason=str(error))
             return None
+
+
+def _is_old_talk(one: Heard, heard: Heard) -> bool:
+    return one.listening.hears_all and heard.position - one.position > OLD_TALK * 1_000_000

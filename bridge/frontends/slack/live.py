@@ -16,7 +16,7 @@ from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of, states
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE, Client, required
 from bridge.frontends.slack.drawing import drawn
 from bridge.frontends.slack.errors import BAD_CONTENT, REFUSED, SDK_ERRORS, Failure
-from bridge.frontends.slack.workspace import Workspace, replies
+from bridge.frontends.slack.workspace import Workspace, replies, thread_ts
 from bridge.inbound import Address, Person
 from bridge.render.data import Data
 from bridge.render.slack import SLACK, slack_mrkdwn
@@ -100,7 +100,7 @@ class Place:
         said = text or progress.phase
         answer = await self.client.chat_postMessage(
             channel=self.address.channel,
-            thread_ts=self.address.thread or None,  # without one it begins a thread
+            thread_ts=thread_ts(self.address),
             text=(slack_mrkdwn(text) or fallback(said)) if plain else fallback(said),
             blocks=None if plain else [*plan_of(progress).blocks(), *part_blocks(text, buttons)],
             metadata=metadata(key),
@@ -133,7 +133,7 @@ class Place:
             raise failure.surface_error(POST) from error
 
     async def find_by_key(self, key: PartKey, after: str) -> str | None:
-        found = replies(self.client, self.address.channel, self.address.thread, pages=FIND_PAGES, oldest=after)
+        found = replies(self.client, self.address, pages=FIND_PAGES, oldest=after)
         async for message in found:
             if self.workspace.me.wrote(message) and key_of(message) == key:
                 return str(message["ts"])

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
 from bridge.frontends.common.asking import Asking
+from bridge.frontends.slack.answering import FORMS, TEXT, form, submitted
 from bridge.frontends.slack.blocks import fallback, part_blocks, settled_blocks
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Pressed
 from bridge.frontends.slack.telling import tell
-from bridge.frontends.slack.workspace import Workspace
-from bridge.inbound import Address
+from bridge.frontends.slack.workspace import Workspace, thread_ts
+from bridge.inbound import Address, Person
 from bridge.turns.inbox import Decision, Inbox, Press
 from bridge.turns.surface import ASK_AGAIN, EDITED, Button, SurfaceError
 
 log = structlog.get_logger()
 
+NOT_OPENED = "That didn't work. Please press again."
 PATIENCE = 1.0  # seconds that an answer to a click may take, so that the click is acknowledged within Slack's 3
 NOT_TAKEN = "That didn't work. Please try again."
 
@@ -33,18 +36,17 @@ class Presses:
 
     async def decide(self, pressed: Pressed) -> None:
         press = Press(pressed.action, pressed.turn, pressed.person, pressed.address, pressed.value)
-        try:
-            decision = await self._asking.pressed(press)
-        except SurfaceError as error:
-            log.warning("slack.press_not_taken", reason=str(error))
-            decision = Decision(NOT_TAKEN)
+        if press.action in FORMS:
+            await self._open_form(pressed, press)
+            return
+        decision = await self._pressed(press)
         if pressed.message is None:  # only this person sees the button, and nobody can take it away later
             await self._replace(pressed, decision.settled or decision.sentence)
             return
         if decision.settled:
             await self._settle(pressed, pressed.message, decision.settled)
         if decision.sentence:
-            await tell(self._workspace, pressed.address, pressed.person, decision.sentence, in_thread=True)
+            await self._tell(pressed, decision.sentence)
 
     async def offer_again(self, address: Address, person: str, turn: str) -> None:
         """To whoever changed a question after it was asked, and to nobody else."""
@@ -52,10 +54,50 @@ class Presses:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._workspace.client.chat_postEphemeral(
-                    channel=address.channel, thread_ts=address.thread, user=person, text=EDITED, blocks=blocks
+                    channel=address.channel, thread_ts=thread_ts(address), user=person, text=EDITED, blocks=blocks
                 )
         except SDK_ERRORS as error:
             log.info("slack.not_offered", turn=turn, reason=Failure.of(error).reason)
+
+    async def submitted(self, body: Payload) -> dict[str, Any]:
+        """What a form is acknowledged with: nothing, or why it stays open."""
+        filled, user = submitted(body.get("view") or {}), body.get("user") or {}
+        if filled is None or not user.get("id"):
+            return {}
+        action, turn, channel, thread, text = filled
+        person = Person(str(user["id"]), str(user.get("name") or ""), str(user.get("team_id") or ""))
+        address = Address("slack", self._workspace.me.team, channel, thread)
+        decision = await self._pressed(Press(action, turn, person, address, text))
+        if not decision.sentence:
+            return {}
+        return {"response_action": "errors", "errors": {TEXT: decision.sentence}}
+
+    async def _pressed(self, press: Press) -> Decision:
+        try:
+            return await self._asking.pressed(press)
+        except SurfaceError as error:
+            log.warning("slack.press_not_taken", reason=str(error))
+            return Decision(NOT_TAKEN)
+
+    async def _tell(self, pressed: Pressed, sentence: str) -> None:
+        await tell(self._workspace, pressed.address, pressed.person, sentence, in_thread=True)
+
+    async def _open_form(self, pressed: Pressed, press: Press) -> None:
+        try:
+            refusal = await self._asking.refuses(press)
+        except SurfaceError as error:
+            log.warning("slack.press_not_taken", reason=str(error))
+            refusal = NOT_TAKEN
+        if refusal:
+            await self._tell(pressed, refusal)
+            return
+        view = form(press.action, press.turn, press.address.channel, press.address.thread)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._workspace.client.views_open(trigger_id=pressed.trigger, view=view)
+        except SDK_ERRORS as error:
+            log.info("slack.modal_not_opened", reason=Failure.of(error).reason)
+            await self._tell(pressed, NOT_OPENED)
 
     async def _settle(self, pressed: Pressed, message: Payload, line: str) -> None:
         text, blocks = fallback(str(message.get("text") or line)), settled_blocks(message, line)

@@ -13,6 +13,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bridge.frontends.slack.blocks import button_blocks, fallback, status_line
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import Place
+from bridge.frontends.slack.workspace import thread_ts
 from bridge.turns.surface import Button, Fenced
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class Signs:
         self._offered = False
         self.stoppable = False  # Slack shows a stop button of its own
         self.title = ""  # of the thread, as long as Slack hasn't taken it
+        self.waits = False  # the turn ends with a question to a person
 
     async def show(self, label: str | None) -> None:
         """Show a label unless words come first; None ends all signs. The newest counts."""
@@ -60,7 +62,10 @@ class Signs:
         async with self._calling:  # an end is never overtaken by what is under way
             self.stoppable = False
             self._place.workspace.busy.pop(self._place.address, None)
-            if self._session == "processing" or self.title:
+            suspended = self._place.workspace.suspended
+            if self.waits:
+                suspended[self._place.address] = await self._set_session("suspended")
+            elif suspended.pop(self._place.address, False) or self._session == "processing" or self.title:
                 await self._set_session("active")
             if self.title:
                 await self._set_title()
@@ -114,7 +119,7 @@ class Signs:
                 EPHEMERAL,
                 self._place.client.chat_postEphemeral(
                     channel=address.channel,
-                    thread_ts=address.thread,
+                    thread_ts=thread_ts(address),
                     user=self._place.person.id,
                     text=fallback(self._buttons[0].label),
                     blocks=button_blocks(self._buttons),
@@ -167,8 +172,10 @@ class Signs:
             self._line = line
 
     def _may_call(self, method: str) -> bool:
-        channel = self._place.address.channel
-        return method not in self._refused and not self._place.workspace.refusals.has(method, channel)
+        address = self._place.address
+        if address.is_flat:  # they are all of a thread
+            return False
+        return method not in self._refused and not self._place.workspace.refusals.has(method, address.channel)
 
     async def _call(self, method: str, call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse | None:
         try:

@@ -13,19 +13,19 @@ import structlog
 
 from bridge.frontends.common.budget import Budget
 from bridge.frontends.slack import files as transfers
-from bridge.frontends.slack.blocks import fallback, key_of, sentence_of
+from bridge.frontends.slack.blocks import MAX_CHOICES, fallback, key_of, sentence_of
 from bridge.frontends.slack.cards import plan_of
-from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE
+from bridge.frontends.slack.client import APPEND, POST, REACT, START, STOP, UNREACT, UPDATE
 from bridge.frontends.slack.content import Payload, words
 from bridge.frontends.slack.drawing import rows_shown
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
 from bridge.frontends.slack.live import FIND_PAGES, LivePart, Place
 from bridge.frontends.slack.manifest import EMAIL_SCOPE
 from bridge.frontends.slack.prompts import FOLLOW_UPS, suggestion_blocks
-from bridge.frontends.slack.reading import attached, mentioned
+from bridge.frontends.slack.reading import attached, is_bot, mentioned
 from bridge.frontends.slack.signs import STOP_AFTER, Signs
 from bridge.frontends.slack.titles import title_of
-from bridge.frontends.slack.workspace import Workspace, replies
+from bridge.frontends.slack.workspace import Workspace, replies, thread_ts
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.render.data import Data
 from bridge.render.incoming import from_slack
@@ -65,6 +65,7 @@ STREAM_STYLE = Style(
     max_files=MAX_FILES,
     max_file_bytes=MAX_FILE_BYTES,
     cards=True,
+    max_choices=MAX_CHOICES,
 )
 UPDATE_STYLE = replace(STREAM_STYLE, interval=UPDATE_INTERVAL, appends=False)
 
@@ -104,28 +105,33 @@ class SlackSurface:
 
     async def resolve(self, person: Person, text: str) -> tuple[str, str]:
         me = self._workspace.me.user if self._workspace.identified else ""
-        asked = {person.id, *(user for user in mentioned(text) if user != me)}
+        bot = is_bot(person)
+        asked = {*(() if bot else (person.id,)), *(user for user in mentioned(text) if user != me)}
         try:
             names = await self._workspace.people.names(self._client, asked)
         except Fenced:  # whoever owns the thread now looks them up
             names = {user: user for user in asked}
-        return names[person.id], from_slack(text, (names | {me: ""}).get)
+        return person.name if bot else names[person.id], from_slack(text, (names | {me: ""}).get)
 
     async def email(self, person: Person) -> str:
-        if not self._workspace.settings.emails or self._workspace.lacks(EMAIL_SCOPE):
+        if is_bot(person) or not self._workspace.settings.emails or self._workspace.lacks(EMAIL_SCOPE):
             return ""
         try:
             return await self._workspace.people.email(self._client, person.id)
         except Fenced:
             return ""
 
-    async def mark_waiting(self, asked: str, waits: bool) -> None:
-        if not self._workspace.lacks("reactions:write"):
-            await self._works(lambda: self._react(asked, WAITING, shown=waits))
+    async def mark_waiting(self, asked: str, waits: bool) -> bool:
+        if self._workspace.lacks("reactions:write"):
+            return True  # nothing shows, and nothing is to be taken away
+        budget = self._workspace.budgets.of(REACT if waits else UNREACT)
+        if budget is not None and budget.delay > 0:
+            return False
+        return await self._works(lambda: self._react(asked, WAITING, shown=waits))
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         person, text = self._person.id, fallback(sentence)
-        client, channel, thread = self._client, self._address.channel, self._address.thread
+        client, channel, thread = self._client, self._address.channel, thread_ts(self._address)
         ways: Sequence[Callable[[], Awaitable[object]]] = (
             lambda: client.chat_postMessage(
                 channel=channel, thread_ts=thread, text=text, unfurl_links=False, unfurl_media=False
@@ -147,11 +153,11 @@ class SlackSurface:
 
     async def suggest(self, suggestions: Sequence[str]) -> None:
         blocks = suggestion_blocks(self._address.thread, suggestions)
-        if blocks:
+        if blocks and not is_bot(self._person):
             await self._works(
                 lambda: self._client.chat_postEphemeral(
                     channel=self._address.channel,
-                    thread_ts=self._address.thread,
+                    thread_ts=thread_ts(self._address),
                     user=self._person.id,
                     text=FOLLOW_UPS,
                     blocks=blocks,
@@ -169,6 +175,8 @@ class SlackSurface:
     ) -> str:
         text = sentence_of(key, text)
         part = await self._begin(key, text, progress, buttons, last=last)
+        if key.kind is PartKind.REQUEST and buttons:
+            self._signs.waits = True
         self._parts[part.id] = part
         self._growing = None if last else part
         self._signs.words_came(posted=True)
@@ -188,6 +196,8 @@ class SlackSurface:
         progress: Progress = NO_PROGRESS,
     ) -> None:
         text = sentence_of(key, text)
+        if key.kind is PartKind.REQUEST:  # what it waited for came
+            self._workspace.suspended[self._address] = True
         part = self._parts.get(message_id)
         if part is None or shown is None:
             part = self._parts[message_id] = LivePart.found_again(self._place, key, message_id)
@@ -227,7 +237,7 @@ class SlackSurface:
             return sent
         window = {"oldest": after} if after else {}
         unnamed = None
-        found = replies(self._client, self._address.channel, self._address.thread, pages=FIND_PAGES, **window)
+        found = replies(self._client, self._address, pages=FIND_PAGES, **window)
         async for message in found:
             if not self._workspace.me.wrote(message) or (after and message["ts"] <= after):
                 continue
@@ -241,9 +251,7 @@ class SlackSurface:
 
     async def earlier(self, before: str) -> Sequence[ContextMessage]:
         kept: deque[Payload] = deque(maxlen=EARLIER_MESSAGES)
-        thread = replies(
-            self._client, self._address.channel, self._address.thread, pages=EARLIER_PAGES, latest=before
-        )
+        thread = replies(self._client, self._address, pages=EARLIER_PAGES, latest=before)
         async for message in thread:
             if message["ts"] < before and not self._workspace.me.wrote(message):
                 kept.append(message)
@@ -275,6 +283,9 @@ class SlackSurface:
         return LivePart.of_message(self._place, key, message_id, text)
 
     def _may_stream(self) -> bool:
+        # A stream is a reply in a thread, to a person.
+        if self._address.is_flat or is_bot(self._person):
+            return False
         if self._workspace.refusals.has(START, self._address.channel):
             return False
         return self._budget(START).delay <= START_WAIT

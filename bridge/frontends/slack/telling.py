@@ -8,7 +8,7 @@ import structlog
 
 from bridge.frontends.slack.blocks import fallback
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure
-from bridge.frontends.slack.workspace import Workspace
+from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, Person
 
 log = structlog.get_logger()
@@ -22,7 +22,7 @@ async def tell(workspace: Workspace, address: Address, person: Person, sentence:
         async with asyncio.timeout(PATIENCE):
             await workspace.client.chat_postEphemeral(
                 channel=address.channel,
-                thread_ts=address.thread if in_thread else None,
+                thread_ts=thread_ts(address) if in_thread else None,
                 user=person.id,
                 text=fallback(sentence),
             )

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import aiohttp
+from cachetools import LRUCache
 
-from bridge.frontends.slack.client import Budgets, Client, required
+from bridge.frontends.slack.client import HISTORY, REPLIES, Budgets, Client, required
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, NOT_IN_WORKSPACE, SDK_ERRORS, Failure
 from bridge.frontends.slack.people import People
-from bridge.frontends.slack.reading import Me
+from bridge.frontends.slack.reading import Me, address_of, listening_in
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address, Person
+from bridge.listening import ListeningAt, as_ever
 from bridge.turns.surface import Unreachable
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds; the SDK's own total, too
 IDLE_WITHIN = 3.0  # seconds that the last signs may hold up the end
 PAGE = 200  # messages; Slack gives fewer where it must
+REMEMBERED = 10_000  # threads
 MAX_REFUSALS = 1_000  # remembered; a workspace rarely has that many channels where a method is refused
 
 
@@ -50,14 +53,18 @@ class Sign(Protocol):
 class Workspace:
     """One workspace, as long as it is served."""
 
-    def __init__(self, settings: SlackSettings, budgets: Budgets | None = None) -> None:
+    def __init__(
+        self, settings: SlackSettings, budgets: Budgets | None = None, *, listening_at: ListeningAt = as_ever
+    ) -> None:
         self.settings = settings
+        self.listening_at = listening_at
         self.budgets = budgets or Budgets()
         self.client = Client(settings, self.budgets)
         self.people = People()
         self.refusals = Refusals()
         self.scopes: frozenset[str] | None = None  # of the bot token; None as long as Slack didn't say
         self.busy: dict[Address, Sign] = {}  # the threads that are shown to be worked on
+        self.suspended: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # sessions that wait for a person
         self._me: Me | None = None
 
     @property
@@ -70,6 +77,10 @@ class Workspace:
     async def who_is(self, person: Person, _: Address) -> Person:
         """With a standing in this workspace. Raises a `SurfaceError` where Slack can't be asked."""
         return await self.people.identify(self.client, person, self.me.team)
+
+    def begun_by(self, channel: str, ts: str) -> Address:
+        """The thread of what is asked by a message in the channel itself."""
+        return address_of(channel, ts, None, self.me, listening_in(channel, self.me, self.listening_at))
 
     @property
     def identified(self) -> bool:
@@ -104,25 +115,36 @@ class Workspace:
                 self.client.session = None
 
 
-async def replies(
-    client: Client, channel: str, thread: str, *, pages: int, **window: Any
-) -> AsyncIterator[Payload]:
-    """The messages of a thread, oldest first, at most `pages` pages of them. Raises `SurfaceError`.
+def thread_ts(address: Address) -> str | None:
+    """What Slack calls a thread by; None where the channel itself is the conversation, or a thread begins."""
+    return None if address.is_flat else address.thread or None
 
-    A limit that is met after the first page ends the reading there: some apps get a page a minute.
-    """
+
+async def replies(client: Client, address: Address, *, pages: int, **window: Any) -> AsyncIterator[Payload]:
+    """The messages of a thread, oldest first, at most `pages` pages of them; of a channel that is one conversation the
+    latest. Raises `SurfaceError`."""
+    if not address.is_flat:
+        async for message in _pages(client, REPLIES, pages, channel=address.channel, ts=address.thread, **window):
+            yield message
+        return
+    history = _pages(client, HISTORY, pages, channel=address.channel, **window)
+    for message in reversed([message async for message in history]):
+        yield message
+
+
+async def _pages(client: Client, method: str, pages: int, **asked: Any) -> AsyncIterator[Payload]:
+    """A limit that is met after the first page ends the reading there: some apps get a page a minute."""
+    read = client.conversations_replies if method == REPLIES else client.conversations_history
     cursor = None
     for page in range(pages):
         try:
-            answer = await client.conversations_replies(
-                channel=channel, ts=thread, limit=PAGE, cursor=cursor, include_all_metadata=True, **window
-            )
+            answer = await read(limit=PAGE, cursor=cursor, include_all_metadata=True, **asked)
             messages = required(answer, "messages")
         except SDK_ERRORS as error:
             failure = Failure.of(error)
             if page and not failure.refused:
                 return
-            raise failure.surface_error("conversations.replies") from error
+            raise failure.surface_error(method) from error
         for message in messages:
             yield message
         cursor = (answer.get("response_metadata") or {}).get("next_cursor")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bridge.playground.discord.errors import FormErrors
 from bridge.playground.discord.model import Json
@@ -56,6 +56,15 @@ def shown_text(components: list[Json]) -> str:
 
 def find_by_custom_id(components: list[Json], custom_id: str) -> Json | None:
     return next((item for item in walk(components) if item.get("custom_id") == custom_id), None)
+
+
+def picked(select: Json, values: Sequence[str]) -> list[str]:
+    """What a person may pick in a menu. Raises LookupError for anything else."""
+    offered = [option["value"] for option in select.get("options") or ()]
+    low, high = (1 if select.get(name) is None else select[name] for name in ("min_values", "max_values"))
+    if not low <= len(values) <= high or (select["type"] == STRING_SELECT and not set(values) <= set(offered)):
+        raise LookupError(f"not to be picked: {values}")
+    return list(values)
 
 
 def media_of(components: list[Json]) -> Iterator[Json]:
@@ -193,6 +202,14 @@ def _check_select(select: Json, path: str, errors: FormErrors) -> None:
     errors.text(f"{path}.placeholder", select.get("placeholder"), high=MAX_PLACEHOLDER, needed=False)
     if select.get("type") == STRING_SELECT:
         _check_options(select, MAX_OPTIONS, path, errors)
+        values = [option.get("value") for option in select.get("options") or ()]
+        if len(set(values)) != len(values):
+            errors.add(
+                f"{path}.options",
+                "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED",
+                "The specified option value is already used",
+            )
+    _check_range(select, path, MAX_OPTIONS, errors)
 
 
 def _check_options(component: Json, most: int, path: str, errors: FormErrors) -> None:
@@ -265,6 +282,9 @@ def _check_text_field(field: Json, path: str, errors: FormErrors) -> None:
         errors.choice(f"{path}.style", (1, 2))
     errors.text(f"{path}.placeholder", field.get("placeholder"), high=LABEL_DESCRIPTION, needed=False)
     errors.text(f"{path}.value", field.get("value"), high=TEXT_INPUT, needed=False)
+    for name, low in (("min_length", 0), ("max_length", 1)):
+        if field.get(name) is not None:
+            errors.number(f"{path}.{name}", field[name], low=low, high=TEXT_INPUT)
 
 
 def _check_range(component: Json, path: str, most: int, errors: FormErrors) -> None:

@@ -14,6 +14,7 @@ from bridge.playground.discord.components import (
     ROW,
     SELECTS,
     TEXT,
+    TEXT_INPUT,
 )
 from bridge.playground.discord.model import Attachment, Json
 
@@ -61,6 +62,8 @@ class FilledForm:
             raise ValueError(f"required: {component['custom_id']}")
         if kind == RADIO_GROUP:
             return answer | {"value": value}
+        if len(str(value or "")) > component.get("max_length", TEXT_INPUT):
+            raise ValueError(f"too long: {component['custom_id']}")
         return answer | {"value": str(component.get("value", "") if value is None else value)}
 
 

@@ -189,6 +189,7 @@ class Message:
     mention_everyone: bool = False
     reference: Reference | None = None
     nonce: str | int | None = None
+    webhook_id: int | None = None  # of the webhook that posted it
     reactions: dict[str, list[int]] = field(default_factory=dict)
     poll: Json | None = None
     thread_id: int | None = None

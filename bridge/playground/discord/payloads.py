@@ -291,6 +291,8 @@ def message_json(
         "pinned": False,
         "flags": int(message.flags),
     }
+    if message.webhook_id is not None:
+        fields["webhook_id"] = str(message.webhook_id)
     if message.nonce is not None and fresh:
         fields["nonce"] = message.nonce
     if message.poll is not None and readable:

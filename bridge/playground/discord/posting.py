@@ -117,7 +117,7 @@ def add_message(state: State, channel: Channel, message: Message) -> None:
     channel.last_message_id = message.id
     if channel.thread is not None and message.type is not MessageType.THREAD_STARTER and message.id != channel.id:
         channel.thread.sent += 1
-        if message.author.id not in channel.thread.members:
+        if message.author.id not in channel.thread.members and message.webhook_id is None:
             membership.join(state, channel, message.author.id)
     _tell(state, channel, "MESSAGE_CREATE", message)
     state.notify(Change("posted", channel.id, message.id, message.author.id))

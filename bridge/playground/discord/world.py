@@ -71,6 +71,25 @@ class DiscordWorld(Scene):
         posting.add_message(self, place, message)
         return message.id
 
+    async def alert(
+        self,
+        channel: Ref,
+        text: str = "",
+        *,
+        embeds: Sequence[Json] = (),
+        name: str = "Alerts",
+        webhook_id: int | None = None,
+    ) -> int:
+        """What a service posts by a webhook, whose user is of no server: often embeds alone."""
+        place = self.place(channel)
+        hook = self.take_id() if webhook_id is None else webhook_id
+        draft = self._draft(place, text, (), None, more=bool(embeds))
+        draft.embeds = list(embeds)
+        message = posting.compose(self, place, User(hook, name, name, bot=True), draft)
+        message.webhook_id = hook
+        posting.add_message(self, place, message)
+        return message.id
+
     async def edit(self, user: Ref, channel: Ref, message_id: int, text: str) -> None:
         """Edit one's own message. Raises ValueError if nothing would be left of it."""
         place, message = self._own(user, channel, message_id)
@@ -150,7 +169,7 @@ class DiscordWorld(Scene):
             raise LookupError(f"nothing to press: {custom_id}")
         data: Json = {"custom_id": custom_id, "component_type": component["type"], "id": component.get("id", 0)}
         if component["type"] in components.SELECTS:
-            data["values"] = list(values or ())
+            data["values"] = components.picked(component, values or ())
         interaction = self._interact(InteractionType.COMPONENT, user, message.channel_id, data)
         interaction.message_id = message.id
         return people.send_interaction(self, interaction, message)

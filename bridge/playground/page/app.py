@@ -122,8 +122,16 @@ def create_page(
 
     async def press(request: Request) -> Response:
         async with request.form() as form:
-            await platform_of(request).press(_text(form, "message"), _text(form, "button"))
-        return JSONResponse({"dialog": platform_of(request).commands.dialog()})
+            opened = await platform_of(request).press(
+                _text(form, "message"), _text(form, "button"), _text(form, "value")
+            )
+        dialog = None if opened else platform_of(request).commands.dialog()
+        return JSONResponse({"form": opened, "dialog": dialog})
+
+    async def fill_in(request: Request) -> Response:
+        async with request.form(max_part_size=MAX_TEXT_BYTES) as form:
+            await platform_of(request).fill_in(_text(form, "form"), _text(form, "words"))
+        return Response(status_code=204)
 
     async def menu(request: Request) -> Response:
         return JSONResponse(platform_of(request).commands.menu())
@@ -219,6 +227,7 @@ def create_page(
         Route("/submit/{platform}", submit, methods=["POST"]),
         Route("/leave/{platform}", leave, methods=["POST"]),
         Route("/shortcut/{platform}", shortcut, methods=["POST"]),
+        Route("/fill-in/{platform}", fill_in, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),
         Route("/open/{platform}", open_tab, methods=["POST"]),
         Route("/home/{platform}", press_home, methods=["POST"]),

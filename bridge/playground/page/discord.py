@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from adapters.testing.backends.transcription import recording, spoken_seconds
 from bridge.playground.discord import Attachment, Change, Channel, ChannelType, DiscordWorld, Message
+from bridge.playground.discord.components import STRING_SELECT, TEXT_FIELD
+from bridge.playground.discord.invocations import Interaction
 from bridge.playground.discord.model import MessageType
 from bridge.playground.page.commands import DiscordCommands, is_command
 from bridge.playground.page.markdown import small_print, to_html
@@ -15,7 +20,7 @@ from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
 from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
 from bridge.playground.page.views import (
     AGAIN,
-    CHOICE,
+    ANSWERS,
     MAX_MESSAGES,
     MAX_THREADS,
     NOTICE,
@@ -24,14 +29,20 @@ from bridge.playground.page.views import (
     ChangeView,
     ChannelView,
     FileView,
+    FormView,
     MessageView,
     News,
+    OptionView,
     ServerView,
 )
 from bridge.render.incoming import from_discord
 
 THREADS = (ChannelType.PUBLIC_THREAD, ChannelType.PRIVATE_THREAD)
 BUTTON = 2  # a component's type
+STYLES: Mapping[int, Literal["primary", "danger"]] = {3: "primary", 4: "danger"}
+ANSWER_WITHIN = 3.0  # seconds that the bot has
+UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_RELATIVE = re.compile(r"<t:(\d{1,12}):R>")
 UNSEEN = (MessageType.THREAD_STARTER, MessageType.RECIPIENT_ADD)  # the page shows the first message itself
 LINES = {
     MessageType.THREAD_CREATED: "started a thread:",
@@ -52,6 +63,7 @@ class DiscordView:
         self._watched = ReplyWatch()
         self._pressed: set[tuple[str, str]] = set()
         self.commands = DiscordCommands(world, self._me)
+        self._open: Interaction | None = None  # opened the form that the person sees
         self.written = 0
         self.repeated = 0
 
@@ -108,7 +120,7 @@ class DiscordView:
                 return News((self.platform, "sign", place), lambda: say(sign=sign))
             case "deleted":
                 return News((self.platform, "message", message_id), lambda: say(deleted=str(message_id)))
-            case "posted" | "changed" | "ephemeral":
+            case "posted" | "changed" | "ephemeral" | "reaction":
                 message = self._find(place, message_id)
                 if message is not None and message.type not in UNSEEN:
                     return News(
@@ -145,10 +157,11 @@ class DiscordView:
             "name": self._world.bot.display_name if direct else channel.name,
             "kind": "direct" if direct else "thread" if is_thread else "channel",
             "parent": str(home.id) if is_thread else "",
-            "agent": self._default_agent if direct else home.name,
+            "agent": self._default_agent if direct else room.agent or home.name,
             "about": room.about,
             "prompts": list(room.prompts),
             "follow_ups": list(room.follow_ups),
+            "free": room.free,
         }
 
     def _message(self, message: Message) -> MessageView:
@@ -156,7 +169,8 @@ class DiscordView:
         thread = message.thread_id
         if message.type is MessageType.THREAD_CREATED and message.reference is not None:
             thread = message.reference.channel_id
-        text = f"{line} {message.content}" if line else from_discord(message.content, self._name_of)
+        said = _RELATIVE.sub(_from_now, message.content)
+        text = f"{line} {message.content}" if line else from_discord(said, self._name_of)
         return {
             "id": str(message.id),
             "channel": str(message.channel_id),
@@ -167,6 +181,7 @@ class DiscordView:
             "files": [self._file(attachment) for attachment in message.attachments],
             "steps": None,
             "buttons": list(_buttons(message.components)),
+            "reactions": " ".join(message.reactions),
             "growing": _growing(message),
             "only_you": message.seen_only_by is not None,
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
@@ -229,15 +244,48 @@ class DiscordView:
         ours = place.thread is not None and place.thread.owner_id == self._world.bot.id
         return ours and not typed.startswith("<@")
 
-    async def press(self, message: str, button: str) -> None:
+    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
         try:
-            await self._world.press(self._me.id, int(message), button)
+            interaction = await self._world.press(self._me.id, int(message), button, [value] if value else None)
         except (LookupError, ValueError):
             raise CantDo("That button is no longer there.") from None
         if (message, button) not in self._pressed:  # a second press has no effect
             self._pressed.add((message, button))
             self.repeated += AGAIN in button
-            self.written += CHOICE in button
+            self.written += any(one in button for one in ANSWERS)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await self._world.until(lambda: interaction.answered)
+        except TimeoutError:
+            raise CantDo("The app didn't answer in time.") from None
+        return None if interaction.modal is None else self._form(interaction, interaction.modal)
+
+    def _form(self, interaction: Interaction, modal: Mapping[str, Any]) -> FormView:
+        """Raises `CantDo` for one that isn't a single text input."""
+        [item, *more] = modal["components"]
+        field = item.get("component") or {}
+        if more or field.get("type") != TEXT_FIELD:
+            raise CantDo("This page can't show that form.")
+        self._open = interaction
+        return {
+            "id": str(interaction.id),
+            "title": modal["title"],
+            "send": "Submit",
+            "label": item["label"],
+            "optional": not field.get("required", True),
+        }
+
+    async def fill_in(self, form: str, words: str) -> None:
+        opened = self._open
+        if opened is None or opened.modal is None or str(opened.id) != form:
+            raise CantDo("That form is no longer open.")
+        field = opened.modal["components"][0]["component"]["custom_id"]
+        try:
+            await self._world.submit(opened, {field: words})
+        except ValueError as error:
+            raise CantDo(f"Discord doesn't take that: {error}.") from None
+        self._open = None
+        self.written += 1
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         channel, _, wanted = file_id.partition("-")
@@ -262,5 +310,23 @@ def _growing(message: Message) -> bool:
 def _buttons(components: Sequence[Mapping[str, Any]]) -> Iterator[ButtonView]:
     for component in components:
         if component.get("type") == BUTTON and "custom_id" in component:
-            yield {"id": component["custom_id"], "label": component.get("label", "")}
+            shown: ButtonView = {"id": component["custom_id"], "label": component.get("label", "")}
+            if component.get("style") in STYLES:
+                shown["style"] = STYLES[component["style"]]
+            yield shown
+        elif component.get("type") == STRING_SELECT:
+            options: list[OptionView] = [
+                {"label": one["label"], "value": one["value"]} for one in component["options"]
+            ]
+            label = component.get("placeholder") or "Choose…"
+            yield {"id": component["custom_id"], "label": label, "options": options}
         yield from _buttons(component.get("components", []))
+
+
+def _from_now(found: re.Match[str]) -> str:
+    """A time as Discord shows it that is told relatively."""
+    seconds = int(found[1]) - time.time()
+    unit, name = next((one for one in UNITS if abs(seconds) >= one[0]), UNITS[-1])
+    count = max(1, round(abs(seconds) / unit))
+    words = f"{count} {name}" if count == 1 else f"{count} {name}s"
+    return f"in {words}" if seconds > 0 else f"{words} ago"

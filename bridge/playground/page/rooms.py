@@ -12,6 +12,8 @@ class Room:
     about: str
     prompts: tuple[str, ...]
     follow_ups: tuple[str, ...] = ("What did I ask before?", "Show me a table")
+    agent: str = ""  # "": the one of the room's name
+    free: bool = False  # no mention is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Scene:
 HELLO = "Hello! What can you do?"
 SLOW = "Tell me slowly how you go about it"
 CHART = "Make a chart and a table of the sales"
+LEAVE = "Send the letters as soon as I approve"
 
 ORDERS = b"""week,orders,revenue
 W36,412,18540
@@ -54,6 +57,7 @@ ROOMS = {
             "Make a file chart.png and a table 8",
             "Say this slow 12: one, two, three, and I am in no hurry",
             "Please ask me something",
+            "Please approve painting the house",
             "Think in steps 4, name your sources and draw a chart bar",
             "Please fail late",
         ),
@@ -81,12 +85,36 @@ ROOMS = {
         (HELLO, "Show me a table", SLOW),
     ),
     "openai": Room(
-        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files.",
-        (CHART, HELLO, "Write a report", SLOW),
+        "Any server that speaks OpenAI's Responses API or Chat Completions: streamed, with files; it may ask leave.",
+        (CHART, LEAVE, HELLO, "Write a report", SLOW),
     ),
     "a2a": Room(
-        "Any agent that speaks Agent2Agent, by its official SDK: streamed, with files, and it may ask back.",
-        (HELLO, "Please ask me first", CHART, SLOW),
+        "Any agent that speaks Agent2Agent, by its SDK: streamed, with files, and it may ask back or for leave.",
+        (HELLO, "Please ask me first", LEAVE, CHART, SLOW),
+    ),
+}
+
+TALK, ALERTS, BUSY = "one-talk", "alerts", "busy"
+# Channels of the default agent, with routes that say when and how it speaks.
+WAYS = {
+    TALK: Room(
+        "Every message here is asked, without a mention, and answered in the channel itself: one conversation of all.",
+        ("Good morning, everybody", "Make a table 4"),
+        agent="general",
+        free=True,
+    ),
+    ALERTS: Room(
+        "A monitoring service writes here. Its bot is trusted, so the agent takes each alert up in a thread; "
+        "“An alert arrives”, under “Break something”, has one come. Other bots aren't heard.",
+        ("What do you do with an alert?",),
+        ("What should I look at first?",),
+        agent="general",
+    ),
+    BUSY: Room(
+        "Write on while the agent works: what waits shows it by an hourglass, and is then asked together, as one.",
+        ("Say this slow 15: one, two, three",),
+        ("And a table 3", "And a chart bar", "And be brief"),
+        agent="general",
     ),
 }
 

@@ -18,7 +18,7 @@ from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
 from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
 from bridge.playground.page.views import (
     AGAIN,
-    CHOICE,
+    ANSWERS,
     MAX_MESSAGES,
     NOTICE,
     SUGGESTED,
@@ -27,9 +27,11 @@ from bridge.playground.page.views import (
     ChangeView,
     ChannelView,
     FileView,
+    FormView,
     HomeRowView,
     MessageView,
     News,
+    OptionView,
     PromptsView,
     ServerView,
     SignView,
@@ -38,11 +40,16 @@ from bridge.playground.page.views import (
 )
 from bridge.playground.slack import Change, Channel, Message, NotAnswered, Session, SlackWorld, StoredFile
 from bridge.playground.slack.tasks import plan_block
+from bridge.playground.slack.values import View
 from bridge.render.incoming import from_slack
 
 SHORTCUTS = {name: callback for callback, (name, _) in NAMES.items()}  # of messages, by what people read
 FORM = re.compile(r"V[A-Z0-9]+")  # a form's id, and that of the question which was asked by it
+_DATE = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 WORKING = "is working…"  # where the app gave no words of its own
+
+
+SIGNS = {"hourglass_flowing_sand": "⏳", "warning": "⚠️"}  # reactions of the bridge
 
 
 class SlackView:
@@ -131,10 +138,11 @@ class SlackView:
             "name": self._world.bot.real_name if channel.is_direct else channel.name,
             "kind": "direct" if channel.is_direct else "channel",
             "parent": "",
-            "agent": self._default_agent if channel.is_direct else channel.name,
+            "agent": self._default_agent if channel.is_direct else room.agent or channel.name,
             "about": room.about,
             "prompts": list(room.prompts),
             "follow_ups": list(room.follow_ups),
+            "free": room.free,
         }
 
     def _message(self, message: Message) -> MessageView:
@@ -152,6 +160,7 @@ class SlackView:
             "files": [_file(file) for file in message.files],
             "steps": _steps(message),
             "buttons": [button for block in message.blocks for button in _buttons(block)],
+            "reactions": " ".join(SIGNS.get(name, f":{name}:") for name in message.reactions),
             "growing": message.streaming == "in_progress",
             "only_you": message.ephemeral_for is not None,
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
@@ -179,7 +188,7 @@ class SlackView:
     def _markdown(self, message: Message) -> str:
         """Streams and markdown blocks are standard Markdown already; all else is Slack's own."""
         if message.markdown or any(block.get("type") == "markdown" for block in message.blocks):
-            return message.shown
+            return _DATE.sub(r"\1", message.shown)
         return from_slack(message.shown, self._name_of)
 
     def _name_of(self, reference: str) -> str | None:
@@ -225,17 +234,35 @@ class SlackView:
         )
         return called and not typed.startswith("<@")
 
-    async def press(self, message: str, button: str) -> None:
+    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
+        before = self._world.view_of(self._me.id)
         try:
-            await self._world.press(self._me.id, message, button)
-        except KeyError:
+            await self._world.press(self._me.id, message, button, value=value or None)
+        except (KeyError, ValueError):
             raise CantDo("That button is no longer there.") from None
         except NotAnswered:
             raise CantDo("The app didn't answer in time.") from None
         if (message, button) not in self._pressed:  # a second press has no effect
             self._pressed.add((message, button))
             self.repeated += AGAIN in button
-            self.written += CHOICE in button or SUGGESTED in button
+            self.written += any(one in button for one in (*ANSWERS, SUGGESTED))
+        view = self._world.view_of(self._me.id)
+        return None if view is None or view == before else _form(view)
+
+    async def fill_in(self, form: str, words: str) -> None:
+        view = self._world.view_of(self._me.id)
+        if view is None or view.id != form:
+            raise CantDo("That form is no longer open.")
+        [block] = view.body["blocks"]
+        try:
+            answer = await self._world.view_submit(self._me.id, {block["block_id"]: words or None})
+        except ValueError as error:
+            raise CantDo(f"Slack doesn't take that: {error}.") from None
+        except NotAnswered:
+            raise CantDo("The app didn't answer in time.") from None
+        if errors := answer.get("errors"):
+            raise CantDo(" ".join(errors.values()))
+        self.written += 1
 
     async def stop(self, channel: str, thread: str) -> None:
         if self._world.session(channel, thread).status != "processing":
@@ -331,4 +358,27 @@ def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
     if block.get("type") in ("actions", "context_actions"):
         for element in block["elements"]:
             if element["type"] == "button":
-                yield {"id": element["action_id"], "label": element["text"]["text"]}
+                shown: ButtonView = {"id": element["action_id"], "label": element["text"]["text"]}
+                if "style" in element:
+                    shown["style"] = element["style"]
+                yield shown
+            elif element["type"] == "static_select":
+                options: list[OptionView] = [
+                    {"label": one["text"]["text"], "value": one["value"]} for one in element["options"]
+                ]
+                label = (element.get("placeholder") or {}).get("text", "Choose…")
+                yield {"id": element["action_id"], "label": label, "options": options}
+
+
+def _form(view: View) -> FormView:
+    """Raises `CantDo` for one that isn't a single text input."""
+    blocks = view.body["blocks"]
+    if len(blocks) != 1 or blocks[0].get("element", {}).get("type") != "plain_text_input":
+        raise CantDo("This page can't show that form.")
+    return {
+        "id": view.id,
+        "title": view.body["title"]["text"],
+        "send": view.body["submit"]["text"],
+        "label": blocks[0]["label"]["text"],
+        "optional": bool(blocks[0].get("optional")),
+    }

@@ -12,7 +12,7 @@ from bridge.playground.page.rooms import Scene
 from bridge.playground.page.tally import Replies
 
 AGAIN = "retry"  # what a button's id holds that sends a message again
-CHOICE = "choose"  # and one that answers an agent's question
+ANSWERS = ("choose", "approve")  # and one that answers an agent's question, or what it needs leave for
 SUGGESTED = "suggested"  # and one that asks what an agent suggests
 NOTICE = "n"  # how the key of a part begins that holds the bridge's own words
 MAX_MESSAGES = 400  # newest of a platform that the page is given at first
@@ -39,9 +39,26 @@ class FileView(TypedDict):
     preview: PreviewView | None
 
 
+class OptionView(TypedDict):
+    label: str
+    value: str
+
+
 class ButtonView(TypedDict):
     id: str
     label: str
+    style: NotRequired[Literal["primary", "danger"]]
+    options: NotRequired[list[OptionView]]  # then it is a select, whose label stands while nothing is chosen
+
+
+class FormView(TypedDict):
+    """A form with one text input, which a button opened."""
+
+    id: str
+    title: str
+    send: str  # label of the button that sends it
+    label: str
+    optional: bool
 
 
 class StepView(TypedDict):
@@ -74,6 +91,7 @@ class MessageView(TypedDict):
     files: list[FileView]
     steps: StepsView | None
     buttons: list[ButtonView]
+    reactions: str  # as signs
     growing: bool
     only_you: bool
     notice: bool  # the bridge's own words: a failure, a stop
@@ -89,6 +107,7 @@ class ChannelView(TypedDict):
     about: str
     prompts: list[str]
     follow_ups: list[str]  # what to go on with in a thread
+    free: bool  # no mention is needed
 
 
 class SignView(TypedDict):
@@ -196,8 +215,13 @@ class PlatformView(Protocol):
         """Write a message. Raises `CantDo`."""
         ...
 
-    async def press(self, message: str, button: str) -> None:
-        """Press a button below a message. Raises `CantDo`."""
+    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
+        """Press a button below a message, or choose `value` in a select. The form that it opened, if it did. Raises
+        `CantDo`."""
+        ...
+
+    async def fill_in(self, form: str, words: str) -> None:
+        """Send a form. Raises `CantDo`."""
         ...
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:

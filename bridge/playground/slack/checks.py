@@ -18,6 +18,7 @@ MAX_MARKDOWN = 12_000  # characters of `markdown_text`, and of all markdown bloc
 MAX_BLOCKS = 50
 MAX_ATTACHMENTS = 100
 MAX_VIEW_BLOCKS = 100
+MAX_INPUT_TEXT = 3_000  # characters of a text input
 MAX_METADATA = 8_000  # characters of the payload's JSON
 # Not documented; what other projects measured.
 MAX_UPDATE_TEXT = 4_000  # characters of `text` in chat.update
@@ -378,6 +379,10 @@ def _element(element: Any, at: str) -> list[str]:
                 problems.append(_problem(f"{at}/icon", "unsupported icon"))
         case "static_select" | "multi_static_select" | "radio_buttons" | "checkboxes" | "overflow":
             problems += _options(element, at)
+            if "placeholder" in element:
+                problems += _text(element["placeholder"], f"{at}/placeholder", 150, kinds=_PLAIN)
+        case "plain_text_input":
+            problems += _text_input(element, at)
         case "file_input":
             if not 1 <= int(element.get("max_files", 10)) <= 10:
                 problems.append(_problem(f"{at}/max_files", "must be between 1 and 10"))
@@ -385,6 +390,18 @@ def _element(element: Any, at: str) -> list[str]:
             problems += _image(element, at)
         case _ if kind not in INTERACTIVE:
             problems.append(_problem(f"{at}/type", f"unsupported type: {kind}"))
+    return problems
+
+
+def _text_input(element: Json, at: str) -> list[str]:
+    problems: list[str] = []
+    if "placeholder" in element:
+        problems += _text(element["placeholder"], f"{at}/placeholder", 150, kinds=_PLAIN)
+    for name, low in (("min_length", 0), ("max_length", 1)):
+        if name in element and not low <= int(element[name]) <= MAX_INPUT_TEXT:
+            problems.append(_problem(f"{at}/{name}", f"must be between {low} and {MAX_INPUT_TEXT}"))
+    if len(str(element.get("initial_value") or "")) > int(element.get("max_length", MAX_INPUT_TEXT)):
+        problems.append(_problem(f"{at}/initial_value", "must be shorter than max_length"))
     return problems
 
 

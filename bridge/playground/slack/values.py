@@ -96,6 +96,8 @@ def _block_text(block: Json) -> list[str]:
         case "section" | "header":
             texts = [block["text"]] if "text" in block else []
             return [text["text"] for text in [*texts, *block.get("fields", [])]]
+        case "context":
+            return [element["text"] for element in block["elements"] if "text" in element]
         case "data_visualization":
             return [block["title"]]
         case "table" | "data_table":

@@ -109,12 +109,16 @@ class SlackWorld(Workspace):
         blocks: Sequence[Json] = (),
         attachments: Sequence[Json] = (),
         username: str = "Alerts",
+        bot_id: str = "",
         thread_ts: str | None = None,
     ) -> str:
-        """What a monitoring service posts: blocks and attachments, and no text."""
+        """What a monitoring service posts: blocks and attachments, and no text. `bot_id`: of its integration, the same
+        each time; without one it is a new one's."""
         place = self.channel(channel)
         message = Message(place.id, self.new_ts(), "", "", thread_ts, subtype="bot_message", username=username)
-        shown = replace(message, blocks=tuple(blocks), attachments=tuple(attachments), bot_id=self.new_id("B"))
+        shown = replace(
+            message, blocks=tuple(blocks), attachments=tuple(attachments), bot_id=bot_id or self.new_id("B")
+        )
         return self.put(shown).ts
 
     async def edit(self, user: str, channel: str, ts: str, text: str) -> None:
@@ -338,6 +342,10 @@ class SlackWorld(Workspace):
                     raise ValueError(f"{block['block_id']} takes files of at most {MAX_INPUT_FILE} bytes")
                 stored = [self.store(name, kind, content, author.id) for name, kind, content in given or ()]
                 filled: Json = {"files": [shapes.file_json(self, file) for file in stored]}
+            elif element["type"] == "plain_text_input" and len(given or "") > element.get("max_length", 3_000):
+                raise ValueError(
+                    f"{block['block_id']} takes at most {element.get('max_length', 3_000)} characters"
+                )
             else:
                 filled = forms.filled_in(element, given)
             state[block["block_id"]] = {element["action_id"]: {"type": element["type"], **filled}}

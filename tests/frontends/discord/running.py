@@ -14,6 +14,7 @@ from bridge.frontends.discord import calls
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.listening import ListeningAt, as_ever
 from bridge.playground.discord import DiscordWorld, create_app
 from bridge.turns.inbox import Decision, Edit, Listed, Listing, Order, Overloaded, Press
 from bridge.turns.progress import Progress
@@ -54,6 +55,7 @@ class MemoryInbox:
     max_bytes: int = 0  # that the last download was given
     half_way: asyncio.Event | None = None  # downloads stand at 3 of 6 MB until it is set
     said: str = "Done as told."
+    refused: str = ""  # why no form is opened
     answer: str = ""
     settled: str = ""
     refusals: int = 0
@@ -96,6 +98,9 @@ class MemoryInbox:
         self.presses.append((press.action, press.turn, press.address))
         self.values.append(press.value)
         return Decision(self.answer, self.settled)
+
+    async def refuses(self, press: Press) -> str:
+        return self.refused
 
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return self.recently
@@ -141,12 +146,18 @@ class MemoryInbox:
 
 @asynccontextmanager
 async def serving(
-    world: DiscordWorld, inbox: MemoryInbox, *, token: str | None = None
+    world: DiscordWorld,
+    inbox: MemoryInbox,
+    *,
+    token: str | None = None,
+    listening_at: ListeningAt = as_ever,
 ) -> AsyncIterator[DiscordFrontEnd]:
     """A front end that is connecting to the world; `serve` ran until the block ends."""
     async with serve(create_app(world)) as url:
         front = DiscordFrontEnd(
-            settings_for(url, token or world.token, limited=world.limits.rate is not None), inbox
+            settings_for(url, token or world.token, limited=world.limits.rate is not None),
+            inbox,
+            listening_at=listening_at,
         )
         task = asyncio.create_task(front.serve())
         try:
@@ -165,8 +176,10 @@ def settings_for(url: str, token: str, *, limited: bool = False) -> DiscordSetti
 
 
 @asynccontextmanager
-async def connected(world: DiscordWorld, inbox: MemoryInbox) -> AsyncIterator[DiscordFrontEnd]:
-    async with serving(world, inbox) as front:
+async def connected(
+    world: DiscordWorld, inbox: MemoryInbox, *, listening_at: ListeningAt = as_ever
+) -> AsyncIterator[DiscordFrontEnd]:
+    async with serving(world, inbox, listening_at=listening_at) as front:
         await ready(front)
         yield front
 

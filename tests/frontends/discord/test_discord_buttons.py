@@ -6,11 +6,12 @@ import pytest
 
 from bridge.frontends.discord import presses
 from bridge.frontends.discord.app import DiscordFrontEnd
-from bridge.frontends.discord.presses import MAX_BUTTONS, MAX_LABEL, MAX_TEXT
+from bridge.frontends.discord.presses import MAX_LABEL, MAX_TEXT
 from bridge.frontends.discord.reading import custom_id
 from bridge.frontends.discord.surface import DiscordSurface
 from bridge.playground.discord import DiscordWorld, Message
 from bridge.playground.discord.model import Json
+from bridge.render.discord import DISCORD
 from bridge.turns.surface import Button, PartKey, PartKind, Unreachable
 from tests.frontends.discord.running import MemoryInbox, eventually
 from tests.turns.world import unguarded
@@ -98,12 +99,22 @@ class TestOnAPart:
         await successor.edit(KEY, part, "words", shown=None, last=True)
         assert (labels(last(world)), last(world).content) == ([], "words")
 
-    async def test_choices_stand_in_rows_of_five(self, world: DiscordWorld, surface: DiscordSurface) -> None:
-        choices = [Button("choose", f"Choice {number}", TURN, str(number)) for number in range(MAX_BUTTONS + 3)]
-        await surface.post(PartKey(TURN, PartKind.NOTICE), "Which?", last=True, buttons=choices)
-        assert [len(row) for row in rows(last(world))] == [5] * 5
-        assert rows(last(world))[4][4]["custom_id"] == custom_id(choices[24])
-        await surface.post(PartKey(TURN, PartKind.NOTICE), "Which?", last=True, buttons=choices)
+    @pytest.mark.parametrize("count", [2, 5])
+    async def test_few_choices_are_buttons(self, world: DiscordWorld, surface: DiscordSurface, count: int) -> None:
+        choices = [Button("choose", f"Choice {number}", TURN, str(number)) for number in range(count)]
+        others = [Button("answer", "Write an answer", TURN), LEAVE]
+        await surface.post(KEY, "Which?", last=True, buttons=[*choices, *others])
+        ids = [button["custom_id"] for row in rows(last(world)) for button in row]
+        assert ids == [custom_id(button) for button in (*choices, *others)]
+
+    async def test_more_choices_are_a_select(self, world: DiscordWorld, surface: DiscordSurface) -> None:
+        most = surface.style.max_choices
+        choices = [Button("choose", f"Choice {number} " + "x" * 100, TURN, str(number)) for number in range(most)]
+        key = PartKey(TURN, PartKind.REQUEST)
+        await surface.post(key, "Which?", last=True, buttons=[*choices, LEAVE])
+        (select,), (leave,) = rows(last(world))
+        assert (len(select["options"]), leave["label"]) == (most, "Leave it") == (25, "Leave it")
+        await surface.post(key, "Which?", last=True, buttons=[*choices, LEAVE])
         assert not world.calls(EDIT)
 
     @pytest.mark.parametrize(
@@ -171,3 +182,44 @@ class TestDecided:
         await surface.post(KEY, "Lunch?", last=True, buttons=choices)
         await self.press(world, choices[1])
         assert inbox.values == ["1"]
+
+    async def test_what_is_picked_from_a_select_does_too(
+        self, world: DiscordWorld, inbox: MemoryInbox, surface: DiscordSurface
+    ) -> None:
+        choices = [Button("choose", f"Dish {index}", TURN, str(index)) for index in range(9)]
+        await surface.post(KEY, "Lunch?", last=True, buttons=choices)
+        [[select]] = rows(last(world))
+        interaction = await world.press("grace", last(world).id, select["custom_id"], ["7"])
+        await world.until(lambda: interaction.answered)
+        assert (inbox.presses[0][0], inbox.values) == ("choose", ["7"])
+
+    async def test_a_form_brings_its_words(
+        self, world: DiscordWorld, inbox: MemoryInbox, surface: DiscordSurface
+    ) -> None:
+        await surface.post(KEY, "Lunch?", last=True, buttons=[Button("answer", "Write an answer", TURN)])
+        interaction = await world.press("grace", last(world).id, custom_id(Button("answer", "", TURN)))
+        await world.until(lambda: interaction.modal)
+        assert not inbox.presses
+        with pytest.raises(ValueError, match="required"):
+            await world.submit(interaction, {})
+        await world.submit(interaction, {"words": "Pie, please."})
+        await eventually(lambda: inbox.presses)
+        assert (inbox.presses[0][:2], inbox.values) == (("answer", TURN), ["Pie, please."])
+
+    async def test_who_may_not_decide_is_told_so_and_gets_no_form(
+        self, world: DiscordWorld, inbox: MemoryInbox, surface: DiscordSurface
+    ) -> None:
+        inbox.refused = "Nothing was decided. @everyone may decide this."
+        await surface.post(KEY, "Wipe it?", last=True, buttons=[Button("decline", "Decline", TURN)])
+        interaction = await world.press("grace", last(world).id, custom_id(Button("decline", "", TURN)))
+        await world.until(lambda: interaction.answered)
+        assert interaction.modal is None
+        [told] = world.ephemeral.values()
+        assert told.content.startswith("Nothing was decided. @")
+        assert not inbox.presses
+        assert not world.pings
+
+    async def test_until_when_is_in_each_readers_time(self, world: DiscordWorld, surface: DiscordSurface) -> None:
+        until = f"Until {DISCORD.moment.format(at=1_800_000_000, utc='')}."
+        await surface.post(PartKey(TURN, PartKind.REQUEST), f"Wipe it?\n\n{until}", last=True)
+        assert last(world).content == "Wipe it?\n\nUntil <t:1800000000:f> (<t:1800000000:R>)."

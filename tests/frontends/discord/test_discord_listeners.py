@@ -8,6 +8,7 @@ from bridge.frontends.discord import listeners, presses
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.reading import custom_id
 from bridge.inbound import Address, Inbound, Person
+from bridge.listening import Listen, Listening
 from bridge.playground.discord import DiscordWorld
 from bridge.playground.discord.model import Permission
 from bridge.turns.inbox import Edit
@@ -369,3 +370,30 @@ class TestButtons:
         await world.press("grace", message, custom_id(STOP))
         await eventually(lambda: inbox.presses)
         assert inbox.presses == [("stop", TURN, thread)]
+
+
+@pytest.mark.parametrize(("listen", "heard"), [("follow", 0), ("all", 2)])
+async def test_a_forum_where_every_post_is_asked(listen: Listen, heard: int) -> None:
+    world, inbox = DiscordWorld(rate=None), MemoryInbox()
+    async with connected(world, inbox, listening_at=lambda _: Listening(listen)):
+        post = await world.create_forum_post("ada", "help", "It broke", "why?")
+        await world.say("grace", post, f"<@{world.person('ada').id}> what did you do?")
+        await handled(world, inbox)
+        assert [turn.address for turn in inbox.turns] == [address(world, "help", post)] * heard
+        assert [turn.mid_thread for turn in inbox.turns] == [False] * heard
+
+
+async def test_a_reply_to_the_bot_goes_on_in_a_flat_channel() -> None:
+    world, inbox = DiscordWorld(rate=None), MemoryInbox()
+    async with connected(world, inbox, listening_at=lambda _: Listening(flat=True)) as front:
+        await world.say("ada", "general", f"{world.mention} milk")
+        [turn] = await turns(inbox)
+        general = world.place("general").id
+        assert turn.address == address(world, "general", general)
+        surface = front.surface(turn.address, person=turn.person, guard=unguarded)
+        ours = await surface.post(PartKey(TURN, PartKind.TEXT, 0), "honey", last=True)
+        await world.say("ada", "general", "among ourselves")
+        await world.say("ada", "general", "and bread", reply_to=int(ours))
+        await handled(world, inbox)
+        assert [turn.text for turn in inbox.turns] == ["milk", "and bread"]
+        assert inbox.turns[1].address == turn.address

@@ -31,6 +31,7 @@ class MemoryInbox:
     max_bytes: int = 0  # that the last download was given
     half_way: asyncio.Event | None = None  # downloads stand at 3 of 6 MB until it is set
     said: str = "Done as told."
+    refused: str = ""  # why no form is opened
     offered: int = 0
     failures: int = 0
     decision: Decision = field(default_factory=lambda: Decision("Stopping."))
@@ -70,6 +71,9 @@ class MemoryInbox:
     async def pressed(self, press: Press) -> Decision:
         self.presses.append(press)
         return self.decision
+
+    async def refuses(self, press: Press) -> str:
+        return self.refused
 
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return self.recently

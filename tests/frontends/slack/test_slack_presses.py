@@ -11,14 +11,14 @@ from starlette.types import Receive, Scope, Send
 
 from adapters.testing.serving import serve
 from bridge.frontends.slack import signs
-from bridge.frontends.slack.blocks import settled_blocks
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.reading import Me, read_press
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
 from bridge.playground.slack import SlackWorld, shapes
+from bridge.render.slack import SLACK
 from bridge.turns.inbox import Decision
-from bridge.turns.surface import Button, PartKey
+from bridge.turns.surface import Button, PartKey, PartKind
 from tests.frontends.slack.memory import MemoryInbox
 
 TURN = "turn000000000001"
@@ -155,22 +155,63 @@ async def test_an_answer_goes_to_slack_and_nowhere_else(
     assert told == 0
 
 
+@pytest.mark.parametrize("count", [3, 5])
 async def test_an_agents_choices_are_buttons(
-    world: SlackWorld, surface: SlackSurface, presses: Presses, inbox: MemoryInbox, key: PartKey
+    world: SlackWorld, surface: SlackSurface, presses: Presses, inbox: MemoryInbox, key: PartKey, count: int
 ) -> None:
-    choices = [Button("choose", f"Choice {number} <!here>" + "x" * 100, TURN, str(number)) for number in range(60)]
-    ts = await surface.post(key, "Which one?", last=True, buttons=choices)
-    assert len(buttons(world, ts)) == 60
-    assert len(set(buttons(world, ts))) == 60
-    await press(presses, world, ts, "threadbridge:choose:37")
+    choices = [
+        Button("choose", f"Choice {number} <!here>" + "x" * 100, TURN, str(number)) for number in range(count)
+    ]
+    ts = await surface.post(key, "Which one?", last=True, buttons=[*choices, Button("answer", "Write", TURN)])
+    assert buttons(world, ts) == [f"threadbridge:choose:{number}" for number in range(count)] + [
+        "threadbridge:answer"
+    ]
+    await press(presses, world, ts, "threadbridge:choose:2")
     (one,) = inbox.presses
-    assert (one.action, one.turn, one.value) == ("choose", TURN, "37")
+    assert (one.action, one.turn, one.value) == ("choose", TURN, "2")
 
 
-def test_only_our_own_buttons_are_replaced() -> None:
-    foreign = {"type": "actions", "elements": [{"type": "button", "action_id": "someone:else"}]}
-    ours = {"type": "actions", "elements": [{"type": "button", "action_id": "threadbridge:choose:1"}]}
-    text = {"type": "rich_text", "elements": []}
-    blocks = settled_blocks({"blocks": [text, ours, foreign, ours]}, "Done")
-    assert [block["type"] for block in blocks] == ["rich_text", "context", "actions"]
-    assert settled_blocks({"blocks": None}, "Done") == []
+async def test_more_of_them_are_a_select(world: SlackWorld, surface: SlackSurface, key: PartKey) -> None:
+    assert surface.style.max_choices == 100
+    choices = [Button("choose", f"<!here> {number}" + "x" * 100, TURN, str(number)) for number in range(100)]
+    ts = await surface.post(key, "Which one?", last=True, buttons=[*choices, Button("abandon", "Leave it", TURN)])
+    select, leave = world.message("general", ts).blocks[-1]["elements"]
+    assert (select["type"], select["action_id"], len(select["options"])) == (
+        "static_select",
+        "threadbridge:choose",
+        100,
+    )
+    assert leave["text"]["text"] == "Leave it"
+    assert world.pings == []
+    action = {**select, "selected_option": select["options"][37]}
+    payload = payload_of(world, ts, "threadbridge:choose") | {"actions": [action]}
+    pressed = read_press(payload, Me(world.team_id, world.bot.id, world.bot.bot_id or ""))
+    assert pressed is not None
+    assert (pressed.action, pressed.turn, pressed.value) == ("choose", TURN, "37")
+
+
+async def test_until_when_is_in_each_readers_time(world: SlackWorld, surface: SlackSurface, key: PartKey) -> None:
+    """In Slack's own mark-up, which a markdown block doesn't have."""
+    until = f"Until {SLACK.moment.format(at=1_800_000_000, utc='2027-01-15 08:00 UTC')}."
+    decide = (Button("approve", "Approve", TURN), Button("decline", "Decline", TURN))
+    ts = await surface.post(PartKey(TURN, PartKind.REQUEST), f"Wipe it?\n\n{until}", last=True, buttons=decide)
+    message = world.message("general", ts)
+    words, context, row = message.blocks
+    assert words["text"] == "Wipe it?"
+    assert context["elements"] == [{"type": "mrkdwn", "text": until}]
+    assert [(one["text"]["text"], one["style"]) for one in row["elements"]] == [
+        ("Approve", "primary"),
+        ("Decline", "danger"),
+    ]
+    assert message.text == "Wipe it?\n\nUntil 2027-01-15 08:00 UTC."
+
+
+@pytest.mark.parametrize(
+    "text", ["Until <!date^1^x|y>.", "Wait.\n\nUntil <!date^1^{date_short_pretty} at {time}|<!channel>>. UTC>."]
+)
+async def test_nothing_else_becomes_mark_up(
+    world: SlackWorld, surface: SlackSurface, key: PartKey, text: str
+) -> None:
+    ts = await surface.post(key, text, last=True)
+    assert [block["type"] for block in world.message("general", ts).blocks] == ["markdown"]
+    assert world.pings == []

@@ -136,8 +136,8 @@ REPLY = {"ts": TS, "thread_ts": ROOT, "user": "UADA", "text": "old"}
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (changed({**OLD, "text": "new"}, OLD), Edited(at(ROOT), ROOT, "new", "UADA")),
-        (changed({**REPLY, "text": "new"}, REPLY), Edited(at(ROOT), TS, "new", "UADA")),
+        (changed({**OLD, "text": "new"}, OLD), Edited(at(ROOT), ROOT, "new", Person("UADA"))),
+        (changed({**REPLY, "text": "new"}, REPLY), Edited(at(ROOT), TS, "new", Person("UADA"))),
         (changed({**OLD, "attachments": [{}]}, OLD), None),
         (changed({**OLD, "user": "UBOT", "text": "new"}, OLD), None),
         (changed({**OLD, "bot_id": "BOTHER", "text": "new"}, OLD), None),

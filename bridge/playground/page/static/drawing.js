@@ -4,6 +4,7 @@ import { message_menu } from "./commands.js";
 import { open_dialog } from "./dialogs.js";
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
+import { open_form } from "./forms.js";
 import { in_use, post } from "./writing.js";
 
 const COLOURS = ["#b45309", "#0f766e", "#7c3aed", "#be185d", "#2563eb", "#4d7c0f"];
@@ -145,7 +146,7 @@ function draw_main(view, channel, messages, threads) {
   label(main.form, to, "Message, or / for commands");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
-    const mention = channel.kind === "channel" ? `@${server.bot} ` : "";
+    const mention = channel.kind === "channel" && !channel.free ? `@${server.bot} ` : "";
     const how = mention ? [" Mention ", element("b", {}, mention.trim()), ", or try:"] : [" Try:"];
     main.intro.replaceChildren(
       element("div", { className: "mark", ariaHidden: "true" }, MARKS[channel.kind]),
@@ -227,7 +228,7 @@ function may_go_on(view, messages) {
   const last = messages.at(-1);
   if (!last?.author.bot || last.system || last.notice || last.only_you || view.touched.has(view.thread)) return false;
   if (messages.some((one) => one.growing) || view.signs.has(sign_key(view, view.channel, view.thread))) return false;
-  if (last.buttons.some(({ id }) => /choose|abandon|stop/.test(id)) || asks(last)) return false;
+  if (last.buttons.some(({ id }) => /choose|answer|abandon|approve|stop/.test(id)) || asks(last)) return false;
   return messages.filter((one) => !one.author.bot).length < 2;
 }
 
@@ -297,6 +298,7 @@ function draw_message(view, row, message, { again, thread }) {
   for (const wide of body.querySelectorAll("pre, table")) wide.tabIndex = 0;
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
+  if (message.reactions) under.prepend(element("span", { className: "reactions" }, message.reactions));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
   row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under,
     ...(message.system || message.only_you || message.growing ? [] : [message_menu(view, message)]));
@@ -339,12 +341,19 @@ function file_card(file) {
 }
 
 function press_button(view, message, button) {
-  const press = async ({ target }) => {
+  const press = async (target, value = "") => {
     target.disabled = true;
-    const { error, dialog } = await send(`press/${view.platform}`, { message: message.id, button: button.id });
+    const { error, form, dialog } = await send(`press/${view.platform}`, { message: message.id, button: button.id, value });
     if (error) toast(error, "wrong");
+    if (form) open_form(view.platform, form);
     if (dialog) open_dialog(view, dialog);
-    if (error || dialog || button.id.includes("file:")) target.disabled = false;
+    if (error || form || dialog || button.id.includes("file:")) target.disabled = false;
   };
-  return element("button", { type: "button", className: button.id.includes("stop") ? "stop" : "", onclick: press }, button.label);
+  if (button.options) {
+    const first = element("option", { value: "", disabled: true, selected: true }, button.label);
+    const options = button.options.map(({ label, value }) => element("option", { value }, label));
+    return element("select", { ariaLabel: button.label, onchange: ({ target }) => press(target, target.value) }, first, ...options);
+  }
+  const className = button.id.includes("stop") ? "stop" : button.style ?? "";
+  return element("button", { type: "button", className, onclick: ({ target }) => press(target) }, button.label);
 }

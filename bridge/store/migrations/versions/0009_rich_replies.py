@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009rich"
-down_revision = "0007steps"
+down_revision = "0008approve"
 branch_labels = None
 depends_on = None
 
