@@ -10,7 +10,7 @@ from typing import Protocol
 from bridge.commands import CommandName
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.store.values import Edit as Edit
-from bridge.turns.surface import Action, Upload
+from bridge.turns.surface import Action, Button, Upload
 
 RECENT = 20  # threads of a person that are offered
 
@@ -24,7 +24,7 @@ class Press:
     turn: str
     person: Person
     address: Address
-    value: str = ""  # which choice; the answer in words; why it is declined
+    value: str = ""  # which choice or rating; the answer in words; why it is declined, or rated so
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Decision:
 
     sentence: str = ""  # for the person who pressed alone; "" for none
     settled: str = ""  # takes the place of the buttons, for all to read ("Sent again · Ann"); "" leaves them
+    buttons: tuple[Button, ...] = ()  # below the sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from bridge.turns.hold import Hold
 from bridge.turns.line import ALONE, Line
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
+from bridge.turns.under_reply import UnderReply
 from bridge.turns.voice import Hears
 
 
@@ -40,4 +41,5 @@ class Work:
     approvers: Sequence[str]  # who may decide where the agent names nobody, as "slack:U…", "discord:…"
     another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
+    under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer
     line: Line = ALONE

@@ -113,6 +113,31 @@ async def test_the_last_edit_may_bring_buttons_and_be_repeated(stage: Stage, sur
     assert list(message.buttons) == ["Send it again"]
 
 
+UNDER = (
+    Button("again", "Regenerate", TURN),
+    Button("rate", "Good answer", TURN, "good"),
+    Button("rate", "Bad answer", TURN, "bad"),
+    Button("files", "Files", TURN),
+)
+
+
+async def test_what_stands_under_an_answer_comes_with_its_last_edit_and_in_no_other_call(
+    stage: Stage, surface: Surface
+) -> None:
+    message_id = await surface.post(KEY, "Words", last=False, buttons=(STOP,))
+    before = stage.calls()
+    await surface.edit(KEY, message_id, "Words and more.", shown="Words", last=True, buttons=UNDER)
+    assert stage.calls() - before == 1
+    for again in (surface, stage.surface()):
+        await again.edit(KEY, message_id, "Words and more.", shown=None, last=True, buttons=UNDER)
+        [message] = stage.shown()
+        assert message.text == "Words and more."
+        assert set(message.buttons) == {button.label for button in UNDER}
+    other = PartKey(TURN, PartKind.TEXT, 1)
+    await surface.post(other, "At once.", last=True, buttons=UNDER[1:3])
+    assert set(stage.shown()[-1].buttons) == {"Good answer", "Bad answer"}
+
+
 def progress_for(surface: Surface, title: str) -> Progress:
     """As the reply gives it: cards where they are shown, else a line."""
     return Progress(title, (Step("a", title, detail="a detail"),) if surface.style.cards else ())

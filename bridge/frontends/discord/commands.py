@@ -155,6 +155,14 @@ class Commands:
         found = [name for name in names if part in name.casefold()]
         return sorted(found, key=lambda name: not name.casefold().startswith(part))[:MAX_CHOICES]
 
+    async def list_files(self, order: Order) -> str:
+        """The files of a conversation, as Markdown for one person. Never raises."""
+        try:
+            return await self._files(order)
+        except Exception as error:
+            log.error("discord.command_failed", command=order.name, error=type(error).__name__)
+            return NOT_DONE
+
     async def _files(self, order: Order) -> str:
         listing = await self._asking.files(order)
         shown = listing.files[-MAX_LISTED:]

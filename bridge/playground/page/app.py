@@ -127,6 +127,11 @@ def create_page(
             )
         return Response(status_code=204) if opened is None else JSONResponse({"form": opened})
 
+    async def react(request: Request) -> Response:
+        async with request.form() as form:
+            await platform_of(request).react(_text(form, "message"), _text(form, "emoji"))
+        return Response(status_code=204)
+
     async def fill_in(request: Request) -> Response:
         async with request.form(max_part_size=MAX_TEXT_BYTES) as form:
             await platform_of(request).fill_in(_text(form, "form"), _text(form, "words"))
@@ -189,6 +194,7 @@ def create_page(
         Route("/say/{platform}", say, methods=["POST"]),
         Route("/speak/{platform}", speak, methods=["POST"]),
         Route("/press/{platform}", press, methods=["POST"]),
+        Route("/react/{platform}", react, methods=["POST"]),
         Route("/fill-in/{platform}", fill_in, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),
         Route("/open/{platform}", open_tab, methods=["POST"]),
