@@ -24,15 +24,18 @@ from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
 from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
+from bridge.store.feedback import FeedbackStore
 from bridge.store.queue import Queue
 from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.gate import Gate
 from bridge.turns.intake import Intake
 from bridge.turns.orders import Orders
+from bridge.turns.ratings import Ratings
 from bridge.turns.runner import Bounds, Runner, current_guard
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import FrontEnd
+from bridge.turns.under_reply import PressedUnderReply
 from bridge.web import http_server
 
 CATCH_UP_AFTER = 2.0  # seconds of an outage of the database; a shorter one is waited out where it was met
@@ -97,15 +100,18 @@ async def bridge(
                 approvers=lambda name: settings.agents[name].approvers,
                 hears=transcription,
                 links=links,
+                under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
             gate = Gate(settings.rules, settings.turns_per_hour)
+            arrivals, feedback = Arrivals(engine, at_once=at_once), FeedbackStore(engine)
             intake = Intake(
-                Arrivals(engine, at_once=at_once),
+                arrivals,
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
+                PressedUnderReply(arrivals, feedback),
                 agent_for=settings.agent_for,
                 listening_at=settings.listening_at,
                 busy_at=settings.busy_at,
@@ -147,12 +153,13 @@ async def bridge(
             ):
                 serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
                 running = asyncio.create_task(runner.run(), name="runner")
+                rating = asyncio.create_task(Ratings(feedback, agents).run(), name="ratings")
                 log.info("serving", platforms=list(platforms), agents=list(agents), port=port, replica=replica)
                 try:
-                    yield [*serving, running, http]
+                    yield [*serving, running, rating, http]
                 finally:
                     await _end(running)  # first: its turns still need the platforms to finish their replies
-                    await _end(*serving)
+                    await _end(rating, *serving)
                     await catching_up.close()
                     with suppress(StoreUnavailable):
                         await presence.leave(replica)

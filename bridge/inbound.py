@@ -82,6 +82,9 @@ class Inbound:
     files: tuple[RemoteFile, ...] = ()
     direct: bool = False  # a direct message: one person, no names needed
     mid_thread: bool = False  # the thread had messages before the agent was called: fetch them as context
+    asked_with: str = (
+        ""  # what tells it from other questions about `message_id`, where that isn't the question itself
+    )
 
 
 @dataclass(frozen=True, slots=True)

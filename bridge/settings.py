@@ -24,6 +24,7 @@ from bridge.prompts import MAX_PROMPTS, Prompt
 from bridge.turns.gate import TurnsPerHour
 from bridge.turns.links import Links
 from bridge.turns.person import MIN_KEY, Level, Telling
+from bridge.turns.under_reply import EVERYTHING, UnderReply
 
 DEFAULT_FILE = "threadbridge.toml"
 ENVIRONMENT = "THREADBRIDGE_"
@@ -145,6 +146,7 @@ class AgentTable(BaseModel):
     turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
+    under_reply: tuple[UnderReply, ...] = EVERYTHING  # buttons of an answer
     prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = []  # offered where nothing was said yet
     # Who may decide what the agent wants leave for, where it names nobody; empty: whoever asked.
     approvers: tuple[str, ...] = ()

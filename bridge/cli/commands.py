@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -226,6 +228,41 @@ async def _retry_turn(settings: Settings, turn: str) -> None:
         if not await ledger.retry(turn):
             fail(f"there is no turn {turn} that failed or waits, or it was sent again already")
         write("put in again")
+
+
+@app.command()
+def feedback(
+    to_csv: Annotated[
+        str | None, typer.Option("--csv", help="Write all of it to this file; - is standard output.")
+    ] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this agent's answers.")] = None,
+    since: Annotated[float | None, typer.Option(min=0, max=36_500, help="Only of the last so many days.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000)] = 100_000,
+    config: ConfigOption = None,
+) -> None:
+    """What people think of the answers, the newest word first."""
+    run_to_end(_feedback(load(config), to_csv, agent, since, limit))
+
+
+async def _feedback(
+    settings: Settings, to_csv: str | None, agent: str | None, since: float | None, limit: int
+) -> None:
+    from bridge.cli.feedback import lines, save_csv, summary, write_csv
+
+    after = None if since is None else datetime.now(UTC) - timedelta(days=since)
+    async with _ledger(settings) as ledger:
+        rated = await ledger.feedback(agent=agent, since=after, limit=limit)
+    if to_csv == "-":
+        write_csv(rated, sys.stdout)
+    elif to_csv is not None:
+        try:
+            save_csv(rated, Path(to_csv))
+        except OSError as error:
+            fail(f"--csv: {to_csv} can't be written: {error.strerror}")
+    else:
+        for line in lines(rated):
+            write(line)
+    aside(summary(rated))
 
 
 @asynccontextmanager

@@ -22,12 +22,13 @@ from adapters.testing.backends import Simulated, simulated_backends
 from adapters.testing.backends.transcription import MODEL, TranscriptionBackend
 from adapters.testing.serving import serve
 from bridge.app import bridge
-from bridge.frontends.discord.settings import DiscordSettings
-from bridge.frontends.slack.settings import SlackSettings
+from bridge.frontends.discord.settings import DiscordReactions, DiscordSettings
+from bridge.frontends.slack.settings import SlackReactions, SlackSettings
 from bridge.playground import discord, slack
 from bridge.playground.page.alerts import DISCORD_WEBHOOK, SLACK_BOT, discord_alert, slack_alert
 from bridge.playground.page.app import create_page
 from bridge.playground.page.discord import DiscordView
+from bridge.playground.page.reactions import ASKS, NAMES
 from bridge.playground.page.rooms import ALERTS, BUSY, OPENING, ROOMS, TALK, WAYS, Scene, own_room
 from bridge.playground.page.slack import SlackView
 from bridge.playground.page.troubles import agent_troubles, discord_troubles, slack_troubles
@@ -81,12 +82,14 @@ class Playground:
                 app_token=SecretStr(self.slack.app_token),
                 api_url=f"{self.url}/slack/api/",
                 prompts_title="Try asking",
+                reactions=SlackReactions(seen=NAMES["👀"], done=NAMES["✅"], ask=NAMES[ASKS]),
                 loading=["is looking around…", "is thinking it over…", "is finding the words…"],
             ),
             discord=DiscordSettings(
                 token=SecretStr(self.discord.token),
                 api_url=f"{self.url}/discord/api/v10",
                 gateway_url=f"{socket}/discord/gateway",
+                reactions=DiscordReactions(seen="👀", done="✅", ask=ASKS),
             ),
             transcription=TranscriptionSettings(
                 base_url=f"{self.url}/ears/v1", api_key=SecretStr(self.ears.key), model=MODEL

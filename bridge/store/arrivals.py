@@ -26,6 +26,7 @@ from bridge.store.values import (
     Edit,
     InputRequestShown,
     StoredTurn,
+    can_be_regenerated,
     checkpoint_json,
     decision_json,
     files_json,
@@ -53,6 +54,7 @@ class Decided(Enum):
     CHOSEN = auto()
     TOO_EARLY = auto()  # it is shown, and not yet stored that it waits
     TOO_LATE = auto()  # decided before, or not this thread's
+    OUTDATED = auto()  # something was asked since
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,38 @@ class Arrivals:
         return await self._put_again(
             turn, again | {"retry_of": turn.id, "asked_by": person_json(person or turn.asked_by)}, quotas
         )
+
+    async def regenerate(
+        self, address: Address, turn_id: str, person: Person, *, quotas: Sequence[Quota] = ()
+    ) -> Decided:
+        """A person wants another answer to the newest question of a thread. Both are kept, and each is followed by one
+        other at most.
+
+        :raises OverBudget: a quota is used up.
+        """
+        found = await self._find(address, turn_id)
+        if found is None or not can_be_regenerated(found.turn):
+            return Decided.TOO_LATE
+        turn = found.turn
+        again = _again(turn, key=f"again:{turn.id}")
+        asked_by = turn.asked_by if person.id == turn.person.id else person
+        thread = {"thread_id": turn.thread}
+        ops = [
+            Op(sql.LOCK_THREAD, thread),
+            Op(sql.STILL_NEWEST, thread | {"position": turn.position}),
+            Op(sql.PUT_TURN_INTO, thread | again | {"retry_of": turn.id, "asked_by": person_json(asked_by)}),
+            *spend(quotas, str(again["id"])),
+        ]
+        try:
+            results = await self.make_ready(turn.thread, turn.person, ops)
+        except Fenced:
+            keys = {"event_key": again["event_key"], "message_key": again["message_key"]}
+            [known] = await self._engine.run(Op(sql.KNOWN_TURN, keys))
+            if known:
+                return Decided.TOO_LATE
+            await self._check_budget(quotas)
+            return Decided.OUTDATED
+        return Decided.SENT if results[2] else Decided.TOO_LATE
 
     async def abandon(self, address: Address, turn_id: str, line: str = LEFT) -> Decided:
         """A person goes on without what a turn waits for. An approval can't be left: it is declined."""
@@ -506,7 +540,8 @@ def _message_key(address: Address, message_id: str) -> str:
 def _keys(inbound: Inbound) -> dict[str, str]:
     return {
         "event_key": f"{inbound.address.platform}:{inbound.event_id}",
-        "message_key": _message_key(inbound.address, inbound.message_id),
+        "message_key": _message_key(inbound.address, inbound.message_id)
+        + (f":{inbound.asked_with}" if inbound.asked_with else ""),
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlmodel import col, select
 
 from bridge.inbound import Address
 from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.database import Database
-from bridge.store.tables import Artifact, Part, Thread, Turn
+from bridge.store.tables import Artifact, Feedback, Part, Thread, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,15 @@ class Record:
     thread: Thread
     parts: Sequence[Part] = ()
     artifacts: Sequence[Artifact] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A word on an answer, and the turn that led to it."""
+
+    feedback: Feedback
+    turn: Turn
+    thread: Thread
 
 
 class Ledger:
@@ -51,6 +61,18 @@ class Ledger:
                 select(Artifact).where(col(Artifact.turn_id) == turn).order_by(col(Artifact.index))
             )
             return Record(found, thread, parts.all(), artifacts.all())
+
+    async def feedback(self, *, agent: str | None, since: datetime | None, limit: int = 1_000) -> list[Rated]:
+        """What people think of answers, the newest word first."""
+        query = select(Feedback, Turn, Thread).join(Turn, col(Turn.id) == col(Feedback.turn_id))
+        query = query.join(Thread, col(Thread.id) == col(Turn.thread_id))
+        if agent is not None:
+            query = query.where(col(Feedback.agent) == agent)
+        if since is not None:
+            query = query.where(col(Feedback.at) >= since)
+        async with self._database.transaction() as session:
+            rows = await session.exec(query.order_by(col(Feedback.at).desc()).limit(limit))
+            return [Rated(feedback, turn, place) for feedback, turn, place in rows]
 
     async def retry(self, turn: str) -> bool:
         """Send again, or deliver again, what failed or waits. A running bridge takes it up within seconds."""

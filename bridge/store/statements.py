@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
 from sqlmodel import SQLModel
 
 from bridge.store.engine import Statement
-from bridge.store.tables import Artifact, Budget, Part, Refused, Replica, Thread, Turn
+from bridge.store.tables import Artifact, Budget, Feedback, Part, Refused, Replica, Thread, Turn
 
 _thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
 _turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
@@ -23,6 +23,7 @@ _part: sa.Table = Part.__table__  # type: ignore[attr-defined]
 _artifact: sa.Table = Artifact.__table__  # type: ignore[attr-defined]
 _budget: sa.Table = Budget.__table__  # type: ignore[attr-defined]
 _refused: sa.Table = Refused.__table__  # type: ignore[attr-defined]
+_feedback: sa.Table = Feedback.__table__  # type: ignore[attr-defined]
 
 SUSPECT = 3  # attempts without progress after which a thread runs alone, so that it can't drag others down with it
 RECLAIMED_AT_ONCE = 500  # threads in one statement
@@ -337,6 +338,13 @@ EXPIRED = Statement(
     )
     .order_by(_turn.c.expires_at)
     .limit(_number("most"))
+)
+# Nobody has written in the thread since that turn's message.
+STILL_NEWEST = Statement(
+    sa.select(_thread.c.id).where(
+        _thread.c.id == _number("thread_id"), _thread.c.newest_position <= _number("position")
+    ),
+    fences=True,
 )
 WAITS_NO_MORE = Statement(
     sa.update(_thread)
@@ -1017,3 +1025,94 @@ FREE_ALL = Statement(
 )
 FREE = Statement(sa.update(_thread).where(_ours, _is(_thread.c.state, "running")).values(_freed))
 PING = Statement(sa.select(sa.literal_column("1")))
+
+# --- feedback ---------------------------------------------------------------------------------------------------
+
+_rates = insert(_feedback).from_select(
+    ["turn_id", "person", "agent", "good", "words", "at", "due_at", "tries"],
+    sa.select(
+        _turn.c.id,
+        _id("rater").label("person"),
+        _thread.c.agent,
+        _value(_feedback.c.good).label("good"),
+        sa.literal_column("''").label("words"),
+        _number("at").label("at"),
+        _number("at").label("due_at"),
+        sa.literal_column("0").label("tries"),
+    )
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _turn.c.id == _id("turn_id"),
+        _is(_turn.c.state, "replying", "done"),
+        _is(_turn.c.outcome, "answered"),
+        _address,
+    ),
+)
+# Words that were added to the other opinion don't fit this one.
+RATE = Statement(
+    _rates.on_conflict_do_update(
+        index_elements=["turn_id", "person"],
+        set_={
+            "words": sa.case(
+                (_feedback.c.good == _rates.excluded.good, _feedback.c.words), else_=_rates.excluded.words
+            ),
+            "good": _rates.excluded.good,
+            "at": _rates.excluded.at,
+            "due_at": _rates.excluded.due_at,
+            "tries": _rates.excluded.tries,
+        },
+    ).returning(_feedback.c.turn_id)
+)
+ADD_WORDS = Statement(
+    sa.update(_feedback)
+    .where(
+        _feedback.c.turn_id == _id("turn_id"),
+        _feedback.c.person == _id("rater"),
+        _feedback.c.turn_id.in_(
+            sa.select(_turn.c.id)
+            .join(_thread, _thread.c.id == _turn.c.thread_id)
+            .where(_turn.c.id == _id("turn_id"), _address)
+        ),
+    )
+    .values(
+        words=_value(_feedback.c.words, "said"),
+        at=_number("at"),
+        due_at=_number("at"),
+        tries=sa.literal_column("0"),
+    )
+    .returning(_feedback.c.turn_id)
+)
+# Whoever takes one up holds it until it is due again, and so does a process that died meanwhile.
+_due = (
+    sa.select(_feedback.c.turn_id, _feedback.c.person)
+    .where(_feedback.c.due_at.is_not(None), _feedback.c.due_at <= _number("at"))
+    .order_by(_feedback.c.due_at)
+    .limit(_number("most"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+TAKE_DUE_FEEDBACK = Statement(
+    sa.update(_feedback)
+    .where(_feedback.c.turn_id == _due.c.turn_id, _feedback.c.person == _due.c.person)
+    .values(
+        tries=_feedback.c.tries + sa.literal_column("1"),
+        due_at=_number("at") + _number("pause") * (_feedback.c.tries + sa.literal_column("1")),
+    )
+    .returning(*_raw(_feedback, ("turn_id", "person", "good", "words", "at", "tries")))
+)
+# The agent that answered it, as far as that is known: of an earlier conversation it may have been another one.
+RATED_TURN = Statement(
+    sa.select(_thread.c.agent, *_raw(_turn, ("checkpoint",)))
+    .join(_thread, _thread.c.id == _turn.c.thread_id)
+    .where(
+        _turn.c.id == _id("turn_id"),
+        sa.or_(_thread.c.begins_after.is_(None), _turn.c.position > _thread.c.begins_after),
+    )
+)
+FEEDBACK_TOLD = Statement(
+    sa.update(_feedback)
+    .where(
+        _feedback.c.turn_id == _id("turn_id"), _feedback.c.person == _id("rater"), _feedback.c.at == _number("at")
+    )
+    .values(due_at=sa.null())
+)

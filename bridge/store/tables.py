@@ -262,3 +262,23 @@ class Artifact(SQLModel, table=True):
     ref: str = _text()
     size: int | None = _big(default=None)
     table: dict[str, Any] | None = _json(default=None)
+
+
+class Feedback(SQLModel, table=True):
+    """What a person thinks of an answer. The last word of each counts."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        sa.Index("ix_feedback_at", "at"),
+        sa.Index("ix_feedback_person", "person"),
+        _where("ix_feedback_due", "due_at", where="due_at IS NOT NULL"),
+    )
+
+    turn_id: str = Field(foreign_key="turn.id", primary_key=True, max_length=16)
+    person: str = Field(primary_key=True, max_length=80)  # with the platform, as "slack:U07"
+    agent: str = Field(max_length=64)
+    good: bool
+    words: str = _text(default="")
+    at: datetime = _time()
+    due_at: datetime | None = _time(default=None)  # when the agent's service is told next; None: no more
+    tries: int = 0  # to tell it, since the last word

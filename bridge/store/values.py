@@ -197,6 +197,15 @@ class Conclusion:
     sources: tuple[Source, ...] = ()
 
 
+def can_be_regenerated(turn: StoredTurn) -> bool:
+    """Whether the agent gave a whole answer to a question. What answers an input request is none: the agent waits for
+    it no more."""
+    answers = (
+        turn.chosen is not None or turn.decision is not None or (turn.start is not None and turn.asked_as is None)
+    )
+    return turn.outcome is Outcome.ANSWERED and turn.spoken is None and not answers
+
+
 def new_turn_id() -> str:
     """16 characters, so that a part's nonce stays within Discord's 25."""
     return secrets.token_hex(8)

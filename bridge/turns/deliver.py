@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -24,6 +24,7 @@ from bridge.turns.reply import Reply
 from bridge.turns.showing import bring_data
 from bridge.turns.steps import Ending
 from bridge.turns.surface import Button, PartKey, PartKind, SurfaceError, Upload
+from bridge.turns.under_reply import buttons_under
 from bridge.turns.work import Work
 
 DOWNLOAD_SECONDS = 900.0  # one file from the agent
@@ -81,7 +82,7 @@ class _Delivery:
             await reply.close()
         else:
             below = footnotes(conclusion.sources, self._work.surface.style.dialect)
-            await reply.finish(linked(conclusion.answer, conclusion.sources), below)
+            await reply.finish(linked(conclusion.answer, conclusion.sources), below, await self._under())
         await self._bring_files()
         if reply.curtailed and conclusion.outcome is Outcome.ANSWERED:
             await reply.notice(MAIN_NOTICE, STOPPED)
@@ -94,6 +95,18 @@ class _Delivery:
             if conclusion.outcome is Outcome.UNCERTAIN and reply.last_part is not None:
                 shown_at = _position(reply.last_part)
         return Delivered(Event.DELIVERED, conclusion.outcome, conclusion.detail, shown_at)
+
+    async def _under(self) -> tuple[Button, ...]:
+        """The buttons of an answer."""
+        work, outcome = self._work, self._conclusion.outcome
+        if not work.under_reply or outcome is not Outcome.ANSWERED:
+            return ()
+        answers = (
+            work.outlook.waiting is not None
+        )  # what the agent asked back, if it isn't stored with the turn yet
+        wanted = tuple(one for one in work.under_reply if one != "again" or not answers)
+        turn = replace(work.turn, outcome=outcome)
+        return buttons_under(turn, wanted, files=bool(await self._artifacts()))
 
     def _buttons(self) -> tuple[Button, ...]:
         outcome = self._conclusion.outcome

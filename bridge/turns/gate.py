@@ -36,7 +36,7 @@ BOT_TURNS_IN_THREAD = 3
 BOT_TURNS_IN_CHANNEL = 30
 
 # What only the asker may press, and admins for others. An answer is one that anyone may also write.
-ASKERS = ("stop", "retry", "abandon", "reask")
+ASKERS = ("stop", "retry", "abandon", "reask", "again")
 DECISIONS = ("approve", "decline")  # for whoever may decide, who needn't be one of those who may ask
 OVERSEEN = ("stop", "retry", "new")  # commands that an admin may give wherever others ask
 

@@ -12,7 +12,7 @@ from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.render.selection import NO_SELECTION, Selection
 from bridge.store.values import Edit as Edit
 from bridge.turns.progress import Progress
-from bridge.turns.surface import Action, Upload
+from bridge.turns.surface import Action, Button, Upload
 
 RECENT = 20  # threads of a person that are offered
 
@@ -26,7 +26,7 @@ class Press:
     turn: str
     person: Person
     address: Address
-    value: str = ""  # which choice; the answer in words; why it is declined
+    value: str = ""  # which choice or rating; the answer in words; why it is declined, or rated so
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Decision:
 
     sentence: str = ""  # for the person who pressed alone; "" for none
     settled: str = ""  # takes the place of the buttons, for all to read ("Sent again · Ann"); "" leaves them
+    buttons: tuple[Button, ...] = ()  # below the sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from bridge.turns.progress import Progress
 from bridge.turns.requests import in_words, line_of, who_may
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
+from bridge.turns.under_reply import ACTIONS as UNDER_REPLY
+from bridge.turns.under_reply import PressedUnderReply
 
 CATCH_UP_THREADS = 1_000  # of one platform
 WAITING = 10_000  # messages and decisions that wait for the database at once; some KB each
@@ -51,6 +53,7 @@ class Intake:
         arrivals: Arrivals,
         orders: Orders,
         shelf: Shelf,
+        under_reply: PressedUnderReply,
         *,
         agent_for: Callable[[Address], str],
         listening_at: ListeningAt = as_ever,
@@ -64,6 +67,7 @@ class Intake:
         self._arrivals = arrivals
         self._orders = orders
         self._shelf = shelf
+        self._under_reply = under_reply
         self._agent_for = agent_for
         self._listening_at = listening_at
         self._busy_at = busy_at
@@ -201,6 +205,10 @@ class Intake:
         line = f"Answered · {name}"
         settled = ""  # the turn's own message says it
         try:
+            if press.action in UNDER_REPLY:
+                decision = await self._stored(lambda: self._under_reply.decide(press, quotas))
+                self._wake()
+                return decision
             match press.action:
                 case "stop":
                     return await self._pressed_stop(press)
@@ -255,7 +263,7 @@ class Intake:
             self._gate.may_press(press, agent, asker)
         except NotAllowed as refusal:
             return refusal.sentence or NOT_HERE
-        return await self._undecided(press, agent)
+        return "" if press.action in UNDER_REPLY else await self._undecided(press, agent)
 
     async def _undecided(self, press: Press, agent: str) -> str:
         """Why a press settles nothing; "" if it may."""

@@ -79,6 +79,8 @@ class Pump:
         self._wake = asyncio.Event()
         self._finishing = asyncio.Event()
         self._label = WORKING
+        self._under: Sequence[Button] = ()
+        self._bare: set[int] = set()  # parts that were finished here without buttons
         self._stands_in = False  # a message without words carries the Stop button
         self._halted = False  # a person stopped the reply on the platform
         self._marking: asyncio.Task[bool] | None = None
@@ -91,8 +93,9 @@ class Pump:
         """There is more to show."""
         self._wake.set()
 
-    def finish(self) -> None:
-        """The text is complete."""
+    def finish(self, under: Sequence[Button] = ()) -> None:
+        """The text is complete. `under`: what its last part keeps as buttons."""
+        self._under = under
         self._finishing.set()
         self._wake.set()
 
@@ -120,6 +123,7 @@ class Pump:
                 finishing = self._finishing.is_set()
                 await self._sync()
                 if finishing:
+                    await self._put_under()
                     await self._take_away_surplus()
                     return
         finally:
@@ -231,10 +235,10 @@ class Pump:
             part = self._part(index)
             text, stop = self._wanted(part), self._carries_stop(index)
             last = part.closed and not stop
-            buttons = () if last else self._stop_button()
+            buttons = self._last_buttons(index) if last else self._stop_button()
             progress = self._progress(index, last=last)
             message_id = await self._surface.post(key, text, last=last, buttons=buttons, progress=progress)
-            sent.append(_Sent(part, text, progress, last))
+            sent.append(_Sent(part, text, progress, last, bare=last and not buttons))
             return message_id
 
         message_id = await self.once(key, post, self._sending(index))
@@ -250,12 +254,12 @@ class Pump:
             part = self._part(index)
             text = self._wanted(part)
             last = part.closed and not self._waits_with_stop(index)
-            buttons = () if last else self._stop_button()
+            buttons = self._last_buttons(index) if last else self._stop_button()
             progress = self._progress(index, last=last)
             await self._surface.edit(
                 key, shown.id, text, shown=shown.text, last=last, buttons=buttons, progress=progress
             )
-            return _Sent(part, text, progress, last)
+            return _Sent(part, text, progress, last, bare=last and not buttons)
 
         self._now_shows(key, await self._send(edit, self._sending(index)))
 
@@ -264,6 +268,8 @@ class Pump:
         self._words_came(part.text)
         if part.closed and sent.last:
             ends = part.end if part.text else None
+            if sent.bare:
+                self._bare.add(key.index)
             self._hold.note(self._turn, self._parts.finished(key, sent.text, len(part.text), ends))
             return
         record = self._parts.shows(key, sent.text, len(part.text), sent.progress)
@@ -404,6 +410,19 @@ class Pump:
         whole = part.closed or self._style.appends
         return part.text if whole else part.text + part.closing
 
+    def _last_buttons(self, index: int) -> Sequence[Button]:
+        """Those that a part keeps."""
+        is_last = self._finishing.is_set() and not self.curtailed and index + 1 == len(self._all())
+        return self._under if is_last and self._part(index).text else ()
+
+    async def _put_under(self) -> None:
+        """A part that was finished while more might have come turned out to be the last."""
+        index = len(self._all()) - 1
+        shown = self._parts.get(self._key(index))
+        if index in self._bare and shown is not None and self._last_buttons(index):
+            self._bare.discard(index)
+            await self._edit(self._key(index), index, shown)
+
     def _stop_button(self) -> Sequence[Button]:
         return (Button("stop", "Stop", self._turn),)
 
@@ -484,6 +503,7 @@ class _Sent:
     text: str
     progress: Progress
     last: bool
+    bare: bool = False  # it keeps no buttons
 
 
 class _Outdated(Exception):

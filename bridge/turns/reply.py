@@ -121,14 +121,14 @@ class Reply:
 
     # --- its end --------------------------------------------------------------------------------------------
 
-    async def finish(self, text: str | None = None, below: str = "") -> None:
+    async def finish(self, text: str | None = None, below: str = "", under: Sequence[Button] = ()) -> None:
         """The answer is complete; `text` is the whole of it where it may differ from what was streamed, and `below`
-        is what follows it, rendered. Returns when every part stands in the thread, and raises what has kept one from
-        it."""
+        is what follows it, rendered; `under` are the buttons of its last part. Returns when every part stands in the
+        thread, and raises what has kept one from it."""
         self._steps.settle(Ending.WHOLE)
         if not self._text.complete and not self._text.finish(text, below):
             self._pump.begin_anew()
-        self._pump.finish()
+        self._pump.finish(under)
         assert self._pumping is not None  # noqa: S101  # made on entering
         await asyncio.shield(self._pumping)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from bridge.lifecycle import Outcome
@@ -12,6 +14,7 @@ from bridge.turns.retry import PATIENCE, retry
 from bridge.turns.steps import Ending, Steps
 from bridge.turns.surface import (
     NO_PROGRESS,
+    Button,
     PartFull,
     PartKey,
     PartKind,
@@ -25,8 +28,16 @@ from bridge.turns.text import ReplyText
 log = structlog.get_logger()
 
 
-async def restate(surface: Surface, turn: StoredTurn, parts: Parts, *, patience: float = PATIENCE) -> None:
-    """Of a turn whose answer is stored and whose parts are recorded. `patience`: seconds for each."""
+async def restate(
+    surface: Surface,
+    turn: StoredTurn,
+    parts: Parts,
+    under: Sequence[Button] = (),
+    *,
+    patience: float = PATIENCE,
+) -> None:
+    """Of a turn whose answer is stored and whose parts are recorded. `under` are the buttons of its last part;
+    `patience`: seconds for each."""
     text = ReplyText(surface.style, parts.cuts)
     below = footnotes(turn.sources, surface.style.dialect)
     text.finish(None if turn.answer is None else linked(turn.answer, turn.sources), below)
@@ -38,14 +49,21 @@ async def restate(surface: Surface, turn: StoredTurn, parts: Parts, *, patience:
         shown = parts.get(key)
         said = words[index] if index < len(words) else ""
         progress = steps.of(index) if surface.style.cards else NO_PROGRESS
+        buttons = under if index + 1 == len(words) else ()
         if shown is None or not (said or progress):
             continue
 
         async def write(
-            key: PartKey = key, message_id: str = shown.id, said: str = said, progress: Progress = progress
+            key: PartKey = key,
+            message_id: str = shown.id,
+            said: str = said,
+            progress: Progress = progress,
+            buttons: Sequence[Button] = buttons,
         ) -> None:
             async with surface.slot(Sending.LAST):
-                await surface.edit(key, message_id, said, shown=None, last=True, progress=progress)
+                await surface.edit(
+                    key, message_id, said, shown=None, last=True, buttons=buttons, progress=progress
+                )
 
         try:
             await retry(write, patience=patience)

@@ -18,7 +18,7 @@ from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent, Checkpoint, Event, Message
 from bridge.inbound import Address, Person
-from bridge.lifecycle import TurnState
+from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, in_line
 from bridge.store.arrivals import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
@@ -38,8 +38,9 @@ from bridge.turns.person import Telling
 from bridge.turns.restate import restate
 from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
 from bridge.turns.settle import show_settled
-from bridge.turns.surface import FrontEnd, Guard, Surface
+from bridge.turns.surface import Button, FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
+from bridge.turns.under_reply import UnderReply, buttons_under
 from bridge.turns.voice import Hears
 from bridge.turns.work import Limits, Work
 
@@ -70,6 +71,7 @@ class Bounds:
     approvers: Callable[[str], Sequence[str]] = lambda _: ()  # of an agent, by its name: see `Work`
     hears: Hears | None = None  # writes voice notes down
     links: Links | None = None  # to files that are too large for a platform
+    under_reply: Callable[[str], tuple[UnderReply, ...]] = lambda _: ()  # of an agent, by its name: see `Work`
     busy_at: BusyAt = in_line
 
 
@@ -283,6 +285,7 @@ class Runner:
                 another_surface=lambda: self._surface(hold, turn.person),
                 hears=self._bounds.hears,
                 links=self._bounds.links,
+                under_reply=self._bounds.under_reply(claim.agent),
                 line=line,
             )
         )
@@ -333,12 +336,19 @@ class Runner:
             records = await persist(lambda: self._queue.parts(turn_id))
             surface = self._surface(hold, turn.person)
             if turn.settled is None:
-                await restate(surface, turn, Parts(turn_id, records, resumed=True))
+                under = await self._under(turn, hold.claim.agent)
+                await restate(surface, turn, Parts(turn_id, records, resumed=True), under)
             else:  # perhaps only its buttons are to go: that holds nothing up for long
                 await show_settled(surface, self._queue, turn_id)
                 await restate(surface, turn, Parts(turn_id, records, resumed=True), patience=SETTLED_PATIENCE)
                 await surface.working(None)
         await persist(lambda: self._queue.rechecked(hold.claim, turn_id))
+
+    async def _under(self, turn: StoredTurn, agent: str) -> Sequence[Button]:
+        if turn.outcome is not Outcome.ANSWERED:
+            return ()
+        made = await persist(lambda: self._queue.artifacts(turn.id))
+        return buttons_under(turn, self._bounds.under_reply(agent), files=bool(made))
 
     async def _ask_recheck(self, claim: Claim, turn: str) -> None:
         log.warning("a reply may have been written over", turn=turn)

@@ -19,7 +19,20 @@ from bridge.render.data import Data
 from bridge.render.style import Style
 from bridge.store.engine import Fenced as Fenced  # what a `Guard` raises
 
-Action = Literal["stop", "retry", "abandon", "choose", "answer", "approve", "decline", "reask"]
+Action = Literal[
+    "stop",
+    "retry",
+    "abandon",
+    "choose",
+    "answer",
+    "approve",
+    "decline",
+    "reask",
+    "again",
+    "rate",
+    "words",
+    "files",
+]
 # Awaited right before each call to a platform or an agent. Returns at once while this process is sure that the
 # thread is its own, else only when it has become sure again; raises `Fenced` where it no longer is.
 Guard = Callable[[], Awaitable[None]]
@@ -28,6 +41,7 @@ Guard = Callable[[], Awaitable[None]]
 # Said to whoever changed a question after it was asked, above a button of the action `reask`.
 EDITED = "You changed your message after I had begun. Shall I answer the new words?"
 ASK_AGAIN = "Ask again"
+ADD_WORDS = "Add a word"  # of a button of the action `words`, below thanks for a rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,8 @@ class Button:
     action: Action
     label: str
     turn: str
-    value: str = ""  # of a choice: its index. A front end may show several choices as a select
+    # Of a choice its index, and a front end may show several as a select; of a rating "good" or "bad".
+    value: str = ""
 
 
 class PartKind(StrEnum):
@@ -252,6 +267,19 @@ class Suggests(Protocol):
     async def suggest(self, suggestions: Sequence[str]) -> None:
         """Offer them, below a reply that stands; what is chosen is asked as if the person had written it there.
         Bounded by seconds; never raises: what isn't offered is no loss."""
+        ...
+
+
+Mark = Literal["seen", "done"]
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """A surface that may show by a reaction on a question what became of it."""
+
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        """Show, as far as the settings say by which emoji, that the question was seen, or instead that its answer
+        stands; None takes the first away. Bounded by the platform's budget; never raises."""
         ...
 
 

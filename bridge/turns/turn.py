@@ -13,6 +13,7 @@ from bridge.store.values import ApprovalShown, Conclusion, Outlook, StoredTurn
 from bridge.turns.ask import MAX_ATTEMPTS, Asking
 from bridge.turns.deliver import Delivered, deliver, undeliverable
 from bridge.turns.parts import Parts
+from bridge.turns.reactions import Marking
 from bridge.turns.reply import Reply
 from bridge.turns.settle import show_settled
 from bridge.turns.steps import Steps
@@ -31,6 +32,7 @@ class TurnAtWork:
         self._delivering: Reply | None = None
         self._reply_shown: Reply | None = None
         self._stopped = work.turn.stopped
+        self._marking = Marking(work.surface, work.turn)
         self._settling: asyncio.Task[None] | None = None
 
     @property
@@ -48,6 +50,7 @@ class TurnAtWork:
     async def run(self) -> Outlook | None:
         """Take the turn to its end, from wherever it stands. What the thread has to do next; None when it is given
         back. Raises `Changed` where the question was changed before it was sent, and `Fenced`."""
+        self._marking.seen()
         try:
             async with await self._reply() as reply:
                 self._reply_shown = reply
@@ -64,13 +67,14 @@ class TurnAtWork:
                     await asyncio.wait([ending])
                 return outlook
         finally:
+            self._marking.close()
             if self._settling is not None:
                 self._settling.cancel()
             await self._work.folder.remove()
 
     async def _wind_up(self, delivered: Delivered) -> None:
         surface = self._work.surface
-        await surface.working(None)
+        await asyncio.gather(surface.working(None), self._marking.ended(delivered.outcome))
         suggestions = () if self._asking is None else self._asking.suggestions
         if suggestions and delivered.outcome is Outcome.ANSWERED and isinstance(surface, Suggests):
             await surface.suggest(suggestions)

@@ -13,6 +13,7 @@ from bridge.turns.line import ALONE, Line
 from bridge.turns.links import Links
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
+from bridge.turns.under_reply import UnderReply
 from bridge.turns.voice import Hears
 
 
@@ -42,4 +43,5 @@ class Work:
     another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
     links: Links | None = None  # to files that are too large for the platform
+    under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer
     line: Line = ALONE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.cli.conftest import Command
 from tests.e2e.people import People, text_of
 from tests.e2e.running import at_rest, states
 from tests.e2e.town import Town
+from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(WHOLE_TEST)]
 
@@ -96,3 +99,29 @@ async def test_manifests(command: Command, config: Path, tmp_path: Path) -> None
     assert "client_id=123456789012345678" in discord.out
     assert "Message Content" in discord.out
     assert token not in discord.out + discord.err
+
+
+@pytest.mark.usefixtures("bridging")
+async def test_feedback_is_listed_counted_and_written_as_csv(
+    people: People, database: Path, command: Command, tmp_path: Path
+) -> None:
+    none = await command("feedback")
+    assert (none.code, none.out) == (0, "")
+    thread = await people.say("ada", "fifthelement", "@threadbridge =what?")
+    assert await at_rest(database, 1) == ["done"]
+    shown = people.shown(thread)[-1]
+    await people.press("ada", shown, "Good answer")
+    await people.press("grace", shown, "Bad answer")
+    await eventually(lambda: len(people.private("ada")) == len(people.private("grace")) == 1)
+
+    listed = await command("feedback", "--agent", "fifthelement", "--since", "1")
+    assert [line.split("\t")[3].strip() for line in listed.out.splitlines()] == ["bad", "good"]
+    assert "1 good, 1 bad" in listed.err
+    assert not (await command("feedback", "--agent", "toqan")).out
+    file = tmp_path / "feedback.csv"
+    assert (await command("feedback", "--csv", str(file))).code == 0
+    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline="")))
+    assert [row["rating"] for row in rows] == ["bad", "good"]
+    assert (await command("feedback", "--csv", "-")).out.startswith("at,agent,rating")
+    wrong = await command("feedback", "--csv", str(tmp_path / "no" / "such"))
+    assert wrong.is_one_sentence("--csv", "can't be written"), wrong.err

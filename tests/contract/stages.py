@@ -275,6 +275,22 @@ class DiscordStage:
         return self.people.named(who)
 
 
+class FlatSlackStage(SlackStage):
+    """The channel itself is the conversation."""
+
+    def shown(self) -> list[Shown]:
+        here = self.town.slack.channel(self.thread.channel).messages.values()
+        bot = self.town.slack.bot.id
+        return [self.people._shown(one) for one in here if one.user == bot and one.thread_ts is None]
+
+    async def say(self, who: str, text: str) -> str:
+        return (await self.people.say(who, self.thread.channel, text)).first
+
+
+class FlatDiscordStage(DiscordStage):
+    """The same on Discord."""
+
+
 @asynccontextmanager
 async def memory_stage() -> AsyncIterator[Stage]:
     yield MemoryStage()
@@ -306,6 +322,22 @@ async def discord_stage() -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
+async def flat_slack_stage() -> AsyncIterator[Stage]:
+    async with slack_stage() as stage:
+        assert isinstance(stage, SlackStage)
+        thread, asked = await _talk_in_channel(stage.people)
+        yield FlatSlackStage(stage.town, stage.people, stage.front, thread, asked)
+
+
+@asynccontextmanager
+async def flat_discord_stage() -> AsyncIterator[Stage]:
+    async with discord_stage() as stage:
+        assert isinstance(stage, DiscordStage)
+        thread, asked = await _talk_in_channel(stage.people)
+        yield FlatDiscordStage(stage.town, stage.people, stage.front, thread, asked)
+
+
+@asynccontextmanager
 async def _served(front: FrontEnd, people: People) -> AsyncIterator[None]:
     serving = asyncio.create_task(front.serve())
     try:
@@ -321,3 +353,9 @@ async def _talk(people: People) -> tuple[Thread, str]:
     thread = await people.talk_first("general", TALK[:-1])
     who, text = TALK[-1]
     return thread, await people.reply(who, thread, text)
+
+
+async def _talk_in_channel(people: People) -> tuple[Thread, str]:
+    said = [await people.say(who, "toqan", text) for who, text in TALK]
+    place = said[-1].channel
+    return Thread(place, place, said[0].first), said[-1].first

@@ -16,6 +16,9 @@ from tests.e2e.waiting import eventually
 
 NamedFile = tuple[str, str, bytes]  # name, media type, content
 DISCORD_STOP = "Stop"
+VALUE = "="  # between a thumb's action and its value
+DISCORD_FACES = {"🔄": "Regenerate", "👍": "Good answer", "👎": "Bad answer", "📎": "Files"}
+SLACK_NAMES = {"👀": "eyes", "✅": "white_check_mark", "🤖": "robot_face"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,12 @@ class People(Protocol):
     async def delete(self, who: str, thread: Thread, message: str) -> None: ...
 
     async def press(self, who: str, shown: Shown, label: str) -> None: ...
+
+    async def react(self, who: str, thread: Thread, message: str, emoji: str) -> None: ...
+
+    def reactions(self, thread: Thread, message: str) -> set[str]:
+        """The bot's on a person's message."""
+        ...
 
     async def pick(self, who: str, shown: Shown, label: str) -> None:
         """Choose in a select."""
@@ -133,7 +142,15 @@ class SlackPeople:
         await self.world.delete(who, thread.channel, message)
 
     async def press(self, who: str, shown: Shown, label: str) -> None:
-        await self.world.press(who, shown.id, shown.buttons[label])
+        action, _, value = shown.buttons[label].partition(VALUE)
+        await self.world.press(who, shown.id, action, value=value or None)
+
+    async def react(self, who: str, thread: Thread, message: str, emoji: str) -> None:
+        await self.world.add_reaction(who, thread.channel, message, SLACK_NAMES[emoji])
+
+    def reactions(self, thread: Thread, message: str) -> set[str]:
+        given = self.world.message(thread.channel, message).reactions
+        return {emoji for emoji, name in SLACK_NAMES.items() if self.world.bot.id in given.get(name, ())}
 
     async def pick(self, who: str, shown: Shown, label: str) -> None:
         select, value = shown.options[label]
@@ -162,13 +179,18 @@ class SlackPeople:
     def _shown(self, message: SlackMessage) -> Shown:
         inside = [one for block in message.blocks for one in elements(block)]
         pressable = [one for one in inside if one["type"] == "button"]
+        rating = [one for one in inside if one["type"] == "feedback_buttons"]
+        thumbs = [
+            (one["action_id"], one[name]) for one in rating for name in ("positive_button", "negative_button")
+        ]
         return Shown(
             message.ts,
             message.shown,
             utf8(message.shown),
             message.streaming == "in_progress",
             {file.name: file.content for file in message.files},
-            {button["text"]["text"]: button["action_id"] for button in pressable},
+            {button["text"]["text"]: button["action_id"] for button in pressable}
+            | {thumb["text"]["text"]: f"{action}{VALUE}{thumb['value']}" for action, thumb in thumbs},
             {
                 option["text"]["text"]: (one["action_id"], option["value"])
                 for one in inside
@@ -224,6 +246,18 @@ class DiscordPeople:
     async def press(self, who: str, shown: Shown, label: str) -> None:
         await self.world.press(who, int(shown.id), shown.buttons[label])
 
+    async def react(self, who: str, thread: Thread, message: str, emoji: str) -> None:
+        await self.world.react(who, self._place(thread, message), int(message), emoji)
+
+    def reactions(self, thread: Thread, message: str) -> set[str]:
+        place = self.world.place(self._place(thread, message))
+        given = place.messages[int(message)].reactions
+        return {emoji for emoji, people in given.items() if self.world.bot.id in people}
+
+    def _place(self, thread: Thread, message: str) -> str:
+        """The channel that a message of a thread is in."""
+        return thread.channel if message == thread.id != thread.channel else thread.id
+
     async def pick(self, who: str, shown: Shown, label: str) -> None:
         select, value = shown.options[label]
         await self.world.press(who, int(shown.id), select, [value])
@@ -260,7 +294,7 @@ class DiscordPeople:
 
     def _shown(self, message: DiscordMessage) -> Shown:
         inside = [one for row in message.components for one in row.get("components", ())]
-        buttons = {one["label"]: one["custom_id"] for one in inside if "label" in one}
+        buttons = {_label(one): one["custom_id"] for one in inside if "label" in one or "emoji" in one}
         return Shown(
             str(message.id),
             message.content,
@@ -280,3 +314,7 @@ class DiscordPeople:
 
     def harm(self) -> list[Any]:
         return [*self.world.pings, *self.world.unfurls]
+
+
+def _label(button: Mapping[str, Any]) -> str:
+    return str(button.get("label") or DISCORD_FACES[button["emoji"]["name"]])

@@ -53,6 +53,7 @@ VALUES: dict[str, object] = {
     "shown_at": 5, "holds": None, "kind": "p", "index": 0, "ends": None, "shown": 0, "digest": None, "ref": "",
     "size": 1, "table": None, "before": 500, "dead": "r2", "media_type": "", "chosen_agent": "b",
     "seated": "U1", "at_once": 4, "scope": "person:slack:U1", "expired": 4, "allowed": 20, "spender": "t1-7",
+    "rater": "slack:U1", "good": True, "pause": 60,
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None,

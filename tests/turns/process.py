@@ -18,6 +18,7 @@ from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.desk import Desk
 from bridge.store.engine import Engine, Op, Statement, persist
+from bridge.store.feedback import FeedbackStore
 from bridge.store.ledger import Ledger
 from bridge.store.presence import Presence
 from bridge.store.queue import Queue
@@ -31,6 +32,7 @@ from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
+from bridge.turns.under_reply import PressedUnderReply, UnderReply
 from bridge.turns.voice import Hears
 from tests.turns.world import HERE, MemoryPlatform
 
@@ -48,6 +50,7 @@ class Bridge:
     intake: Intake
     engine: Engine
     presence: Presence
+    feedback: FeedbackStore
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Bridge:
         gate: Gate | None = None,
         hears: Hears | None = None,
         links: Links | None = None,
+        under_reply: tuple[UnderReply, ...] = (),
         busy: Busy = "queue",
         **limits: float,
     ) -> None:
@@ -74,6 +78,7 @@ class Bridge:
         self._telling = telling
         self._hears = hears
         self._links = links
+        self._under_reply = under_reply
         self._busy = busy
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
@@ -101,11 +106,13 @@ class Bridge:
                     approvers=lambda _: self.approvers,
                     hears=self._hears,
                     links=self._links,
+                    under_reply=lambda _: self._under_reply,
                     busy_at=lambda _: self._busy,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
+                arrivals, self.feedback = Arrivals(engine, at_once=at_once), FeedbackStore(engine)
                 self.intake = Intake(
-                    Arrivals(engine, at_once=at_once),
+                    arrivals,
                     Orders(
                         Desk(engine, at_once=at_once),
                         self._agents,
@@ -120,6 +127,7 @@ class Bridge:
                         attachment_bytes=bounds.attachment_bytes,
                         links=self._links,
                     ),
+                    PressedUnderReply(arrivals, self.feedback),
                     agent_for=lambda _: "support",
                     busy_at=lambda _: self._busy,
                     gate=self._gate,

@@ -1,4 +1,4 @@
-"""The form for an answer in words, and for why an approval is declined."""
+"""The form for an answer in words, for why an approval is declined, and for feedback."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ LOOK_WITHIN = 2.0  # seconds: a form can't be deferred, and Discord gives up on 
 FORMS: dict[Action, tuple[str, str]] = {  # title, label of the input
     "answer": ("Your answer", "The agent reads what you write here"),
     "decline": ("Decline", "Why not? The agent and the thread are told"),
+    "words": ("Your feedback", "What was good, or what was wrong?"),
 }
 
 
@@ -52,7 +53,10 @@ def _form(action: Action, turn: str) -> discord.ui.Modal:
     title, label = FORMS[action]
     form = discord.ui.Modal(title=title, custom_id=custom_id(Button(action, "", turn)), timeout=FORM_LIVES)
     words: discord.ui.TextInput[discord.ui.Modal] = discord.ui.TextInput(
-        style=discord.TextStyle.paragraph, custom_id=TEXT, required=action == "answer", max_length=MAX_TEXT
+        style=discord.TextStyle.paragraph,
+        custom_id=TEXT,
+        required=action in ("answer", "words"),
+        max_length=MAX_TEXT,
     )
     form.add_item(discord.ui.Label(text=label, component=words))
     return form

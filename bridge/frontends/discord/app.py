@@ -14,6 +14,7 @@ from discord.http import Route
 from starlette.routing import BaseRoute
 
 from bridge.backoff import Backoff
+from bridge.frontends.common.reactions import Reactions
 from bridge.frontends.discord import about, commands
 from bridge.frontends.discord.calls import Calls, hand_on_limits, unguarded
 from bridge.frontends.discord.catch_up import CatchUp
@@ -83,6 +84,7 @@ class DiscordFrontEnd:
         self._signs: dict[Address, asyncio.Task[None]] = {}
         self.calls = Calls(settings.requests_a_second)
         members = Members(serves)
+        self.reactions: Reactions = settings.reactions
         self._listeners = Listeners(
             inbox,
             self._want_catch_up,
@@ -91,6 +93,7 @@ class DiscordFrontEnd:
             members,
             listening_at=listening_at,
             bots=bots,
+            ask_emoji=settings.reactions.ask,
         )
         self._wanted = asyncio.Event()  # a look at what was missed
         self._known = asyncio.Event()  # the session's servers
@@ -245,7 +248,7 @@ class DiscordFrontEnd:
         # Their warnings are about voice, which we never speak.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         client = discord.Client(
-            intents=intents(message_content=self.message_content),
+            intents=intents(message_content=self.message_content, reactions=bool(self.reactions.ask)),
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,

@@ -173,6 +173,14 @@ class Commands:
         found = [name for name in names if part in name.casefold()]
         return sorted(found, key=lambda name: not name.casefold().startswith(part))[:MAX_CHOICES]
 
+    async def list_files(self, order: Order) -> str:
+        """The files of a conversation, as Markdown for one person. Never raises."""
+        try:
+            return listed(await self._asking.files(order))
+        except Exception as error:
+            log.error("discord.command_failed", command=order.name, error=type(error).__name__)
+            return NOT_DONE
+
     async def _ask(
         self,
         client: discord.Client,

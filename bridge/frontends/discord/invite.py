@@ -36,7 +36,14 @@ def invite_link(application: int) -> str:
     return discord.utils.oauth_url(application, permissions=PERMISSIONS, scopes=("bot", "applications.commands"))
 
 
-def intents(*, message_content: bool) -> discord.Intents:
+def intents(*, message_content: bool, reactions: bool = False) -> discord.Intents:
     """The gateway events we ask for. Without `message_content`, which is privileged, only direct messages,
     mentions and our own messages have a text."""
-    return discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=message_content)
+    return discord.Intents(
+        guilds=True,
+        guild_messages=True,
+        dm_messages=True,
+        guild_reactions=reactions,
+        dm_reactions=reactions,
+        message_content=message_content,
+    )

@@ -23,7 +23,7 @@ from cachetools import LRUCache
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
-from bridge.frontends.discord import answering, commands, messages, reading
+from bridge.frontends.discord import answering, commands, messages, reactions, reading
 from bridge.frontends.discord.about import Menus
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
@@ -35,7 +35,7 @@ from bridge.frontends.discord.spoken import SpokenCommands
 from bridge.frontends.discord.telling import Refusals
 from bridge.inbound import Address, Person
 from bridge.listening import Listening, ListeningAt, as_ever
-from bridge.turns.inbox import Decision, Inbox, NotAllowed, Press
+from bridge.turns.inbox import Decision, Inbox, NotAllowed, Order, Press
 from bridge.turns.surface import Gone, SurfaceError
 
 log = structlog.get_logger()
@@ -73,6 +73,7 @@ class Listeners:
         *,
         listening_at: ListeningAt = as_ever,
         bots: Collection[str] = (),
+        ask_emoji: str = "",
     ) -> None:
         """`bots`: those that may ask in some channel."""
         self._inbox = inbox
@@ -80,6 +81,7 @@ class Listeners:
         self._bots = bots
         self._offer_again = offer_again
         self._members = members
+        self._ask_emoji = ask_emoji
         self._asking = Asking(inbox, self._who_is)
         self._catch_up_wanted = catch_up_wanted
         self._client: discord.Client | None = None
@@ -113,6 +115,7 @@ class Listeners:
         for handler in (
             self.on_message,
             self.on_raw_message_edit,
+            self.on_raw_reaction_add,
             self.on_raw_message_delete,
             self.on_raw_bulk_message_delete,
             self.on_interaction,
@@ -201,6 +204,33 @@ class Listeners:
         if self._told.is_due(messages.person(message.author), refusal):
             self._follow(asyncio.create_task(self._refusals.tell(message, refusal.sentence)))
 
+    async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        if not reactions.asks(event, self._ask_emoji, self._me) or self._is_full("reaction"):
+            return
+        async with self._in_order(event.channel_id):
+            direct = Spot("direct", None, event.channel_id) if event.guild_id is None else None
+            spot = direct or await self.spot(event.channel_id)
+            if spot is None:
+                return
+            room = self._connected.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
+            with told_apart("read message"):
+                message = await room.fetch_message(event.message_id)
+            if message.author.id == self._me.id:
+                return
+            person = reactions.reacting(event)
+            known = spot.kind == "thread" and await self._inbox.knows(spot.address(spot.channel))
+            turn = reactions.inbound(message, person, spot, self._me, self._listening(spot), known=known)
+            try:
+                new = await self._asking.take(turn)
+            except NotAllowed as refusal:
+                if self._told.is_due(person, refusal):
+                    telling = self._refusals.tell_directly(event.member or room, event.user_id, refusal.sentence)
+                    self._follow(asyncio.create_task(telling))
+                return
+            if new and turn.address.thread == turn.message_id:
+                self.names[message.id] = reading.thread_name(messages.text(message, self._me), person.name)
+            log.info("discord.asked_by_reaction", thread=turn.address.thread, message=turn.message_id, new=new)
+
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         message = event.message
         # Discord also tells when it added an embed or a thread itself.
@@ -265,6 +295,11 @@ class Listeners:
         address = spot.address(root or spot.channel)
         log.info("discord.pressed", action=action, turn=turn, thread=address.thread)
         person = messages.person(interaction.user)
+        if action == "files":
+            listing = asyncio.create_task(self._commands.list_files(Order("files", person, address)))
+            self._follow(listing)
+            await commands.answer(interaction, listing)
+            return
         press = Press(action, turn, person, address, answering.written(data) if submitted else value)
         if action in answering.FORMS and not submitted:
             await answering.open_form(interaction, action, turn, self._refusal(press))

@@ -29,8 +29,9 @@ def may_ask(message: discord.Message, bots: Collection[str], client: discord.Cli
     is ours."""
     if is_from_person(message):
         return True
-    ours = message.author == client.user or message.application_id in (client.application_id, 0)
-    ids = {str(one) for one in (message.author.id, message.webhook_id, message.application_id) if one}
+    app = message.application_id
+    ours = message.author == client.user or (app is not None and app == client.application_id)
+    ids = {str(one) for one in (message.author.id, message.webhook_id, app) if one is not None}
     return message.type in ORDINARY and not ours and not ids.isdisjoint(bots)
 
 

@@ -21,6 +21,7 @@ from bridge.turns.surface import Action, Button
 log = structlog.get_logger()
 
 ANSWER_WITHIN = 2.0  # seconds: Discord gives up on an interaction after 3
+VIEW_LIVES = 900.0  # seconds that discord.py remembers it; the button works longer
 MAX_BUTTONS = 25  # of one message: five rows
 ROW = 5
 MAX_LABEL = 80  # characters
@@ -28,7 +29,12 @@ MAX_TEXT = 2000  # UTF-16 units of one message
 
 # Numbers of Discord's button styles.
 STYLES: dict[Action, int] = {
-    "stop": 4, "retry": 1, "abandon": 2, "choose": 1, "answer": 2, "approve": 3, "decline": 4, "reask": 1
+    "stop": 4, "retry": 1, "abandon": 2, "choose": 1, "answer": 2, "approve": 3, "decline": 4, "reask": 1,
+    "again": 2, "rate": 2, "words": 2, "files": 2,
+}  # fmt: skip
+# What stands under every answer is small: an emoji without words, by action and value.
+SMALL: dict[tuple[Action, str], str] = {
+    ("again", ""): "🔄", ("rate", "good"): "👍", ("rate", "bad"): "👎", ("files", ""): "📎"
 }  # fmt: skip
 MAX_CHOICE_BUTTONS = 5  # more are a select
 MAX_OPTIONS = 25  # of a select, Discord's limits
@@ -44,12 +50,7 @@ def components(buttons: Sequence[Button]) -> list[dict[str, Any]]:
     if len(buttons) > MAX_BUTTONS:
         log.warning("discord.buttons_left_out", count=len(buttons) - MAX_BUTTONS)
     shown = [
-        {
-            "type": 2,
-            "style": STYLES[button.action],
-            "label": _label(button, MAX_LABEL),
-            "custom_id": custom_id(button),
-        }
+        {"type": 2, "style": STYLES[button.action], "custom_id": custom_id(button), **_face(button)}
         for button in buttons[:MAX_BUTTONS]
     ]
     return [{"type": 1, "components": shown[at : at + ROW]} for at in range(0, len(shown), ROW)]
@@ -85,15 +86,24 @@ async def answer(
         if decision.settled:
             await _settle(interaction, message, decision.settled)
         if sentence:
+            with_buttons: Any = {"view": _view(decision.buttons)} if decision.buttons else {}
             if interaction.response.is_done():
-                await interaction.followup.send(sentence, ephemeral=True)
+                await interaction.followup.send(sentence, ephemeral=True, **with_buttons)
             else:
-                await interaction.response.send_message(sentence, ephemeral=True)
+                await interaction.response.send_message(sentence, ephemeral=True, **with_buttons)
         elif not interaction.response.is_done():
             await interaction.response.defer()
     except SDK_ERRORS as error:
         # Unknown or already answered (another process was quicker): the press itself is stored.
         log.info("discord.interaction_unanswered", error=type(error).__name__)
+
+
+def _view(buttons: Sequence[Button]) -> discord.ui.View:
+    """A press comes as every other's does, whether discord.py remembers the view or not."""
+    view = discord.ui.View(timeout=VIEW_LIVES)
+    for one in buttons:
+        view.add_item(discord.ui.Button(label=_label(one, MAX_LABEL), custom_id=custom_id(one)))
+    return view
 
 
 async def _settle(interaction: discord.Interaction, message: discord.Message, line: str) -> None:
@@ -105,6 +115,11 @@ async def _settle(interaction: discord.Interaction, message: discord.Message, li
         await interaction.response.edit_message(content=content, view=None)
     if text is None:  # no room in it: below it
         await interaction.followup.send(settled("", line) or "")
+
+
+def _face(button: Button) -> dict[str, Any]:
+    emoji = SMALL.get((button.action, button.value))
+    return {"label": _label(button, MAX_LABEL)} if emoji is None else {"emoji": {"name": emoji}}
 
 
 def _label(button: Button, most: int) -> str:

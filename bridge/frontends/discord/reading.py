@@ -25,6 +25,7 @@ Kind = Literal["direct", "thread", "channel"]
 MAX_THREAD_NAME = 100  # characters, Discord's limit
 NAMELESS = "Conversation"
 CUSTOM_ID = "threadbridge"
+VALUED: tuple[Action, ...] = ("choose", "rate")  # whose buttons have a value
 SELECTED = "selected"  # stands in the name of a select for what is picked from it
 
 _OPENING = re.compile(r"\s*<@([!&]?)(\d+)>")
@@ -170,7 +171,7 @@ def pressed(custom_id: str) -> tuple[Action, str, str] | None:
     if len(parts) != 4 or parts[0] != CUSTOM_ID or not parts[2]:
         return None
     for action in get_args(Action):
-        if action == parts[1] and (action == "choose") == bool(parts[3]):
+        if action == parts[1] and (action in VALUED) == bool(parts[3]):
             return action, parts[2], parts[3]
     return None
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridge.access import AccessTable
+from bridge.frontends.common.reactions import Reactions
 
 API_URL = "https://discord.com/api/v10"
 REQUESTS_A_SECOND = 40  # of the 50 that Discord takes from a bot
+MAX_UNICODE = 20  # code points of one emoji
+_CUSTOM = re.compile(r"\w{2,32}:[0-9]{1,20}")
 GATEWAY_URL = "wss://gateway.discord.gg/"
+
+
+class DiscordReactions(Reactions):
+    """Each the emoji itself, or a server's own one by name and id."""
+
+    @field_validator("seen", "done", "ask")
+    @classmethod
+    def _is_an_emoji(cls, emoji: str) -> str:
+        emoji = emoji.strip()
+        known = _CUSTOM.fullmatch(emoji) or (len(emoji) <= MAX_UNICODE and not emoji.isascii())
+        if emoji and not known:
+            raise PydanticCustomError(
+                "emoji", 'must be an emoji itself, as in "👀", or one of a server, as in "party:1234567890"'
+            )
+        return emoji
 
 
 class DiscordSettings(BaseModel):
@@ -23,6 +42,7 @@ class DiscordSettings(BaseModel):
     api_url: str = API_URL
     gateway_url: str = ""
     access: AccessTable = AccessTable()
+    reactions: DiscordReactions = DiscordReactions()
     file_origins: tuple[str, ...] = ()
     """Where attachments may be fetched besides Discord's own hosts and `api_url`'s: of a compatible server."""
     requests_a_second: int = Field(default=REQUESTS_A_SECOND, ge=1)

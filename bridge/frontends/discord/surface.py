@@ -15,6 +15,7 @@ from typing import Protocol
 import discord
 import structlog
 
+from bridge.frontends.common.reactions import Reactions
 from bridge.frontends.discord import context, messages
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.echoes import Echoes
@@ -43,6 +44,7 @@ from bridge.turns.surface import (
     Fenced,
     Gone,
     Guard,
+    Mark,
     PartFull,
     PartKey,
     PartKind,
@@ -69,6 +71,9 @@ NAMED_WITHIN = 2.0  # seconds
 HELD_BACK = 5.0  # seconds that a reply may wait for its thread without a sign
 
 
+REACT_AGAIN = (0.4,)  # seconds: Discord takes one reaction in 250 ms
+
+
 def style(max_file_bytes: int) -> Style:
     """What replies are made of."""
     return Style(
@@ -90,6 +95,7 @@ class Connection(Protocol):
     downloads: Downloads
     echoes: Echoes
     notify_after: float
+    reactions: Reactions
 
     @property
     def names(self) -> MutableMapping[int, str]:
@@ -153,6 +159,23 @@ class DiscordSurface:
 
     async def mark_waiting(self, asked: str, waits: bool) -> bool:
         return await self._telling.mark(asked, WAITING, self._place, there=waits)
+
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        emoji = self._connection.reactions
+        if stands == "seen":
+            await self._sign(asked, emoji.seen, there=True)
+            return
+        if stands == "done":
+            await self._sign(asked, emoji.done, there=True)
+        if stands is None or emoji.done != emoji.seen:
+            await self._sign(asked, emoji.seen, there=False)
+
+    async def _sign(self, asked: str, emoji: str, *, there: bool) -> None:
+        """Discord takes reactions one at a time, so the second of two comes again."""
+        for pause in (0.0, *REACT_AGAIN):
+            await asyncio.sleep(pause)
+            if not emoji or await self._telling.mark(asked, emoji, self._place, there=there):
+                return
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         return await self._telling.undeliverable(asked, sentence, self._place)

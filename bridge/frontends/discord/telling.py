@@ -65,6 +65,17 @@ class Refusals:
     async def tell(self, message: discord.Message, sentence: str) -> None:
         await never_raises("refusal", lambda: self._tell(message, sentence))
 
+    async def tell_directly(self, user: discord.abc.Messageable, person: int, sentence: str) -> None:
+        """Whoever put a reaction on somebody else's message."""
+        await never_raises("refusal", lambda: self._tell_directly(user, person, sentence))
+
+    async def _tell_directly(self, user: discord.abc.Messageable, person: int, sentence: str) -> None:
+        if person not in self._written_to and len(self._written_to) >= MAX_REFUSED_DIRECTLY:
+            return
+        self._written_to[person] = True
+        with told_apart("refuse"):
+            await user.send(plain(sentence), suppress_embeds=True)
+
     async def _tell(self, message: discord.Message, sentence: str) -> None:
         author = message.author
         with told_apart("refuse"):

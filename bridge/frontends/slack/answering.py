@@ -1,4 +1,4 @@
-"""The form for an answer in words, and for why an approval is declined. No I/O."""
+"""The form for an answer in words, for why an approval is declined, and for feedback. No I/O."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ MAX_TEXT = 3_000  # characters of a text input, Slack's limit
 FORMS: dict[Action, tuple[str, str, str]] = {  # title, label of the button that sends it, of the input
     "answer": ("Your answer", "Send", "The agent reads what you write here."),
     "decline": ("Decline", "Decline", "Why not? The agent and the thread are told."),
+    "words": ("Your feedback", "Send", "What was good, or what was wrong?"),
 }
-Form = Literal["answer", "decline"]
+Form = Literal["answer", "decline", "words"]
 
 
 def form(action: Action, turn: str, channel: str, thread: str) -> dict[str, Any]:

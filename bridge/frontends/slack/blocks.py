@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.reading import ACTION_PREFIX
+from bridge.frontends.slack.under_reply import THUMBS, split, thumbs_block
 from bridge.render.markdown import Renderer
 from bridge.render.slack import SLACK, slack_mrkdwn
 from bridge.render.style import ZERO_WIDTH
@@ -58,7 +59,13 @@ def part_blocks(text: str, buttons: Sequence[Button]) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = [{"type": "markdown", "text": outgoing(words)}] if words else []
     if until is not None:  # Slack shows a time to each reader in theirs in its own mark-up only
         shown.append({"type": "context", "elements": [{"type": "mrkdwn", "text": until[0].strip()}]})
-    return shown + button_blocks(buttons)
+    return shown + all_buttons(buttons)
+
+
+def all_buttons(buttons: Sequence[Button]) -> list[dict[str, Any]]:
+    """Thumbs in a block of their own, above all others."""
+    thumbs, others = split(buttons)
+    return [*([thumbs_block(thumbs, _label)] if len(thumbs) == len(THUMBS) else ()), *button_blocks(others)]
 
 
 def button_blocks(buttons: Sequence[Button]) -> list[dict[str, Any]]:

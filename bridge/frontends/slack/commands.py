@@ -98,13 +98,25 @@ class Commands:
         else:
             answer = await self._answer(_order(given, heard.person, heard.address))
         self._heard[key] = True
+        await self._tell(heard.address, heard.person, answer)
+
+    def list_files(self, address: Address, person: Person) -> None:
+        """Begin to show a person the files of a thread's conversation."""
+        self._follow(asyncio.create_task(self._list_files(Order("files", person, address)), name="slack.files"))
+
+    async def _list_files(self, order: Order) -> None:
+        try:
+            answer = await self._answer(order)
+        except Exception as error:
+            log.error("slack.command_failed", error=type(error).__name__)
+            answer = _private(NOT_DONE)
+        await self._tell(order.address, order.person, answer)
+
+    async def _tell(self, address: Address, person: Person, answer: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._workspace.client.chat_postEphemeral(
-                    channel=heard.address.channel,
-                    thread_ts=thread_ts(heard.address),
-                    user=heard.person.id,
-                    **answer,
+                    channel=address.channel, thread_ts=thread_ts(address), user=person.id, **answer
                 )
         except SDK_ERRORS as error:
             log.info("slack.answer_lost", reason=Failure.of(error).reason)

@@ -25,6 +25,7 @@ from bridge.frontends.slack.history import History, timestamp
 from bridge.frontends.slack.home import Home, Opened
 from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.prompts import Prompts, PromptsAt, Suggestions
+from bridge.frontends.slack.reactions import AskedByReaction, Reacted
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
 from bridge.frontends.slack.shortcuts import Shortcuts
 from bridge.frontends.slack.telling import tell
@@ -67,6 +68,7 @@ class Listeners:
         self._presses = Presses(inbox, workspace)
         self._commands = Commands(inbox, workspace)
         self._told = Told()
+        self._by_reaction = AskedByReaction(inbox, self._asking, workspace, self._told)
         self._prompts = Prompts(workspace, prompts_at)
         self._suggestions = Suggestions(workspace, self._commands.ask_in)
         self._home = Home(self._asking, workspace, prompts_at, self._commands.bring)
@@ -95,6 +97,10 @@ class Listeners:
             return
         if opened := Opened.of(body):
             self._show(opened)
+            return
+        emoji = self._workspace.settings.reactions.ask
+        if emoji and (reacted := Reacted.of(body, emoji, self._workspace.me)):
+            await self._by_reaction.take(reacted)
             return
         reading = read_event(body, self._workspace.me, self._workspace.listening_at)
         if reading is None or (isinstance(reading, Heard) and not reading.may_concern_us):
@@ -144,7 +150,10 @@ class Listeners:
             and not by_command
             and (pressed := read_press(body, self._workspace.me, self._workspace.listening_at))
         ):
-            await self._presses.decide(pressed)
+            if pressed.action == "files":
+                self._commands.list_files(pressed.address, pressed.person)
+            else:
+                await self._presses.decide(pressed)
         await ack()
 
     async def on_command(self, ack: AsyncAck, body: Payload) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from bridge.frontends.slack.blocks import button_blocks, fallback, key_of, metadata, outgoing, part_blocks
+from bridge.frontends.slack.blocks import all_buttons, fallback, key_of, metadata, outgoing, part_blocks
 from bridge.frontends.slack.cards import NO_PLAN, Plan, plan_of, states
 from bridge.frontends.slack.client import APPEND, POST, START, STOP, UPDATE, Client, required
 from bridge.frontends.slack.drawing import drawn
@@ -272,7 +272,7 @@ class LivePart:
                 channel=self._place.address.channel,
                 ts=self.id,
                 chunks=_chunks(self._delta(text), plan, self._plan) or None,
-                blocks=button_blocks(buttons) or None,
+                blocks=all_buttons(buttons) or None,
                 metadata=metadata(self._key),
             )
         except SDK_ERRORS as error:
@@ -321,6 +321,9 @@ class LivePart:
             if plan.cards and text and failure.refused and failure.code in BAD_CONTENT:
                 log.info("slack.cards_refused", reason=failure.code)  # the words matter more
                 return await self._rewrite(text, NO_PROGRESS, buttons)
+            if buttons and text and failure.refused and failure.code in BAD_CONTENT:
+                log.info("slack.buttons_refused", reason=failure.code)
+                return await self._rewrite(text, progress, ())
             if failure.code == STILL_STREAMING:
                 self._state = _State.BROKEN
                 raise Throttled(f"{UPDATE}: {failure.code}", LOOK_AGAIN_AFTER) from error

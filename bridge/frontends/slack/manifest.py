@@ -28,6 +28,8 @@ SCOPES = (
     "users:read",
 )
 EMAIL_SCOPE = "users:read.email"  # for `slack.emails` alone
+REACTIONS_SCOPE = "reactions:read"  # for `slack.reactions.ask` alone, and so the event
+REACTION = "reaction_added"
 EVENTS = (
     "agent_session_stopped",
     "app_home_opened",
@@ -86,7 +88,7 @@ def slack_manifest(
         },
         "oauth_config": {"scopes": {"bot": scopes(settings)}},
         "settings": {
-            "event_subscriptions": {**url, "bot_events": list(EVENTS)},
+            "event_subscriptions": {**url, "bot_events": events(settings)},
             "interactivity": {"is_enabled": True, **url},
             "org_deploy_enabled": False,
             "socket_mode_enabled": socket,
@@ -97,7 +99,17 @@ def slack_manifest(
 
 def scopes(settings: SlackSettings | None = None) -> list[str]:
     """What the app asks for with these settings."""
-    return [*SCOPES, EMAIL_SCOPE] if settings is not None and settings.emails else list(SCOPES)
+    wanted = list(SCOPES)
+    if settings is not None and settings.emails:
+        wanted.append(EMAIL_SCOPE)
+    if settings is not None and settings.reactions.ask:
+        wanted.append(REACTIONS_SCOPE)
+    return wanted
+
+
+def events(settings: SlackSettings | None = None) -> list[str]:
+    """What the app is told of with these settings."""
+    return [*EVENTS, *([REACTION] if settings is not None and settings.reactions.ask else ())]
 
 
 def missing_scopes(granted: str, settings: SlackSettings | None = None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -46,7 +47,7 @@ class Presses:
         if decision.settled:
             await self._settle(pressed, pressed.message, decision.settled)
         if decision.sentence:
-            await self._tell(pressed, decision.sentence)
+            await self._tell(pressed, decision.sentence, decision.buttons)
 
     async def offer_again(self, address: Address, person: str, turn: str) -> None:
         """To whoever changed a question after it was asked, and to nobody else."""
@@ -79,8 +80,9 @@ class Presses:
             log.warning("slack.press_not_taken", reason=str(error))
             return Decision(NOT_TAKEN)
 
-    async def _tell(self, pressed: Pressed, sentence: str) -> None:
-        await tell(self._workspace, pressed.address, pressed.person, sentence, in_thread=True)
+    async def _tell(self, pressed: Pressed, sentence: str, buttons: Sequence[Button] = ()) -> None:
+        place = pressed.address, pressed.person
+        await tell(self._workspace, *place, sentence, in_thread=True, buttons=buttons)
 
     async def _open_form(self, pressed: Pressed, press: Press) -> None:
         try:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridge.access import AccessTable
+from bridge.frontends.common.reactions import MAX_EMOJI, Reactions
 
 MAX_PROMPTS_TITLE = 100  # characters; Slack documents no limit
+_EMOJI = re.compile(rf"[\w+'-]{{1,{MAX_EMOJI}}}")
 MAX_LOADING = 10  # Slack's limit
 LoadingMessage = Annotated[str, Field(min_length=1, max_length=50)]  # Slack shows one line
+
+
+class SlackReactions(Reactions):
+    """By Slack's names of emoji, as in "eyes"."""
+
+    @field_validator("seen", "done", "ask")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        bare = name.strip().strip(":")
+        if bare and not _EMOJI.fullmatch(bare):
+            raise PydanticCustomError("emoji", 'must be the name of an emoji as Slack has it, as in "eyes"')
+        return bare
 
 
 class SlackSettings(BaseModel):
@@ -30,6 +45,7 @@ class SlackSettings(BaseModel):
     loading: Annotated[list[LoadingMessage], Field(max_length=MAX_LOADING)] = []
     command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/agent"  # Slack takes 32 characters
     access: AccessTable = AccessTable()
+    reactions: SlackReactions = SlackReactions()
 
     @field_validator("bot_token")
     @classmethod

@@ -32,7 +32,18 @@ from bridge.render.incoming import from_slack
 from bridge.render.measure import utf8
 from bridge.render.slack import SLACK
 from bridge.render.style import Style
-from bridge.turns.surface import NO_PROGRESS, Button, Fenced, Guard, PartKey, PartKind, Progress, Sending, Upload
+from bridge.turns.surface import (
+    NO_PROGRESS,
+    Button,
+    Fenced,
+    Guard,
+    Mark,
+    PartKey,
+    PartKind,
+    Progress,
+    Sending,
+    Upload,
+)
 
 log = structlog.get_logger()
 
@@ -128,6 +139,24 @@ class SlackSurface:
         if budget is not None and budget.delay > 0:
             return False
         return await self._works(lambda: self._react(asked, WAITING, shown=waits))
+
+    async def mark(self, asked: str, stands: Mark | None) -> None:
+        names = self._workspace.settings.reactions
+        if stands == "seen":
+            await self._sign(asked, names.seen, shown=True)
+            return
+        if stands == "done":
+            await self._sign(asked, names.done, shown=True)
+        if stands is None or names.done != names.seen:
+            await self._sign(asked, names.seen, shown=False)
+
+    async def _sign(self, asked: str, name: str, *, shown: bool) -> None:
+        if name and not self._workspace.lacks("reactions:write"):
+            budget = self._budget(REACT if shown else UNREACT)
+            if budget.delay > 0:
+                log.info("slack.mark_left_out", channel=self._address.channel, name=name)
+                return
+            await self._works(lambda: self._react(asked, name, shown=shown))
 
     async def say_undeliverable(self, asked: str, sentence: str) -> bool:
         person, text = self._person.id, fallback(sentence)

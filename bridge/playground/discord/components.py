@@ -183,7 +183,10 @@ def _check_button(button: Json, path: str, errors: FormErrors) -> None:
     if style not in BUTTON_STYLES:
         errors.choice(f"{path}.style", BUTTON_STYLES)
     errors.text(f"{path}.label", button.get("label"), high=MAX_LABEL, needed=False)
-    if not button.get("label") and not button.get("emoji") and style != 6:
+    emoji = button.get("emoji")
+    if emoji is not None and not (isinstance(emoji, dict) and _is_emoji(emoji)):
+        errors.add(f"{path}.emoji", "COMPONENT_INVALID_EMOJI", "Invalid emoji")
+    if not button.get("label") and not emoji and style != 6:
         errors.add(path, "BUTTON_COMPONENT_LABEL_OR_EMOJI_REQUIRED", "A button needs a label or an emoji")
     if style == LINK_STYLE:
         errors.text(f"{path}.url", button.get("url"), low=1, high=MAX_URL)
@@ -239,6 +242,12 @@ def _check_media(media: object, path: str, errors: FormErrors) -> None:
             "URL_TYPE_INVALID_SCHEME",
             f"Scheme \"{media.get('url')}\" is not supported. Scheme must be one of ('http', 'https').",
         )
+
+
+def _is_emoji(emoji: Json) -> bool:
+    """A server's own by its id, else the emoji itself: letters are none."""
+    name = emoji.get("name")
+    return bool(emoji.get("id")) or (isinstance(name, str) and bool(name) and not name.isascii())
 
 
 def _check_label(label: Json, path: str, errors: FormErrors) -> None:

@@ -125,8 +125,12 @@ def create_page(
             opened = await platform_of(request).press(
                 _text(form, "message"), _text(form, "button"), _text(form, "value")
             )
-        dialog = None if opened else platform_of(request).commands.dialog()
-        return JSONResponse({"form": opened, "dialog": dialog})
+        return JSONResponse(opened)
+
+    async def react(request: Request) -> Response:
+        async with request.form() as form:
+            await platform_of(request).react(_text(form, "message"), _text(form, "emoji"))
+        return Response(status_code=204)
 
     async def fill_in(request: Request) -> Response:
         async with request.form(max_part_size=MAX_TEXT_BYTES) as form:
@@ -227,6 +231,7 @@ def create_page(
         Route("/submit/{platform}", submit, methods=["POST"]),
         Route("/leave/{platform}", leave, methods=["POST"]),
         Route("/shortcut/{platform}", shortcut, methods=["POST"]),
+        Route("/react/{platform}", react, methods=["POST"]),
         Route("/fill-in/{platform}", fill_in, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),
         Route("/open/{platform}", open_tab, methods=["POST"]),

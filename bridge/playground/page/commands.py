@@ -91,10 +91,6 @@ class PageCommands(Protocol):
         """Close a form."""
         ...
 
-    def dialog(self) -> DialogView | None:
-        """The form that a press has just opened."""
-        ...
-
     async def shortcut(self, message: str, name: str) -> Used:
         """Use something from the menu of a message."""
         ...
@@ -170,6 +166,7 @@ class SlackCommands:
         return Used(self.dialog())
 
     def dialog(self) -> DialogView | None:
+        """The form that the person sees."""
         view = self._world.view_of(self._me.id)
         return None if view is None else of_slack(view.id, view.body)
 
@@ -235,9 +232,6 @@ class DiscordCommands:
 
     async def leave(self, dialog: str) -> None:
         self._open.pop(dialog, None)
-
-    def dialog(self) -> DialogView | None:
-        return None  # a button's is known by its press
 
     async def shortcut(self, message: str, name: str) -> Used:
         try:

@@ -16,6 +16,7 @@ from bridge.playground.discord.model import MessageType
 from bridge.playground.page.commands import DiscordCommands, is_command
 from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import preview
+from bridge.playground.page.reactions import ASKS, NAMES, reactions
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
 from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
 from bridge.playground.page.views import (
@@ -24,6 +25,8 @@ from bridge.playground.page.views import (
     MAX_MESSAGES,
     MAX_THREADS,
     NOTICE,
+    REGENERATE,
+    WORDS,
     ButtonView,
     CantDo,
     ChangeView,
@@ -32,6 +35,7 @@ from bridge.playground.page.views import (
     FormView,
     MessageView,
     News,
+    OpenedView,
     OptionView,
     ServerView,
 )
@@ -49,6 +53,8 @@ LINES = {
     MessageType.CHANNEL_NAME_CHANGE: "changed the thread's name:",
 }
 STOP = "threadbridge:stop"  # the button's id begins so while the bridge writes a message
+
+TITLES = {"🔄": "Regenerate", "👍": "Good answer", "👎": "Bad answer", "📎": "Files"}
 
 
 class DiscordView:
@@ -181,7 +187,7 @@ class DiscordView:
             "files": [self._file(attachment) for attachment in message.attachments],
             "steps": None,
             "buttons": list(_buttons(message.components)),
-            "reactions": " ".join(message.reactions),
+            "reactions": reactions(message.reactions),
             "growing": _growing(message),
             "only_you": message.seen_only_by is not None,
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
@@ -244,21 +250,22 @@ class DiscordView:
         ours = place.thread is not None and place.thread.owner_id == self._world.bot.id
         return ours and not typed.startswith("<@")
 
-    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
+    async def press(self, message: str, button: str, value: str = "") -> OpenedView:
         try:
             interaction = await self._world.press(self._me.id, int(message), button, [value] if value else None)
         except (LookupError, ValueError):
             raise CantDo("That button is no longer there.") from None
         if (message, button) not in self._pressed:  # a second press has no effect
             self._pressed.add((message, button))
-            self.repeated += AGAIN in button
+            self.repeated += AGAIN in button or (button.startswith(REGENERATE) and self._is_newest(int(message)))
             self.written += any(one in button for one in ANSWERS)
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 await self._world.until(lambda: interaction.answered)
         except TimeoutError:
             raise CantDo("The app didn't answer in time.") from None
-        return None if interaction.modal is None else self._form(interaction, interaction.modal)
+        form = None if interaction.modal is None else self._form(interaction, interaction.modal)
+        return {"form": form, "dialog": None}
 
     def _form(self, interaction: Interaction, modal: Mapping[str, Any]) -> FormView:
         """Raises `CantDo` for one that isn't a single text input."""
@@ -275,6 +282,23 @@ class DiscordView:
             "optional": not field.get("required", True),
         }
 
+    def _is_newest(self, message: int) -> bool:
+        """Whether nobody has asked since in the thread of an answer."""
+        place = next((one for one in self._world.channels.values() if message in one.messages), None)
+        mine = (one for one in place.messages.values() if one.author.id == self._me.id) if place else ()
+        return place is not None and not any(one.id > message for one in mine)
+
+    async def react(self, message: str, emoji: str) -> None:
+        number = int(message) if message.isdecimal() else 0
+        place = next((one for one in self._world.channels.values() if number in one.messages), None)
+        if place is None or emoji not in NAMES:
+            raise CantDo("There is nothing to react to.")
+        found = place.messages[number]
+        if self._me.id in found.reactions.get(emoji, ()):
+            raise CantDo("You reacted so already.")
+        await self._world.react(self._me.id, place.id, number, emoji)
+        self.written += emoji == ASKS and found.author.id != self._world.bot.id
+
     async def fill_in(self, form: str, words: str) -> None:
         opened = self._open
         if opened is None or opened.modal is None or str(opened.id) != form:
@@ -285,7 +309,7 @@ class DiscordView:
         except ValueError as error:
             raise CantDo(f"Discord doesn't take that: {error}.") from None
         self._open = None
-        self.written += 1
+        self.written += f":{WORDS}:" not in str(opened.modal["custom_id"])
 
     def file(self, file_id: str) -> tuple[str, str, bytes]:
         channel, _, wanted = file_id.partition("-")
@@ -310,7 +334,10 @@ def _growing(message: Message) -> bool:
 def _buttons(components: Sequence[Mapping[str, Any]]) -> Iterator[ButtonView]:
     for component in components:
         if component.get("type") == BUTTON and "custom_id" in component:
-            shown: ButtonView = {"id": component["custom_id"], "label": component.get("label", "")}
+            picture = (component.get("emoji") or {}).get("name", "")
+            shown: ButtonView = {"id": component["custom_id"], "label": component.get("label") or picture}
+            if not component.get("label"):
+                shown["title"] = TITLES.get(picture, picture)
             if component.get("style") in STYLES:
                 shown["style"] = STYLES[component["style"]]
             yield shown

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.testing.backends.transcription import recording, spoken_seconds
-from bridge.frontends.slack.about import NAMES
+from bridge.frontends.slack import about
 from bridge.playground.page.commands import SlackCommands, is_command
 from bridge.playground.page.data_blocks import KINDS, data_html
 from bridge.playground.page.home import home_rows
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
+from bridge.playground.page.reactions import ASKS, NAMES, reactions
 from bridge.playground.page.rooms import DIRECT, OPENING, Room, Scene
 from bridge.playground.page.tally import PartSeen, Replies, ReplyWatch
 from bridge.playground.page.views import (
@@ -21,7 +22,9 @@ from bridge.playground.page.views import (
     ANSWERS,
     MAX_MESSAGES,
     NOTICE,
+    REGENERATE,
     SUGGESTED,
+    WORDS,
     ButtonView,
     CantDo,
     ChangeView,
@@ -31,6 +34,7 @@ from bridge.playground.page.views import (
     HomeRowView,
     MessageView,
     News,
+    OpenedView,
     OptionView,
     PromptsView,
     ServerView,
@@ -39,17 +43,18 @@ from bridge.playground.page.views import (
     StepView,
 )
 from bridge.playground.slack import Change, Channel, Message, NotAnswered, Session, SlackWorld, StoredFile
+from bridge.playground.slack.errors import SlackError
 from bridge.playground.slack.tasks import plan_block
 from bridge.playground.slack.values import View
 from bridge.render.incoming import from_slack
 
-SHORTCUTS = {name: callback for callback, (name, _) in NAMES.items()}  # of messages, by what people read
+SHORTCUTS = {name: callback for callback, (name, _) in about.NAMES.items()}  # of messages, by what people read
 FORM = re.compile(r"V[A-Z0-9]+")  # a form's id, and that of the question which was asked by it
 _DATE = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 WORKING = "is working…"  # where the app gave no words of its own
 
-
-SIGNS = {"hourglass_flowing_sand": "⏳", "warning": "⚠️"}  # reactions of the bridge
+THUMB = "="  # between a thumb's action and its value
+THUMBS = {"positive_button": "👍", "negative_button": "👎"}
 
 
 class SlackView:
@@ -160,7 +165,7 @@ class SlackView:
             "files": [_file(file) for file in message.files],
             "steps": _steps(message),
             "buttons": [button for block in message.blocks for button in _buttons(block)],
-            "reactions": " ".join(SIGNS.get(name, f":{name}:") for name in message.reactions),
+            "reactions": reactions(message.reactions),
             "growing": message.streaming == "in_progress",
             "only_you": message.ephemeral_for is not None,
             "notice": (_part_of(message) or ("", ""))[1].startswith(NOTICE),
@@ -234,20 +239,43 @@ class SlackView:
         )
         return called and not typed.startswith("<@")
 
-    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
+    async def press(self, message: str, button: str, value: str = "") -> OpenedView:
         before = self._world.view_of(self._me.id)
+        action, _, chosen = button.partition(THUMB)
         try:
-            await self._world.press(self._me.id, message, button, value=value or None)
+            await self._world.press(self._me.id, message, action, value=value or chosen or None)
         except (KeyError, ValueError):
             raise CantDo("That button is no longer there.") from None
         except NotAnswered:
             raise CantDo("The app didn't answer in time.") from None
         if (message, button) not in self._pressed:  # a second press has no effect
             self._pressed.add((message, button))
-            self.repeated += AGAIN in button
+            self.repeated += AGAIN in button or (button.startswith(REGENERATE) and self._is_newest(message))
             self.written += any(one in button for one in (*ANSWERS, SUGGESTED))
         view = self._world.view_of(self._me.id)
-        return None if view is None or view == before else _form(view)
+        if view is None or view == before:
+            return {"form": None, "dialog": None}
+        form = _form(view)
+        return {"form": form, "dialog": None if form else self.commands.dialog()}
+
+    def _is_newest(self, ts: str) -> bool:
+        """Whether nobody has asked since in the thread of an answer."""
+        place = next((one for one in self._world.channels.values() if ts in one.messages), None)
+        if place is None:
+            return False
+        thread = self._world.thread(place.id, place.messages[ts].root)
+        return not any(one.ts > ts and one.user == self._me.id for one in thread)
+
+    async def react(self, message: str, emoji: str) -> None:
+        place = next((one for one in self._world.channels.values() if message in one.messages), None)
+        if place is None or emoji not in NAMES:
+            raise CantDo("There is nothing to react to.")
+        found = place.messages[message]
+        try:
+            await self._world.add_reaction(self._me.id, place.id, message, NAMES[emoji])
+        except SlackError:
+            raise CantDo("You reacted so already.") from None
+        self.written += emoji == ASKS and found.user != self._world.bot.id
 
     async def fill_in(self, form: str, words: str) -> None:
         view = self._world.view_of(self._me.id)
@@ -262,7 +290,7 @@ class SlackView:
             raise CantDo("The app didn't answer in time.") from None
         if errors := answer.get("errors"):
             raise CantDo(" ".join(errors.values()))
-        self.written += 1
+        self.written += f'"{WORDS}"' not in str(view.body.get("private_metadata") or "")
 
     async def stop(self, channel: str, thread: str) -> None:
         if self._world.session(channel, thread).status != "processing":
@@ -362,6 +390,14 @@ def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
                 if "style" in element:
                     shown["style"] = element["style"]
                 yield shown
+            elif element["type"] == "feedback_buttons":
+                for name, picture in THUMBS.items():
+                    thumb = element[name]
+                    yield {
+                        "id": f"{element['action_id']}{THUMB}{thumb['value']}",
+                        "label": picture,
+                        "title": thumb["text"]["text"],
+                    }
             elif element["type"] == "static_select":
                 options: list[OptionView] = [
                     {"label": one["text"]["text"], "value": one["value"]} for one in element["options"]
@@ -370,11 +406,11 @@ def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
                 yield {"id": element["action_id"], "label": label, "options": options}
 
 
-def _form(view: View) -> FormView:
-    """Raises `CantDo` for one that isn't a single text input."""
+def _form(view: View) -> FormView | None:
+    """None for one that isn't a single text input."""
     blocks = view.body["blocks"]
     if len(blocks) != 1 or blocks[0].get("element", {}).get("type") != "plain_text_input":
-        raise CantDo("This page can't show that form.")
+        return None
     return {
         "id": view.id,
         "title": view.body["title"]["text"],

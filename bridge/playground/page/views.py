@@ -8,10 +8,13 @@ from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from bridge.playground.page.commands import CantDo as CantDo
 from bridge.playground.page.commands import PageCommands
+from bridge.playground.page.dialogs import DialogView
 from bridge.playground.page.rooms import Scene
 from bridge.playground.page.tally import Replies
 
 AGAIN = "retry"  # what a button's id holds that sends a message again
+REGENERATE = "threadbridge:again"  # how the id of a button begins that has an answer given again
+WORDS = "words"  # what a form for feedback, which nobody answers, is known by
 ANSWERS = ("choose", "approve")  # and one that answers an agent's question, or what it needs leave for
 SUGGESTED = "suggested"  # and one that asks what an agent suggests
 NOTICE = "n"  # how the key of a part begins that holds the bridge's own words
@@ -47,6 +50,7 @@ class OptionView(TypedDict):
 class ButtonView(TypedDict):
     id: str
     label: str
+    title: NotRequired[str]  # of a small one, whose label is a picture
     style: NotRequired[Literal["primary", "danger"]]
     options: NotRequired[list[OptionView]]  # then it is a select, whose label stands while nothing is chosen
 
@@ -59,6 +63,13 @@ class FormView(TypedDict):
     send: str  # label of the button that sends it
     label: str
     optional: bool
+
+
+class OpenedView(TypedDict):
+    """What a press opened, if it did: at most one of the two."""
+
+    form: FormView | None  # a single text
+    dialog: DialogView | None  # anything else
 
 
 class StepView(TypedDict):
@@ -81,6 +92,11 @@ class StepsView(TypedDict):
     steps: list[StepView]
 
 
+class ReactionView(TypedDict):
+    emoji: str
+    count: int
+
+
 class MessageView(TypedDict):
     id: str
     channel: str  # where it is listed: a channel, or a thread's own id
@@ -91,7 +107,7 @@ class MessageView(TypedDict):
     files: list[FileView]
     steps: StepsView | None
     buttons: list[ButtonView]
-    reactions: str  # as signs
+    reactions: list[ReactionView]
     growing: bool
     only_you: bool
     notice: bool  # the bridge's own words: a failure, a stop
@@ -215,9 +231,12 @@ class PlatformView(Protocol):
         """Write a message. Raises `CantDo`."""
         ...
 
-    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
-        """Press a button below a message, or choose `value` in a select. The form that it opened, if it did. Raises
-        `CantDo`."""
+    async def press(self, message: str, button: str, value: str = "") -> OpenedView:
+        """Press a button below a message, or choose `value` in a select. Raises `CantDo`."""
+        ...
+
+    async def react(self, message: str, emoji: str) -> None:
+        """Put a reaction on a message. Raises `CantDo`."""
         ...
 
     async def fill_in(self, form: str, words: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from bridge.frontends.discord.invite import application_id, intents, invite_link
-from bridge.frontends.discord.settings import API_URL, DiscordSettings
+from bridge.frontends.discord.settings import API_URL, DiscordReactions, DiscordSettings
 
 ELSEWHERE = {"api_url": "http://127.0.0.1:1/api/v10/", "gateway_url": "ws://127.0.0.1:1/gateway"}
 
@@ -87,3 +87,19 @@ def test_only_one_privileged_intent_is_asked_for(message_content: bool) -> None:
     assert asked.message_content is message_content
     assert not asked.members
     assert not asked.presences
+
+
+@pytest.mark.parametrize("emoji", ["👀", "✅", "party:1234567890", ""])
+def test_a_reaction_is_the_emoji_itself_or_a_servers_own(emoji: str) -> None:
+    assert DiscordReactions(seen=emoji, ask=f" {emoji}").ask == emoji
+
+
+@pytest.mark.parametrize("emoji", ["eyes", ":eyes:", "party:", "👀" * 30])
+def test_a_reaction_of_another_form_is_refused(emoji: str) -> None:
+    with pytest.raises(ValidationError, match="must be an emoji itself"):
+        DiscordReactions(ask=emoji)
+
+
+def test_reactions_are_only_heard_where_people_ask_by_them() -> None:
+    assert not intents(message_content=True).reactions
+    assert intents(message_content=True, reactions=True).reactions

@@ -116,3 +116,22 @@ def test_the_manifest_asks_for_no_scope_that_is_not_used() -> None:
     used = {scope for name in CALLED for scope in METHODS[name].scopes}
     used |= {EVENT_SCOPES[event] for event in EVENTS if event in EVENT_SCOPES} | {"commands"}
     assert set(SCOPES) - used == set()
+
+
+def test_asking_by_a_reaction_needs_a_scope_and_an_event_that_others_are_not_asked_for() -> None:
+    without, with_it = (
+        SlackSettings.model_validate({**SOCKET, "reactions": {"seen": "eyes", "ask": ask}})
+        for ask in ("", ":robot_face:")
+    )
+    assert with_it.reactions.ask == "robot_face"
+    for settings, wanted in ((without, False), (with_it, True)):
+        made = slack_manifest(settings)
+        assert ("reactions:read" in made["oauth_config"]["scopes"]["bot"]) is wanted
+        assert ("reaction_added" in made["settings"]["event_subscriptions"]["bot_events"]) is wanted
+        assert bool(missing_scopes(",".join(SCOPES), settings)) is wanted
+
+
+@pytest.mark.parametrize("name", ["two words", "👀", "a" * 101])
+def test_a_reaction_is_named_as_slack_does(name: str) -> None:
+    with pytest.raises(ValidationError, match="name of an emoji"):
+        SlackSettings.model_validate({**SOCKET, "reactions": {"seen": name}})

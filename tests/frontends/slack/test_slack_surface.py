@@ -296,6 +296,18 @@ async def test_a_workspace_without_streams_is_asked_once(
     assert len(world.calls("chat.startStream")) == starts
 
 
+async def test_where_slack_refuses_what_stands_under_an_answer_the_words_stand(
+    world: SlackWorld, surface: SlackSurface, key: PartKey, shown: Shown
+) -> None:
+    under = (Button("rate", "Good answer", key.turn, "good"), Button("rate", "Bad answer", key.turn, "bad"))
+    ts = await surface.post(key, "The", last=False)
+    world.faults.refuse("chat.stopStream", "invalid_blocks")
+    world.faults.refuse("chat.update", "invalid_blocks")
+    await surface.edit(key, ts, "The whole answer.", shown="The", last=True, buttons=under)
+    assert shown() == ["The whole answer."]
+    assert not buttons_of(world, ts)
+
+
 @pytest.mark.parametrize("error", ["cant_update_message", "edit_window_closed", "msg_too_long", "invalid_blocks"])
 async def test_where_even_updates_are_refused_the_rest_is_posted(
     world: SlackWorld, surface: SlackSurface, key: PartKey, shown: Shown, error: str

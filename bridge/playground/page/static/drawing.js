@@ -298,10 +298,21 @@ function draw_message(view, row, message, { again, thread }) {
   for (const wide of body.querySelectorAll("pre, table")) wide.tabIndex = 0;
   const under = element("div", { className: "under" },
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
-  if (message.reactions) under.prepend(element("span", { className: "reactions" }, message.reactions));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
-  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under,
-    ...(message.system || message.only_you || message.growing ? [] : [message_menu(view, message)]));
+  under.append(...message.reactions.map(({ emoji, count }) => element("span", { className: "reactions" }, count > 1 ? `${emoji} ${count}` : emoji)));
+  const menus = message.system || message.only_you || message.growing ? [] : [reaction_picker(view, message), message_menu(view, message)];
+  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under, ...menus);
+}
+
+const REACTIONS = { "🤖": "Ask about this message", "👀": "Eyes", "✅": "Done" };
+
+function reaction_picker(view, message) {
+  const react = (emoji) => async () => {
+    const { error } = await send(`react/${view.platform}`, { message: message.id, emoji });
+    if (error) toast(error, "wrong");
+  };
+  return element("div", { className: "picker" }, ...Object.entries(REACTIONS).map(([emoji, title]) =>
+    element("button", { type: "button", title, ariaLabel: title, onclick: react(emoji) }, emoji)));
 }
 
 const STEP_MARKS = { pending: "○", in_progress: "", complete: "✓", error: "!" };
@@ -354,6 +365,7 @@ function press_button(view, message, button) {
     const options = button.options.map(({ label, value }) => element("option", { value }, label));
     return element("select", { ariaLabel: button.label, onchange: ({ target }) => press(target, target.value) }, first, ...options);
   }
-  const className = button.id.includes("stop") ? "stop" : button.style ?? "";
-  return element("button", { type: "button", className, onclick: ({ target }) => press(target) }, button.label);
+  const className = button.id.includes("stop") ? "stop" : button.title ? "small" : button.style ?? "";
+  const named = button.title ? { title: button.title, ariaLabel: button.title } : {};
+  return element("button", { type: "button", className, ...named, onclick: ({ target }) => press(target) }, button.label);
 }
