@@ -384,6 +384,16 @@ class Files(Protocol):
 
 
 @runtime_checkable
+class Accepts(Protocol):
+    """Which files the backend takes is known before any is sent."""
+
+    def accepts(self, name: str, media_type: str, size: int) -> str:
+        """Why the backend would refuse such a file, a sentence fit for people; "" where it may take it. `size` in
+        bytes. No I/O; what isn't known for certain is no reason."""
+        ...
+
+
+@runtime_checkable
 class Cancels(Protocol):
     """A running turn can be stopped at the backend."""
 

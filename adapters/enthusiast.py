@@ -48,6 +48,7 @@ from adapters.text import one_line, safe_name, scrub, without_thoughts
 ARRIVAL = 60.0  # seconds to look for a question of unknown fate: newer servers write it down with the answer
 UPLOAD_DEADLINE = 300.0  # seconds for the server to read one file
 HISTORY_EVERY = 4  # looks at a task between two at the history: an unknown task stays PENDING for ever
+TAKEN = frozenset({"txt", "pdf", "jpg", "jpeg", "png"})  # endings of the files that the server reads
 MAX_PAGES = 100  # of the list of conversations
 
 _LOCKED = "conversation locked"
@@ -287,6 +288,11 @@ class Enthusiast:
                 break
         return found
 
+    def accepts(self, name: str, media_type: str, size: int) -> str:  # noqa: ARG002 - it goes by the ending
+        """By the list of the server that was seen."""
+        ending = name.rpartition(".")[2].lower()
+        return "" if ending in TAKEN else _not_taken(name)
+
     async def check(self) -> str:
         """The key, the data set, the agent, and which of its id and its name this server wants."""
         # an empty creation makes nothing: the refusal names what is missing
@@ -386,8 +392,7 @@ class Enthusiast:
         except Rejected as error:
             if _NOT_SUPPORTED not in str(error).lower():
                 raise
-            sentence = f"The agent doesn't take files like {safe_name(attachment.name)}."
-            raise Rejected(str(error), sentence=sentence) from error
+            raise Rejected(str(error), sentence=_not_taken(attachment.name)) from error
         task = parsed(_Taken, taken, "enthusiast upload").task_id
         odd = Odd()
         try:
@@ -455,3 +460,8 @@ def _file_id(upload: _Upload) -> int | str:
         reason = one_line(result.error or upload.status)
         raise Rejected(f"enthusiast upload: {reason}", sentence=_UNREAD)
     return result.file_id
+
+
+def _not_taken(name: str) -> str:
+    known = ", ".join(sorted(TAKEN))
+    return f"The agent doesn't take files like {safe_name(name)}. It takes these: {known}."

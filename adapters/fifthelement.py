@@ -224,6 +224,10 @@ class FifthElement:
             secret=self._key,
         )
 
+    def accepts(self, name: str, media_type: str, size: int) -> str:  # noqa: ARG002 - it takes none
+        """The service has no way to send a file."""
+        return NO_FILES
+
     async def ask(
         self, conversation: str | None, message: Message, *, resume: Checkpoint | None = None
     ) -> AsyncIterator[Event]:

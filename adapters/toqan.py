@@ -101,6 +101,10 @@ class Toqan:
             yield file
         yield Done()
 
+    def accepts(self, name: str, media_type: str, size: int) -> str:  # noqa: ARG002 - no kind is known to be refused
+        """The service refuses what is very large."""
+        return _TOO_LARGE if size > MAX_UPLOAD else ""
+
     async def check(self) -> str:
         """The key, by asking after a conversation that isn't there: whether it stands for the right agent can't
         be told."""

@@ -16,6 +16,7 @@ from adapters.base import Agent
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
@@ -85,6 +86,7 @@ async def bridge(
         presence = database.presence(replica)
         platforms: dict[str, FrontEnd] = {}
         with work_folder() as folder:
+            links = settings.http.links
             bounds = Bounds(
                 deadline=lambda name: settings.agents[name].deadline,
                 quiet_after=settings.limits.quiet_after,
@@ -97,6 +99,7 @@ async def bridge(
                 approval_seconds=settings.limits.approval_hours * 3600,
                 approvers=lambda name: settings.agents[name].approvers,
                 hears=transcription,
+                links=links,
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
             )
@@ -107,7 +110,7 @@ async def bridge(
             intake = Intake(
                 arrivals,
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
-                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes),
+                Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
                 PressedUnderReply(arrivals, feedback),
                 agent_for=settings.agent_for,
                 listening_at=settings.listening_at,
@@ -141,6 +144,7 @@ async def bridge(
             routes += health_routes(engine, platforms)
             speaking = speaking_first(settings, engine, platforms, runner.wake)
             routes += speaking.routes
+            routes += link_routes(links, agents)
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)
             async with (

@@ -2,9 +2,9 @@
 
 By slash a command is its name, on Slack after the app's one slash command. In a thread it may also be a mention of the
 bot. So that no ordinary question is taken for one, such a mention says nothing else: it begins with the bot's name,
-then comes the command's, then no more than the one word that a few commands take; a file's name has an ending. `@bot
-stop` and `@bot download a.csv` are commands; `@bot stop the server` and `@bot download everything` are questions, and
-so is any mention with a file or outside of a thread.
+then comes the command's, then no more than the one word that a few commands take, and what has the form of an option
+(`sort=-total`); a file's name has an ending. `@bot stop` and `@bot download a.csv` are commands; `@bot stop the server`
+and `@bot download everything` are questions, and so is any mention with a file or outside of a thread.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Command:
     name: CommandName
     help: str  # at most 100 characters, Discord's limit
     option: Option | None = None
+    more: tuple[Option, ...] = ()  # further ones, none of them required; typed as `name=value`
     anywhere: bool = False  # in a channel as well; the others concern one thread
     spoken: bool = True  # by mention in a thread, too
     files: bool = False  # takes up to `MAX_FILES` files
@@ -46,7 +47,8 @@ class Command:
         """How it is typed: `agent [name]`."""
         if self.option is None:
             return self.name
-        return f"{self.name} {self.option.name}" if self.option.required else f"{self.name} [{self.option.name}]"
+        shown = self.option.name if self.option.required else f"[{self.option.name}]"
+        return " ".join([self.name, shown, *(f"[{option.name}=]" for option in self.more)])
 
 
 COMMANDS = (
@@ -69,6 +71,10 @@ COMMANDS = (
         "download",
         "Get a file of this conversation",
         Option("name", "The file's name", required=True, one_word=True, file_name=True),
+        more=(
+            Option("columns", "Of a table: the columns that you want, as month,total"),
+            Option("sort", "Of a table: the columns to sort its rows by, as -total,month"),
+        ),
     ),
     Command("new", "Begin a new conversation here: the agent forgets what was said"),
     Command("agent", "Show who answers here, or choose another agent", Option("name", "The agent", one_word=True)),
@@ -106,7 +112,10 @@ def spoken(words: str) -> Given | None:
     if command is None or not command.spoken:
         return None
     takes = 1 if command.option is not None and command.option.one_word else 0
-    if len(rest) > takes or (command.option is not None and command.option.file_name and not _is_file_name(rest)):
+    argument, more = rest[:takes], rest[takes:]
+    if not all(word.lower().startswith(tuple(f"{option.name}=" for option in command.more)) for word in more):
+        return None
+    if command.option is not None and command.option.file_name and not _is_file_name(argument):
         return None
     return Given(command, " ".join(rest))
 

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -21,11 +22,13 @@ from bridge.inbound import Address, Platform
 from bridge.listening import USUAL, Busy, Listen, Listening
 from bridge.prompts import MAX_PROMPTS, Prompt
 from bridge.turns.gate import TurnsPerHour
+from bridge.turns.links import Links
 from bridge.turns.person import MIN_KEY, Level, Telling
 from bridge.turns.under_reply import EVERYTHING, UnderReply
 
 DEFAULT_FILE = "threadbridge.toml"
 ENVIRONMENT = "THREADBRIDGE_"
+LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})  # where an address needs no TLS
 # Names that the platforms' own guides use, and where they belong.
 FAMILIAR = {
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
@@ -100,6 +103,36 @@ class HttpSettings(BaseModel):
                     f'{place!r} is no place: write "slack:" or "discord:" and a channel\'s or person\'s id'
                 )
         return places
+
+    public_url: str = ""  # where people's browsers reach this process, through a proxy with TLS
+    link_key: SecretStr | None = None  # signs links to files too large for a platform; without it there are none
+    link_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 24  # how long such a link is good
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and parts.hostname in LOCAL
+        if (url and not (parts.hostname and (parts.scheme == "https" or local))) or parts.query or parts.fragment:
+            raise ValueError('must be an address as "https://bridge.example.com"')
+        return url.rstrip("/")
+
+    @field_validator("link_key")
+    @classmethod
+    def _is_key_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value().encode()) < MIN_KEY:
+            raise ValueError(f"needs {MIN_KEY} bytes or more, as `openssl rand -hex {MIN_KEY}` makes them")
+        return key
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> HttpSettings:
+        if self.link_key is not None and not self.public_url:
+            raise ValueError("link_key signs links, and they need public_url: where this process is reached")
+        return self
+
+    @property
+    def links(self) -> Links | None:
+        return None if self.link_key is None else Links(self.public_url, self.link_key, self.link_hours)
 
 
 class AgentTable(BaseModel):

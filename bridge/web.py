@@ -17,6 +17,7 @@ CONNECTIONS = 600  # at once, and requests; Slack's events come over a few
 REQUEST_WITHIN = 15.0  # seconds from the first byte of a request, or the connection, to its last
 MAX_HEAD = 16 * 1024  # bytes of a request's line and headers
 KEEP_ALIVE = 5  # seconds between two requests of a connection
+ENDS_WITHIN = 5  # seconds that answers under way get at shutdown: a file may take minutes
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -90,6 +91,7 @@ async def http_server(app: Starlette, host: str, port: int) -> AsyncIterator[tup
         proxy_headers=False,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=ENDS_WITHIN,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([bound]), name="http")

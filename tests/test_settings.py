@@ -12,6 +12,7 @@ from bridge.agents import make_agent
 from bridge.inbound import Address
 from bridge.listening import Listening
 from bridge.settings import SettingsError, load
+from bridge.turns.links import Linked
 from bridge.turns.person import Telling
 
 GOOD = """
@@ -140,6 +141,11 @@ def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
         (GOOD + '\n[http]\ntoken = "a token with spaces in it"\n', "http.token: may hold no spaces"),
         (GOOD + '\n[http]\nspeak = ["#general"]\n', "http.speak: '#general' is no place"),
         (GOOD + '\n[http]\nspeak = "slack:C0123"\n', "http.speak must be a list"),
+        (GOOD + '\n[http]\npublic_url = "bridge"\n', 'http.public_url: must be an address as "https://'),
+        (GOOD + '\n[http]\npublic_url = "http://bridge.example.com"\n', "http.public_url: must be an address"),
+        (GOOD + '\n[http]\nlink_key = "hunter2"\n', "http.link_key: needs 32 bytes or more, as `openssl"),
+        (GOOD + f'\n[http]\nlink_key = "{"k" * 32}"\n', "http: link_key signs links, and they need public_url"),
+        (GOOD + "\n[http]\nlink_hours = 0\n", "http.link_hours must be more than 0"),
         (
             GOOD.replace('agent = "sales"', 'agent = "sales"\nchanel = "C1"'),
             r"routes\[0\].chanel; did you mean 'channel'?",
@@ -282,6 +288,17 @@ def test_a_wrong_prompt_is_said_with_its_place(tmp_path: Path, given: str, said:
     with pytest.raises(SettingsError) as caught:
         load(write(tmp_path, PROMPTS.replace("{prompts}", given)))
     assert said in str(caught.value)
+
+
+def test_links_are_switched_on_by_their_key(tmp_path: Path) -> None:
+    assert load(write(tmp_path, GOOD), {}).http.links is None
+    switched_on = (
+        f'{GOOD}\n[http]\npublic_url = "http://localhost:3000/"\nlink_key = "{"k" * 32}"\nlink_hours = 2\n'
+    )
+    links = load(write(tmp_path, switched_on), {}).http.links
+    assert links is not None
+    assert links.hours == 2
+    assert (links.url(Linked("support", "conv", "ref", "a.txt")) or "").startswith("http://localhost:3000/files/")
 
 
 def test_who_may_decide_what_an_agent_wants_leave_for(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ from adapters.http import service as http
 from adapters.http.addresses import origin
 from adapters.http.failures import NOT_TAKEN
 from adapters.http.library import Library
-from adapters.http.outgoing import inline
+from adapters.http.outgoing import inline, too_large_inline
 from adapters.http.polling import poll
 from adapters.http.secret import Headers
 from adapters.person import as_headers, as_object
@@ -137,6 +137,10 @@ class A2A:
                 yield event
         for event in reader.rest():
             yield event
+
+    def accepts(self, name: str, media_type: str, size: int) -> str:  # noqa: ARG002 - the card tells no more
+        """A file travels inside a message."""
+        return too_large_inline(size)
 
     async def check(self) -> str:
         _, card = await self._client()

@@ -199,6 +199,10 @@ class Agentok:
                         yield turn.waiting(run.last, message.id)
                     yield event
 
+    def accepts(self, name: str, media_type: str, size: int) -> str:  # noqa: ARG002 - it takes none
+        """The service has no way to send a file."""
+        return NO_FILES
+
     async def check(self) -> str:
         """The address and the key. Whether what chats are made from exists shows with the first of them."""
         made = len(await self.conversations())

@@ -26,12 +26,15 @@ def opened(attachment: Attachment) -> IO[bytes]:
         raise Rejected(f"can't read an attachment: {error.strerror}", sentence=UNREADABLE) from error
 
 
+def too_large_inline(size: int) -> str:
+    """Why a file can't travel inside a request, for people; "" where it can."""
+    return f"Files for this agent may have {MAX_INLINE // 2**20} MB at most." if size > MAX_INLINE else ""
+
+
 def inline(attachment: Attachment) -> bytes:
     """The whole file, to travel inside a request. Raises `Rejected`, too, above `MAX_INLINE`."""
-    if attachment.size > MAX_INLINE:
-        raise Rejected(
-            f"an attachment of {attachment.size} bytes, {MAX_INLINE} fit into a request",
-            sentence=f"Files for this agent may have {MAX_INLINE // 2**20} MB at most.",
-        )
+    if sentence := too_large_inline(attachment.size):
+        detail = f"an attachment of {attachment.size} bytes, {MAX_INLINE} fit into a request"
+        raise Rejected(detail, sentence=sentence)
     with opened(attachment) as file:
         return file.read()

@@ -30,6 +30,7 @@ from adapters.base import (
 )
 from adapters.http import service as http
 from adapters.http.failures import NOT_TAKEN
+from adapters.http.outgoing import too_large_inline
 from adapters.openai.citations import marked, quotes_in
 from adapters.openai.client import (
     OpenAISettings,
@@ -96,6 +97,10 @@ class ChatCompletions:
                     await stream.finish()
             except (Unavailable, TimedOut) as error:
                 raise Uncertain(str(error), sentence=LOST) from error
+
+    def accepts(self, name: str, media_type: str, size: int) -> str:  # noqa: ARG002 - which kinds, the model decides
+        """A file travels inside the question."""
+        return too_large_inline(size)
 
     async def check(self) -> str:
         return await check(self._api, self._library, self._settings.model)

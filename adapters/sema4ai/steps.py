@@ -45,10 +45,11 @@ class Work:
 
     def look(self, items: Sequence[Item]) -> Iterator[Step]:
         """Take in the messages of the turn as they stand."""
-        for number, item in enumerate(item for item in items if item.is_agents):
-            for place, part in enumerate(item.content if isinstance(item.content, list) else ()):
-                if isinstance(part, dict) and _is_tool(part):
-                    yield from self._steps.tell(_step(part, f"{number}-{place}"))
+        contents = [item.content for item in items if item.is_agents and isinstance(item.content, list)]
+        tools = [part for content in contents for part in content if isinstance(part, dict) and _is_tool(part)]
+        # One without an id is known by its place among them: a message that still grows may stand in several pieces.
+        for place, part in enumerate(tools):
+            yield from self._steps.tell(_step(part, str(place)))
 
     def end(self, state: StepState = StepState.DONE) -> tuple[Step, ...]:
         return self._steps.end(state)

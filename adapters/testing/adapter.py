@@ -12,6 +12,7 @@ import pytest
 import adapters.http.polling
 import adapters.http.service
 from adapters.base import (
+    Accepts,
     Agent,
     AgentError,
     AuthenticationFailed,
@@ -88,6 +89,17 @@ class AdapterContract(PersonContract):
         else:
             assert isinstance(await self.error_of(world, agent.ask(None, message)), Rejected)
             assert world.asked() == 0
+
+    async def test_what_it_says_it_does_not_accept_it_refuses(self, world: World, tmp_path: Path) -> None:
+        agent = world.agent()
+        sent = attachment(tmp_path)
+        if not isinstance(agent, Accepts) or not (
+            sentence := agent.accepts(sent.name, sent.media_type, sent.size)
+        ):
+            return
+        assert not isinstance(self, UploadContract), sentence
+        message = self.message(agent, self.question, attachments=(sent,))
+        assert (await self.error_of(world, agent.ask(None, message))).sentence == sentence
 
     # --- the happy path
 

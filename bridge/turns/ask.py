@@ -214,6 +214,7 @@ class Asking:
             address=self._work.hold.claim.address,
             telling=self._work.telling,
             heard=listened.words,
+            tell=self._reply.signs.working,
         )
         if listened.words:
             self._turn = replace(turn, heard=listened.words)

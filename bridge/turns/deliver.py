@@ -19,18 +19,24 @@ from bridge.store.engine import Fenced, persist
 from bridge.store.values import ArtifactRecord, Asked, Conclusion
 from bridge.turns import requests
 from bridge.turns.ask import STOPPED
+from bridge.turns.links import Linked
 from bridge.turns.reply import Reply
 from bridge.turns.showing import bring_data
 from bridge.turns.steps import Ending
-from bridge.turns.surface import Button, PartKey, PartKind, Refused, SurfaceError, Upload
+from bridge.turns.surface import Button, PartKey, PartKind, SurfaceError, Upload
 from bridge.turns.under_reply import buttons_under
 from bridge.turns.work import Work
 
 DOWNLOAD_SECONDS = 900.0  # one file from the agent
+BESIDE_LINKS = 300  # of a part's room, for the words around links. `download` gives those that have none
 
 MAIN_NOTICE, _, MISSING_FILES = range(3)  # notices of one reply; the one between says what couldn't be read
 
 log = structlog.get_logger()
+
+
+class _TooLarge(Exception):
+    """A file that the agent made is larger than the platform takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +130,37 @@ class _Delivery:
     async def _bring_files(self) -> None:
         if self._reply.overflowed and not self._reply.curtailed:
             await self._whole_answer()
-        refused = []
+        style = self._work.surface.style
+        refused: list[str] = []
+        linked: list[str] = []
         artifacts = await self._artifacts()
         for artifact in artifacts:
-            if not self._reply.curtailed and not await self._brought(artifact, artifacts):
-                refused.append(artifact.name)
+            if self._reply.curtailed:
+                continue
+            try:
+                if not await self._brought(artifact, artifacts):
+                    refused.append(artifact.name)
+            except _TooLarge:
+                log.warning("file too large for the platform", file=artifact.name)
+                link = await self._link(artifact)  # everyone who sees the thread may have its files
+                if link is None or style.measure("".join([*linked, link])) > style.limit - BESIDE_LINKS:
+                    refused.append(artifact.name)
+                else:
+                    linked.append(link)
+        lines = ["Too large for this platform:", *(f"- {link}" for link in linked)] if linked else []
         if refused:
-            await self._reply.notice(MISSING_FILES, f"These could not be brought here: {', '.join(refused)}.")
+            lines.append(f"\nThese could not be brought here: {', '.join(refused)}.")
+        if lines:
+            await self._reply.notice(MISSING_FILES, "\n".join(lines).lstrip())
+
+    async def _link(self, artifact: ArtifactRecord) -> str | None:
+        work = self._work
+        outlook = await work.hold.look()
+        if work.links is None or outlook.conversation is None:
+            return None
+        person = f"{work.hold.claim.address.platform}:{work.turn.person.id}"
+        file = Linked(work.hold.claim.agent, outlook.conversation, artifact.ref, safe_name(artifact.name), person)
+        return work.links.shown(file)
 
     async def _whole_answer(self) -> None:
         path = self._work.folder.new(".md")
@@ -150,7 +180,7 @@ class _Delivery:
                 await self._bring_file(artifact)
             else:
                 await bring_data(self._work, self._reply, artifact, self._conclusion.answer, others)
-        except Fenced:
+        except (Fenced, _TooLarge):
             raise
         except (AgentError, SurfaceError, TimeoutError) as error:
             log.warning("file left out", file=artifact.name, error=type(error).__name__, detail=str(error))
@@ -166,6 +196,8 @@ class _Delivery:
             return
         name = _with_ending(safe_name(artifact.name), artifact.media_type)
         path = self._work.folder.new()
+        if (artifact.size or 0) > self._work.surface.style.max_file_bytes:
+            raise _TooLarge
         async with asyncio.timeout(DOWNLOAD_SECONDS):
             await self._download(artifact.ref, path)
         media_type = artifact.media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -182,7 +214,7 @@ class _Delivery:
             async for chunk in agent.download(outlook.conversation or "", ref):
                 size += len(chunk)
                 if size > limit:
-                    raise Refused(f"larger than the platform takes ({limit} bytes)")
+                    raise _TooLarge
                 out.write(chunk)
 
 

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from bridge.commands import CommandName
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.render.selection import NO_SELECTION, Selection
 from bridge.store.values import Edit as Edit
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Action, Button, Upload
 
 RECENT = 20  # threads of a person that are offered
@@ -45,6 +47,7 @@ class Order:
     person: Person
     address: Address
     argument: str = ""
+    selection: Selection = NO_SELECTION  # of a table that is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,14 @@ class Inbox(Protocol):
 
     async def admit(self, address: Address, person: Person) -> None:
         """Whether a person may ask there now, before the question of a command is shown to all. Costs nothing.
+
+        :raises NotAllowed:
+        :raises Unidentified:
+        """
+        ...
+
+    async def may_order(self, order: Order) -> None:
+        """Whether a person may give a command there, where others would read the answer. Costs nothing.
 
         :raises NotAllowed:
         :raises Unidentified:
@@ -133,8 +144,9 @@ class Inbox(Protocol):
         """
         ...
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
-        """Why so many or so large files would not reach the agent, as plain text for a person; "" if they would."""
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
+        """Why such files would not reach the agent of that thread, or of that channel: too many, too large, of a kind
+        that it doesn't take. Plain text for a person; "" if they would."""
         ...
 
     async def files(self, order: Order) -> Listing:
@@ -144,9 +156,12 @@ class Inbox(Protocol):
         """
         ...
 
-    def download(self, order: Order, max_bytes: int) -> AbstractAsyncContextManager[Upload | str]:
+    def download(
+        self, order: Order, max_bytes: int, progress: Progress
+    ) -> AbstractAsyncContextManager[Upload | str]:
         """The file that `argument` names, on this machine's disk while the block lasts; a sentence for the person,
-        as Markdown, where it can't be had or is larger than `max_bytes`.
+        as Markdown, where it can't be had or is larger than `max_bytes`: perhaps with a link to it. `progress` is
+        told how far it is.
 
         :raises Unidentified: on entering.
         """

@@ -19,6 +19,7 @@ from bridge.store.values import ApprovalShown, DecisionMade
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import Decision, Edit, Listing, NotAllowed, Order, Overloaded, Press
 from bridge.turns.orders import Orders
+from bridge.turns.progress import Progress
 from bridge.turns.requests import in_words, line_of, who_may
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Upload
@@ -117,6 +118,11 @@ class Intake:
         if over is not None:
             raise self._gate.refusal(over)
 
+    async def may_order(self, order: Order) -> None:
+        found = await self._found(order)
+        agent, _ = await self._answering(found.address)
+        self._gate.may_order(found, agent)
+
     async def knows(self, address: Address) -> bool:
         return await self._stored(lambda: self._arrivals.knows(address))
 
@@ -158,8 +164,9 @@ class Intake:
                 allowed[address] = asked
         return allowed
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
-        return self._shelf.refusal(files)
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
+        usual = self._agent_for(address)
+        return await self._stored(lambda: self._shelf.refusal(address, files, usual))
 
     async def files(self, order: Order) -> Listing:
         found = await self._found(order)
@@ -168,12 +175,12 @@ class Intake:
         return await self._stored(lambda: self._shelf.listing(found))
 
     @asynccontextmanager
-    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         found = await self._found(order)
         if refusal := await self._check(found):
             yield refusal
             return
-        async with self._shelf.fetched(found, max_bytes) as file:
+        async with self._shelf.fetched(found, max_bytes, progress) as file:
             yield file
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
@@ -288,9 +295,8 @@ class Intake:
 
     async def _check(self, order: Order) -> str:
         """Why a command isn't carried out; "" if it is."""
-        agent, _ = await self._answering(order.address)
         try:
-            self._gate.may_order(order, agent)
+            await self.may_order(order)
         except NotAllowed as refusal:
             return refusal.sentence or NOT_HERE
         return ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 
@@ -15,11 +16,13 @@ from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.store.values import StoredTurn, storable
 from bridge.turns.folder import Folder
 from bridge.turns.person import Telling, from_platform
+from bridge.turns.progress import LARGE, watched
 from bridge.turns.retry import retry
 from bridge.turns.surface import Emails, Surface, SurfaceError
 
 MAX_ATTACHMENTS = 20  # of one turn, its context's included
 FETCHES_AT_ONCE = 4
+FETCHING = "Fetching your files: {percent} %"
 YOU = "You"  # the agent, to itself
 PATIENCE = 25.0  # seconds for what the platform doesn't give; then the question goes without it, and says so
 
@@ -47,13 +50,14 @@ async def prepare(
     max_bytes: int,
     address: Address,
     telling: Telling,
+    tell: Callable[[str], None],
     history: tuple[Exchange, ...] = (),
     said: Sequence[str] = (),
     heard: str = "",
 ) -> Prepared:
     """What the agent is asked, its attachments in `folder`. `several`: more than one person asked in the thread.
     `said` is what was written here in the agent's name and its backend doesn't know; `heard`: words that its text
-    doesn't have yet."""
+    doesn't have yet. `tell` is given a few words for people while large files are on their way."""
     name, text = await surface.resolve(turn.person, turn.text)
     text = f"{text}\n\n{heard}".strip() if heard else text
     person = replace(turn.person, name=name)
@@ -66,7 +70,7 @@ async def prepare(
             log.warning("context left out", reason=str(error))
             missing.append("what was written here before")
     wanted = [file for message in earlier for file in message.files] + list(turn.files)
-    attachments, lost = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes)
+    attachments, lost = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes, tell)
     lost += [safe_name(file.name) for file in wanted[:-MAX_ATTACHMENTS]]
     composed = compose(
         text,
@@ -135,16 +139,19 @@ def _with_files(message: ContextMessage) -> str:
 
 
 async def _fetch_all(
-    surface: Surface, files: Sequence[RemoteFile], folder: Folder, max_bytes: int
+    surface: Surface, files: Sequence[RemoteFile], folder: Folder, max_bytes: int, tell: Callable[[str], None]
 ) -> tuple[tuple[Attachment, ...], list[str]]:
     if not files:
         return (), []
     gate = asyncio.Semaphore(FETCHES_AT_ONCE)
     missing: list[str] = []
+    paths: list[Path] = []
+    total = sum(file.size for file in files)
 
     async def fetch(file: RemoteFile) -> Attachment | None:
         name = safe_name(file.name)
         path = folder.new()
+        paths.append(path)
         try:
             async with gate:
                 await retry(lambda: surface.fetch(file, path, max_bytes), patience=PATIENCE)
@@ -154,6 +161,22 @@ async def _fetch_all(
             return None
         return Attachment(name=name, media_type=file.media_type, path=path, size=path.stat().st_size)
 
-    async with asyncio.TaskGroup() as group:
+    def line() -> str:
+        if total <= LARGE:
+            return ""
+        return FETCHING.format(percent=min(100, 100 * sum(map(_size, paths)) // total))
+
+    async def show(words: str) -> None:
+        tell(words)
+
+    async with watched(line, show), asyncio.TaskGroup() as group:
         fetches = [group.create_task(fetch(file)) for file in files]
     return tuple(done for task in fetches if (done := task.result()) is not None), missing
+
+
+def _size(path: Path) -> int:
+    """Of a file that is being written, or isn't there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

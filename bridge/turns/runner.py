@@ -30,6 +30,7 @@ from bridge.turns.ask import NoAgent
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.line import ALONE, MAX_JOINED, Line, joinable, together
+from bridge.turns.links import Links
 from bridge.turns.marks import Marks
 from bridge.turns.opening import open_thread
 from bridge.turns.parts import Parts
@@ -69,6 +70,7 @@ class Bounds:
     approval_seconds: float = 24 * 3600.0  # that an approval waits at most
     approvers: Callable[[str], Sequence[str]] = lambda _: ()  # of an agent, by its name: see `Work`
     hears: Hears | None = None  # writes voice notes down
+    links: Links | None = None  # to files that are too large for a platform
     under_reply: Callable[[str], tuple[UnderReply, ...]] = lambda _: ()  # of an agent, by its name: see `Work`
     busy_at: BusyAt = in_line
 
@@ -282,6 +284,7 @@ class Runner:
                 approvers=self._bounds.approvers(claim.agent),
                 another_surface=lambda: self._surface(hold, turn.person),
                 hears=self._bounds.hears,
+                links=self._bounds.links,
                 under_reply=self._bounds.under_reply(claim.agent),
                 line=line,
             )

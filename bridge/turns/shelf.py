@@ -14,19 +14,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import structlog
 from cachetools import TTLCache
 
-from adapters.base import Agent, AgentError, File, Files
+from adapters.base import Accepts, Agent, AgentError, File, Files
 from adapters.text import safe_name
 from bridge.inbound import Address, Person, Platform, RemoteFile
+from bridge.render.selection import WrongSelection, select
 from bridge.render.tables import to_csv
 from bridge.store.desk import Desk, Overview
 from bridge.store.values import ArtifactRecord
 from bridge.turns.inbox import RECENT, Listed, Listing, Order
+from bridge.turns.links import Linked, Links
 from bridge.turns.orders import NOWHERE, UNKNOWN
 from bridge.turns.prepare import MAX_ATTACHMENTS
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Upload
 
 log = structlog.get_logger()
@@ -41,6 +45,9 @@ AT_ONCE = 8  # files on their way
 NO_FILES = "There are no files in this conversation yet."
 NO_SUCH = "There is no file of that name in this conversation. `files` lists those there are."
 TOO_LARGE = "That file is larger than this platform takes from me ({limit} MB), so it can't be brought here."
+TABLE_TOO_LARGE = f"{TOO_LARGE} Choose some of its columns."
+LINKED = "That file is larger than this platform takes from me ({limit} MB). {link}."
+NO_TABLE = "Columns can be chosen, and rows sorted, of a table: `{name}` is another kind of file."
 NOT_HAD = "The agent couldn't give me that file. Please try again later."
 
 Given = tuple[Address, Overview]
@@ -66,12 +73,14 @@ class Shelf:
         folder: Path,
         *,
         attachment_bytes: int,
+        links: Links | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._desk = desk
         self._agents = agents
         self._folder = folder
         self._most = attachment_bytes
+        self._links = links
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._listings: MutableMapping[tuple[Address, str | None], Listing] = TTLCache(
             REMEMBERED, REMEMBERED_FOR, clock
@@ -94,14 +103,22 @@ class Shelf:
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return await self._desk.recent(platform, workspace, person, RECENT)
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
+    async def refusal(self, address: Address, files: Sequence[RemoteFile], usual: str) -> str:
+        """`usual` is the agent that answers there where nobody was called into that thread yet."""
         if len(files) > MAX_ATTACHMENTS:
             return f"The agent takes at most {MAX_ATTACHMENTS} files at once."
         large = [safe_name(file.name) for file in files if file.size > self._most]
-        return f"Larger than the {self._most // 2**20} MB that I take: {', '.join(large)}." if large else ""
+        if large:
+            return f"Larger than the {self._most // 2**20} MB that I take: {', '.join(large)}."
+        there = await self._desk.overview(address) if address.thread else None
+        agent: object = self._agents.get(usual if there is None else there.agent)
+        if not isinstance(agent, Accepts):
+            return ""
+        said = (agent.accepts(safe_name(file.name), file.media_type, file.size) for file in files)
+        return next((sentence for sentence in said if sentence), "")
 
     @asynccontextmanager
-    async def fetched(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def fetched(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         """The file that the order's argument names, on disk as long as the block lasts; a sentence where it can't be
         had."""
         thread = await self._thread(order)
@@ -115,7 +132,8 @@ class Shelf:
             return
         async with self._slots:
             with TemporaryDirectory(dir=self._folder, prefix="download-") as folder:
-                yield await self._fetch(there, entry, Path(folder) / "file", max_bytes)
+                fetch = _Fetch(order, there, entry, Path(folder) / "file", max_bytes, progress)
+                yield await self._fetch(fetch)
 
     async def _thread(self, order: Order) -> Given | str:
         if not order.address.thread:
@@ -149,29 +167,27 @@ class Shelf:
             log.exception("files not listed", agent=there.agent)
         return ()
 
-    async def _fetch(self, there: Overview, entry: _Entry, path: Path, max_bytes: int) -> Upload | str:
-        too_large = TOO_LARGE.format(limit=max_bytes // 2**20)
-        if (entry.size or 0) > max_bytes:
-            return too_large
+    async def _fetch(self, fetch: _Fetch) -> Upload | str:
+        entry, progress = fetch.entry, fetch.progress
+        progress.name, progress.total = entry.name, entry.size
         source = entry.source
-        table = source.table if isinstance(source, ArtifactRecord) else None
-        if table is not None:
-            content = to_csv(table["columns"], table["rows"])
-            if len(content) > max_bytes:
-                return too_large
-            await asyncio.to_thread(path.write_bytes, content)
-            return Upload(entry.name, path, "text/csv", len(content))
+        if isinstance(source, ArtifactRecord) and source.table is not None:
+            return await _written(fetch, source.table)
+        if fetch.order.selection:
+            return NO_TABLE.format(name=entry.name.replace("`", "'"))
+        if (entry.size or 0) > fetch.max_bytes:
+            return self._too_large(fetch, source.ref)
+        there = fetch.there
         agent: object = self._agents.get(there.agent)
         if there.conversation is None or not isinstance(agent, Files):
             return NOT_HAD
-        size = 0
         try:
             async with asyncio.timeout(FETCH_WITHIN):
-                with path.open("wb") as out:
+                with fetch.path.open("wb") as out:
                     async for chunk in agent.download(there.conversation, source.ref):
-                        size += len(chunk)
-                        if size > max_bytes:
-                            return too_large
+                        progress.moved += len(chunk)
+                        if progress.moved > fetch.max_bytes:
+                            return self._too_large(fetch, source.ref)
                         out.write(chunk)
         except (AgentError, TimeoutError) as error:
             log.warning("file not fetched", agent=there.agent, error=type(error).__name__, detail=str(error))
@@ -180,7 +196,41 @@ class Shelf:
             log.exception("file not fetched", agent=there.agent)
             return NOT_HAD
         media_type = source.media_type or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
-        return Upload(entry.name, path, media_type, size)
+        return Upload(entry.name, fetch.path, media_type, progress.moved)
+
+    def _too_large(self, fetch: _Fetch, ref: str) -> str:
+        """With a link, where there are links: the answer is for the one person alone."""
+        limit, link = fetch.max_bytes // 2**20, None
+        if self._links is not None and fetch.there.conversation is not None:
+            person = f"{fetch.order.address.platform}:{fetch.order.person.id}"
+            file = Linked(fetch.there.agent, fetch.there.conversation, ref, fetch.entry.name, person)
+            link = self._links.shown(file)
+        return TOO_LARGE.format(limit=limit) if link is None else LINKED.format(limit=limit, link=link)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """A file on its way to disk."""
+
+    order: Order
+    there: Overview
+    entry: _Entry
+    path: Path
+    max_bytes: int
+    progress: Progress
+
+
+async def _written(fetch: _Fetch, table: Mapping[str, Any]) -> Upload | str:
+    """A table as CSV, with the columns and in the order that are wanted."""
+    try:
+        columns, rows = select(table["columns"], table["rows"], fetch.order.selection)
+    except WrongSelection as error:
+        return str(error)
+    content = to_csv(columns, rows)
+    if len(content) > fetch.max_bytes:
+        return TABLE_TOO_LARGE.format(limit=fetch.max_bytes // 2**20)
+    await asyncio.to_thread(fetch.path.write_bytes, content)
+    return Upload(fetch.entry.name, fetch.path, "text/csv", len(content))
 
 
 def _told_apart(entries: Sequence[_Entry]) -> Sequence[_Entry]:

@@ -10,6 +10,7 @@ from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.line import ALONE, Line
+from bridge.turns.links import Links
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 from bridge.turns.under_reply import UnderReply
@@ -41,5 +42,6 @@ class Work:
     approvers: Sequence[str]  # who may decide where the agent names nobody, as "slack:U…", "discord:…"
     another_surface: Callable[[], Surface]  # of the same thread, for what is written beside the reply
     hears: Hears | None = None  # where voice notes are written down
+    links: Links | None = None  # to files that are too large for the platform
     under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer
     line: Line = ALONE

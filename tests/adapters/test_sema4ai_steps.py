@@ -73,7 +73,7 @@ def test_an_action_without_an_id_has_the_same_one_in_whatever_list() -> None:
     ]
     whole = turn_in({"messages": [{"role": "agent", "content": "before"}, *raw]})
     page = [Item(role=item["role"], content=item["content"]) for item in raw]
-    assert [step.id for step in Work().look(whole)] == [step.id for step in Work().look(page)] == ["tool-0-0"]
+    assert [step.id for step in Work().look(whole)] == [step.id for step in Work().look(page)] == ["tool-0"]
 
 
 # --- charts

@@ -14,6 +14,7 @@ from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.inbound import Address, ContextMessage, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.playground.discord import MessageType
 from bridge.turns.inbox import Decision, Edit, Listing, Order, Press
+from bridge.turns.progress import Progress
 from bridge.turns.surface import FrontEnd, Guard, Opening, Surface, Upload
 from tests.e2e.people import DiscordPeople, People, Shown, SlackPeople, Thread
 from tests.e2e.town import Town, make_town
@@ -74,6 +75,8 @@ class NoInbox:
 
     async def admit(self, address: Address, person: Person) -> None: ...
 
+    async def may_order(self, order: Order) -> None: ...
+
     async def knows(self, address: Address) -> bool:
         return True  # nothing is to be looked up
 
@@ -94,14 +97,14 @@ class NoInbox:
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return {}
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
         return ""
 
     async def files(self, order: Order) -> Listing:
         return Listing(order.address, ())
 
     @asynccontextmanager
-    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         yield ""
 
     async def seen(self, platform: Platform) -> Sequence[Seen]:
@@ -272,6 +275,22 @@ class DiscordStage:
         return self.people.named(who)
 
 
+class FlatSlackStage(SlackStage):
+    """The channel itself is the conversation."""
+
+    def shown(self) -> list[Shown]:
+        here = self.town.slack.channel(self.thread.channel).messages.values()
+        bot = self.town.slack.bot.id
+        return [self.people._shown(one) for one in here if one.user == bot and one.thread_ts is None]
+
+    async def say(self, who: str, text: str) -> str:
+        return (await self.people.say(who, self.thread.channel, text)).first
+
+
+class FlatDiscordStage(DiscordStage):
+    """The same on Discord."""
+
+
 @asynccontextmanager
 async def memory_stage() -> AsyncIterator[Stage]:
     yield MemoryStage()
@@ -303,6 +322,22 @@ async def discord_stage() -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
+async def flat_slack_stage() -> AsyncIterator[Stage]:
+    async with slack_stage() as stage:
+        assert isinstance(stage, SlackStage)
+        thread, asked = await _talk_in_channel(stage.people)
+        yield FlatSlackStage(stage.town, stage.people, stage.front, thread, asked)
+
+
+@asynccontextmanager
+async def flat_discord_stage() -> AsyncIterator[Stage]:
+    async with discord_stage() as stage:
+        assert isinstance(stage, DiscordStage)
+        thread, asked = await _talk_in_channel(stage.people)
+        yield FlatDiscordStage(stage.town, stage.people, stage.front, thread, asked)
+
+
+@asynccontextmanager
 async def _served(front: FrontEnd, people: People) -> AsyncIterator[None]:
     serving = asyncio.create_task(front.serve())
     try:
@@ -318,3 +353,9 @@ async def _talk(people: People) -> tuple[Thread, str]:
     thread = await people.talk_first("general", TALK[:-1])
     who, text = TALK[-1]
     return thread, await people.reply(who, thread, text)
+
+
+async def _talk_in_channel(people: People) -> tuple[Thread, str]:
+    said = [await people.say(who, "toqan", text) for who, text in TALK]
+    place = said[-1].channel
+    return Thread(place, place, said[0].first), said[-1].first

@@ -33,6 +33,8 @@ from tests.contract.stages import (
     Stage,
     Trouble,
     discord_stage,
+    flat_discord_stage,
+    flat_slack_stage,
     memory_stage,
     slack_stage,
 )
@@ -44,7 +46,10 @@ KEY = PartKey(TURN, PartKind.TEXT, 0)
 AGAIN = Button("retry", "Send it again", TURN)
 LEAVE = Button("abandon", "Leave it", TURN)
 STOP = Button("stop", "Stop", TURN)
-STAGES = {"memory": memory_stage, "slack": slack_stage, "discord": discord_stage}
+THREADS = {"memory": memory_stage, "slack": slack_stage, "discord": discord_stage}
+STAGES = THREADS | {"flat slack": flat_slack_stage, "flat discord": flat_discord_stage}
+# An ordinary message of Slack's doesn't show that it grows.
+SHOWING_GROWTH = [name for name in STAGES if name != "flat slack"]
 
 
 @pytest.fixture(params=STAGES)
@@ -85,6 +90,7 @@ async def test_a_part_that_is_posted_whole(stage: Stage, surface: Surface) -> No
     assert list(shown.buttons) == ["Send it again", "Leave it"]
 
 
+@pytest.mark.parametrize("stage", SHOWING_GROWTH, indirect=True)
 async def test_a_part_that_grows(stage: Stage, surface: Surface) -> None:
     steps = ["First", "First words", "First words and", "First words and more."]
     message_id = await surface.post(KEY, steps[0], last=False, buttons=(STOP,))
@@ -137,6 +143,7 @@ def progress_for(surface: Surface, title: str) -> Progress:
     return Progress(title, (Step("a", title, detail="a detail"),) if surface.style.cards else ())
 
 
+@pytest.mark.parametrize("stage", SHOWING_GROWTH, indirect=True)
 async def test_what_the_agent_does_is_shown_before_its_words_and_beside_them(
     stage: Stage, surface: Surface
 ) -> None:
@@ -335,6 +342,7 @@ async def test_delete_takes_a_part_away_once(stage: Stage, surface: Surface) -> 
     assert [message.id for message in stage.shown()] == [stays]
 
 
+@pytest.mark.parametrize("stage", THREADS, indirect=True)  # a channel's talk isn't what a thread said before
 async def test_what_was_said_before(stage: Stage, surface: Surface) -> None:
     earlier = await surface.earlier(stage.asked)
     assert [(said.author_name, said.text) for said in earlier] == [
@@ -342,7 +350,7 @@ async def test_what_was_said_before(stage: Stage, surface: Surface) -> None:
     ]
 
 
-@real_platforms
+@pytest.mark.parametrize("stage", [name for name in THREADS if name != "memory"], indirect=True)
 async def test_its_own_messages_are_not_what_was_said_before(stage: Stage, surface: Surface) -> None:
     await surface.post(KEY, "My own words.", last=True)
     later = await stage.say("grace", "and now?")

@@ -26,7 +26,7 @@ from tests.e2e.town import Town
 from tests.e2e.waiting import PATIENCE, eventually
 
 AT_WORK = ("received", "asking", "replying")
-TABLES = ("slack", "discord")
+TABLES = ("slack", "discord", "http")
 LOG_SHOWN = 6_000  # characters
 INTERVAL = 0.02  # seconds between two edits: the simulators have no limits of rate
 
@@ -118,6 +118,10 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
         self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def log(self) -> str:
         """The end of what the command wrote."""

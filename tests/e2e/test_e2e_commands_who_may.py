@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from bridge.access import AccessTable, Reason
+from bridge.frontends.discord.about import NAMES as DISCORD_NAMES
+from bridge.frontends.discord.about import Menu
+from bridge.frontends.slack.about import Shortcut
+from bridge.playground.discord.model import MessageFlag
 from bridge.settings import Settings
 from bridge.turns.gate import NOT_YOURS, SENTENCES
 from tests.e2e.people import DiscordPeople, People, SlackPeople
@@ -24,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 BOT = "@threadbridge"
 NOT_LISTED = SENTENCES[Reason.PERSON]
+MENUS: Mapping[Shortcut, Menu] = {"ask_about": "ask", "add_files": "add"}
 Serve = Callable[..., AbstractAsyncContextManager[None]]
 
 
@@ -159,3 +164,102 @@ async def test_a_mention_that_an_edit_adds_is_refused_privately(
             await people.edit(who, replace(thread, id=thread.channel), thread.first, f"{BOT} now there is one")
         await eventually(lambda: told(people, "grace", refused))
         assert await at_rest(database, 1) == ["done"]
+
+
+async def use_menu(
+    people: People, who: str, shortcut: Shortcut, channel: str, message: str, where: str = ""
+) -> str:
+    """Use a message's menu and send its form, to the place that it offers or to "direct"; what that person alone is
+    told."""
+    if isinstance(people, SlackPeople):
+        await people.world.shortcut(who, shortcut, channel=channel, ts=message)
+        chosen = {"thread": "@:"} if where else {}
+        answer = await people.world.view_submit(who, {"text": "what of this?", **chosen})
+        return str((answer or {}).get("errors", {}).get("text", ""))
+    assert isinstance(people, DiscordPeople)
+    world = people.world
+    used = await world.message_command(who, int(message), DISCORD_NAMES[MENUS[shortcut]])
+    await eventually(lambda: used.modal)
+    sent = await world.submit(used, {"text": "what of this?", "where": [where or "here"]})
+    await eventually(
+        lambda: sent.original_id and not world.ephemeral[sent.original_id].flags & MessageFlag.LOADING
+    )
+    return world.ephemeral[sent.original_id or 0].content
+
+
+@pytest.mark.parametrize("shortcut", get_args(Shortcut))
+async def test_who_may_not_ask_is_refused_by_a_messages_menu_too(
+    serve: Serve, town: Town, people: People, platform: str, database: Path, shortcut: Shortcut
+) -> None:
+    async with serve({"people": [f"!{named(people, platform, 'grace')}"]}):
+        notes = [("notes.txt", "text/plain", b"buy milk")]
+        said = await people.say("ada", "sema4ai", "no question, only notes", notes)
+        before = shown_in(people, "sema4ai")
+        for where in ("", "direct"):
+            assert await use_menu(people, "grace", shortcut, said.channel, said.first, where) == NOT_LISTED
+        assert shown_in(people, "sema4ai") == before, "nothing that others would read"
+        direct = people.world.direct("grace")  # type: ignore[attr-defined]
+        assert not direct.messages
+        assert states(database) == []
+        told_of_it = await use_menu(people, "ada", shortcut, said.channel, said.first)
+        assert "don't answer" not in told_of_it
+        assert await at_rest(database, 1) == ["done"]
+        assert len(town.backend("sema4ai").questions) == 1
+
+
+async def test_a_messages_menu_asks_directly_only_who_may_write_directly(
+    serve: Serve, people: People, database: Path
+) -> None:
+    async with serve({"direct_messages": "nobody"}):
+        said = await people.say("ada", "sema4ai", "no question")
+        refused = await use_menu(people, "ada", "ask_about", said.channel, said.first, "direct")
+        assert refused == SENTENCES[Reason.DIRECT]
+        assert states(database) == []
+
+
+async def test_a_command_by_mention_is_refused_as_a_question_is(
+    serve: Serve, town: Town, people: People, platform: str, database: Path
+) -> None:
+    async with serve({"people": [f"!{named(people, platform, 'grace')}"]}):
+        thread = await people.say("ada", "sema4ai", f"{BOT} a question")
+        assert await at_rest(database, 1) == ["done"]
+        shown = len(people.shown(thread))
+        for command in ("status", "files", "download notes.txt", "upload", "new", "retry"):
+            await people.reply("grace", thread, f"{BOT} {command}")
+        await people.reply("ada", thread, f"{BOT} agent")
+        if isinstance(people, SlackPeople):
+            await eventually(lambda: len(told(people, "grace", thread)) == 6)
+            others = [one for one in told(people, "grace", thread) if NOT_LISTED not in one]
+            assert len(others) == 1, "the file's refusal follows in a direct message"
+            direct = people.world.direct("grace").messages
+            await eventually(lambda: [one.text for one in direct.values()] == [NOT_LISTED])
+        else:
+            assert isinstance(people, DiscordPeople)
+            await eventually(lambda: len(people.shown(thread)) > shown)
+            assert len(people.shown(thread)) == shown + 1, "to Ada alone"
+            said = people.world.messages(str(people.world.direct("grace").id))
+            assert [one.content for one in said] == [NOT_LISTED], "once"
+        assert states(database) == ["done"]
+        assert len(town.backend("sema4ai").questions) == 1
+
+
+class TestOnDiscord:
+    """Whoever installed the app for themselves has its menus in every server."""
+
+    @pytest.fixture
+    def platform(self) -> str:
+        return "discord"
+
+    async def test_a_member_of_another_server_may_not_ask_directly(
+        self, serve: Serve, people: DiscordPeople, database: Path
+    ) -> None:
+        world = people.world
+        async with serve():
+            elsewhere = world.add_guild("Elsewhere")
+            far = world.add_channel(elsewhere, "far")
+            world.kick_bot(elsewhere)
+            world.leave_guild(world.guild, "grace")
+            message = str(await world.say("grace", str(far.id), "look"))
+            refused = await use_menu(people, "grace", "ask_about", str(far.id), message, "direct")
+            assert refused == SENTENCES[Reason.EXTERNAL]
+            assert states(database) == []

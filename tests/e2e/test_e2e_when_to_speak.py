@@ -188,3 +188,41 @@ async def test_bots_that_answer_each_other_stop_until_a_person_goes_on(
         await alert(people, "general", "pong", thread=thread)
         await at_rest(database, turns + 2)
         assert "pong" in text_of(people.shown(thread))
+
+
+async def test_in_a_flat_channel_a_lost_answer_of_the_platform_posts_nothing_twice(
+    people: People, database: Path, serve: Serve
+) -> None:
+    if isinstance(people, SlackPeople):
+        people.world.faults.break_down("chat.postMessage", 500, after=True)
+    else:
+        assert isinstance(people, DiscordPeople)
+        people.world.faults.break_down("POST /channels/*/messages", 500, after=True)
+    async with serve(flat=True):
+        await people.say("ada", "general", f"{BOT} milk")
+        await at_rest(database, 1)
+        assert [shown.text for shown in in_channel(people, "general")] == ["milk"]
+
+
+async def test_commands_concern_the_conversation_of_a_flat_channel(
+    people: People, database: Path, serve: Serve
+) -> None:
+    async with serve(flat=True):
+        if isinstance(people, SlackPeople):
+            place = people.world.channel("general").id
+            await people.world.command("ada", place, "/agent", "ask how much milk?")
+            await at_rest(database, 1)
+            assert "how much milk?" in in_channel(people, "general")[-1].text
+            await people.say("ada", "general", f"{BOT} status")
+            await eventually(lambda: [one for one in people.private("ada") if "answers here" in one.text])
+        else:
+            assert isinstance(people, DiscordPeople)
+            await eventually(lambda: people.world.commands.get(0))
+            await people.world.command("ada", "general", "ask", {"text": "how much milk?"})
+            await at_rest(database, 1)
+            assert "how much milk?" in in_channel(people, "general")[-1].text
+            used = await people.world.command("ada", "general", "status")
+            await eventually(
+                lambda: used.original_id and "answers here" in people.world.ephemeral[used.original_id].content
+            )
+        assert len(states(database)) == 1

@@ -148,6 +148,11 @@ def set_wrong(table: str, name: str, value: str) -> Change:
     return lambda everything: everything.tables[table].update({name: value})
 
 
+def hear_everything(everything: Everything) -> None:
+    no_intent(everything)
+    everything.tables["routes"] = [{"platform": "discord", "agent": "toqan", "listen": "all"}]
+
+
 def no_intent(everything: Everything) -> None:
     everything.discord.message_content = False
 
@@ -190,6 +195,13 @@ def no_intent(everything: Everything) -> None:
             "discord.token",
             "refused by Discord",
             "Reset Token",
+        ),
+        (
+            hear_everything,
+            Mark.FAIL,
+            "routes[0].listen",
+            "so nothing is heard there",
+            "Privileged Gateway Intents",
         ),
         (no_intent, Mark.WARN, "discord", "the Message Content intent is off", "direct messages still work"),
         (

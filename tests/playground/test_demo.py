@@ -13,6 +13,7 @@ import pytest
 
 from bridge.app import bridge
 from bridge.playground.demo import playground
+from bridge.playground.page.alerts import TITLE
 from bridge.settings import AgentTable
 from tests.e2e.waiting import eventually
 
@@ -62,6 +63,24 @@ async def test_the_demo_serves_its_page_and_ends_with_it_open_and_an_agent_at_wo
         if demo.returncode is None:
             demo.kill()
             await demo.wait()
+
+
+async def test_an_alert_arrives_and_is_taken_up_in_a_thread(tmp_path: Path) -> None:
+    async with playground() as simulated, bridge(simulated.settings(tmp_path / "demo.db")):
+        await eventually(lambda: simulated.slack.deliveries.connections and simulated.discord.gateway.connected)
+        async with httpx.AsyncClient(base_url=simulated.url, trust_env=False) as client:
+            for platform in ("slack", "discord"):
+                arrived = await client.post(f"/break/{platform}/alert", headers={"Origin": simulated.url})
+                assert "trusted" in arrived.text
+        await eventually(
+            lambda: any(
+                one.user == simulated.slack.bot.id and TITLE in one.shown
+                for one in simulated.slack.messages("alerts")
+            )
+        )
+        await eventually(lambda: simulated.discord.threads("alerts"))
+        thread = simulated.discord.threads("alerts")[0].id
+        await eventually(lambda: any(TITLE in one.content for one in simulated.discord.messages(thread)))
 
 
 @pytest.mark.slow

@@ -533,3 +533,21 @@ async def test_the_home_tab_comes_with_what_stands_there(world: SlackWorld, url:
     )
     with pytest.raises(KeyError):
         await world.press_home("ada", "no such button")
+
+
+async def test_a_response_url_is_good_for_five_answers(world: SlackWorld, url: str) -> None:
+    async with connected(world, url) as bot, aiohttp.ClientSession() as session:
+        given: list[str] = []
+
+        @bot.app.command("/agent")
+        async def agent(ack: Any, command: Json) -> None:
+            given.append(command["response_url"])
+            await ack()
+
+        await world.command("ada", "general", "/agent")
+        statuses = []
+        for number in range(6):
+            async with session.post(given[0], json={"text": f"answer {number}"}) as answer:
+                statuses.append((answer.status, await answer.text()))
+    assert statuses == [(200, "ok")] * 5 + [(404, "used_url")]
+    assert len(world.ephemerals) == 5

@@ -26,6 +26,7 @@ from bridge.store.seats import NO_LIMIT
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import Press
 from bridge.turns.intake import Intake
+from bridge.turns.links import Links
 from bridge.turns.orders import Orders
 from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
@@ -63,6 +64,7 @@ class Bridge:
         telling: Callable[[str], Telling] = Telling,
         gate: Gate | None = None,
         hears: Hears | None = None,
+        links: Links | None = None,
         under_reply: tuple[UnderReply, ...] = (),
         busy: Busy = "queue",
         **limits: float,
@@ -75,6 +77,7 @@ class Bridge:
         self._presence = presence
         self._telling = telling
         self._hears = hears
+        self._links = links
         self._under_reply = under_reply
         self._busy = busy
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
@@ -102,6 +105,7 @@ class Bridge:
                     approval_seconds=limits.get("approval_seconds", 3600.0),
                     approvers=lambda _: self.approvers,
                     hears=self._hears,
+                    links=self._links,
                     under_reply=lambda _: self._under_reply,
                     busy_at=lambda _: self._busy,
                 )
@@ -116,7 +120,13 @@ class Bridge:
                         choices=lambda _: ("support", "research"),
                         doing=self.runner.doing,
                     ),
-                    Shelf(Desk(engine), self._agents, Path(folder), attachment_bytes=bounds.attachment_bytes),
+                    Shelf(
+                        Desk(engine),
+                        self._agents,
+                        Path(folder),
+                        attachment_bytes=bounds.attachment_bytes,
+                        links=self._links,
+                    ),
                     PressedUnderReply(arrivals, self.feedback),
                     agent_for=lambda _: "support",
                     busy_at=lambda _: self._busy,

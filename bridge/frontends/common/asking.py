@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bridge.inbound import Address, Inbound, Person
 from bridge.turns.inbox import Decision, Inbox, Listing, NotAllowed, Order, Press, Unidentified
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Upload
 
 Identify = Callable[[Person, Address], Awaitable[Person]]
@@ -37,6 +38,12 @@ class Asking:
             return refused.sentence
         return ""
 
+    async def may_order(self, order: Order) -> None:
+        """:raises NotAllowed:"""
+        await self._identified(
+            order.person, order.address, lambda person: self._inbox.may_order(replace(order, person=person))
+        )
+
     async def pressed(self, press: Press) -> Decision:
         return await self._identified(
             press.person, press.address, lambda person: self._inbox.pressed(replace(press, person=person))
@@ -64,11 +71,11 @@ class Asking:
         )
 
     @asynccontextmanager
-    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         async with AsyncExitStack() as stack:
 
             async def enter(person: Person) -> Upload | str:
-                found = self._inbox.download(replace(order, person=person), max_bytes)
+                found = self._inbox.download(replace(order, person=person), max_bytes, progress)
                 return await stack.enter_async_context(found)
 
             yield await self._identified(order.person, order.address, enter)

@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute
 
 from bridge.backoff import Backoff
 from bridge.frontends.common.reactions import Reactions
+from bridge.frontends.discord import about, commands
 from bridge.frontends.discord.calls import Calls, hand_on_limits, unguarded
 from bridge.frontends.discord.catch_up import CatchUp
-from bridge.frontends.discord.commands import register
 from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.files import Downloads
 from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
@@ -276,7 +276,10 @@ class DiscordFrontEnd:
     async def _register(self) -> None:
         """Once in a process; where it fails, the next session tries again. Messages are served meanwhile."""
         try:
-            new = await register(self.client)
+            app = self.client.application
+            for_people = app is not None and app.user_integration_config is not None
+            wanted = [*commands.payloads(), *about.payloads(for_people=for_people)]
+            new = await commands.register(self.client, wanted)
             self._registered = True
             log.info("discord.commands_registered" if new else "discord.commands_known")
         except SurfaceError as error:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
 import structlog
 
 from adapters.text import safe_name
-from bridge.commands import COMMANDS, MAX_FILES, Command, CommandName, named
+from bridge.commands import COMMANDS, MAX_FILES, Command, CommandName, Option, named
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.sizes import in_words
-from bridge.frontends.discord.calls import Calls
+from bridge.frontends.discord.bringing import NOT_DONE, bring
+from bridge.frontends.discord.calls import Calls, unguarded
 from bridge.frontends.discord.errors import SDK_ERRORS, UNREADABLE, told_apart
 from bridge.frontends.discord.files import shown_name
 from bridge.frontends.discord.messages import UNKNOWN_MEDIA_TYPE, person, spot
 from bridge.frontends.discord.reading import Spot, thread_name
 from bridge.frontends.discord.rest import Json, Rest
 from bridge.frontends.discord.telling import SILENT, SUPPRESS_EMBEDS, never_raises
-from bridge.inbound import Inbound, RemoteFile
+from bridge.inbound import Inbound, Person, RemoteFile
 from bridge.listening import ListeningAt, as_ever
 from bridge.render.characters import boundary, repair
 from bridge.render.discord import DISCORD
 from bridge.render.incoming import from_discord
 from bridge.render.markdown import Renderer
 from bridge.render.measure import utf16
-from bridge.turns.inbox import Inbox, NotAllowed, Order
+from bridge.render.selection import Selection
+from bridge.turns.inbox import Inbox, Listing, NotAllowed, Order
 from bridge.turns.surface import SurfaceError
 
 log = structlog.get_logger()
@@ -46,7 +47,6 @@ MAX_CHOICES = 25  # of a completion, and characters of one, Discord's limits
 MAX_CHOICE = 100
 MAX_ANSWER = 1_900  # UTF-16 units of a message, with room for the mark that something was cut
 
-NOT_DONE = "That didn't work. Please try again."
 NOT_HERE = "I can't write here. Whoever runs this server may let me, or write to me in a direct message."
 WRONG_PLACE = "Use it in a thread that I'm in, or in a direct message to me: it concerns one conversation."
 NO_QUESTION = "Write your question into `text`."
@@ -72,22 +72,34 @@ def payloads() -> list[Json]:
     ]
 
 
-def differ(registered: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether Discord knows other commands than ours. What it adds of its own doesn't count."""
-    return sorted(map(_known, registered), key=str) != sorted(map(_known, payloads()), key=str)
+def differ(registered: Sequence[Mapping[str, Any]], wanted: Sequence[Json]) -> bool:
+    """Whether Discord knows other commands than those that are wanted. What it adds of its own doesn't count."""
+    return sorted(map(_known, registered), key=str) != sorted(map(_known, wanted), key=str)
 
 
-async def register(client: discord.Client) -> bool:
-    """Make Discord know our commands; nothing is written where it does. Raises a `SurfaceError`."""
+async def register(client: discord.Client, wanted: Sequence[Json]) -> bool:
+    """Make Discord know these commands; nothing is written where it does. Raises a `SurfaceError`."""
     application = client.application_id
     assert application is not None, "no registration before the login"  # noqa: S101
     with told_apart("read commands"):
         known = await client.http.get_global_commands(application)
-    if not differ(known):
+    if not differ(known, wanted):
         return False
     with told_apart("register commands"):
-        await client.http.bulk_upsert_global_commands(application, payloads())
+        await client.http.bulk_upsert_global_commands(application, list(wanted))
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that no message of the person's own shows."""
+
+    here: Spot
+    person: Person
+    event: str  # the interaction's id
+    shown: str  # as it is quoted for all
+    text: str  # as the agent is asked
+    files: tuple[RemoteFile, ...] = ()
 
 
 class Commands:
@@ -107,6 +119,10 @@ class Commands:
         self._names = names
         self._listening_at = listening_at
 
+    def begins_thread(self, here: Spot) -> bool:
+        """Whether a question that is asked there begins a thread."""
+        return here.kind == "channel" and not self._listening_at(here.address(here.channel)).flat
+
     async def carry_out(self, client: discord.Client, interaction: discord.Interaction) -> str:
         """What came of a command, as Markdown. Never raises."""
         data: Mapping[str, Any] = interaction.data or {}
@@ -114,23 +130,25 @@ class Commands:
         given = {str(one.get("name")): one.get("value") for one in data.get("options") or ()}
         if command is None or here is None:
             return UNKNOWN
-        flat = self._listening_at(here.address(here.channel)).flat
-        if not command.anywhere and here.kind == "channel" and not flat:
+        if not command.anywhere and self.begins_thread(here):
             return WRONG_PLACE
         argument = "" if command.option is None else str(given.get(command.option.name) or "").strip()
         log.info("discord.command", command=command.name, channel=here.channel)
         try:
             match command.name:
                 case "help":
-                    return _help()
+                    return help_text()
                 case "ask" if not argument:
                     return NO_QUESTION
                 case "ask" | "upload":
                     return await self._ask(client, interaction, here, argument, _files(data))
                 case "files":
-                    return await self._files(_order("files", interaction, here))
+                    return listed(await self._asking.files(_order("files", interaction, here)))
                 case "download":
-                    return await self._download(interaction, _order("download", interaction, here, argument))
+                    wanted = Selection(*(str(given.get(name) or "") for name in ("columns", "sort")))
+                    order = replace(_order("download", interaction, here, argument), selection=wanted)
+                    await bring(self._asking, interaction, order)
+                    return ""
                 case name:
                     return await self._asking.ordered(_order(name, interaction, here, argument))
         except Exception as error:
@@ -142,7 +160,7 @@ class Commands:
         data: Mapping[str, Any] = interaction.data or {}
         here = spot(interaction.channel)
         typed = next((str(one.get("value")) for one in data.get("options") or () if one.get("focused")), None)
-        if here is None or here.kind == "channel" or typed is None:
+        if here is None or self.begins_thread(here) or typed is None:
             return ()
         try:
             listing = await self._asking.files(_order("files", interaction, here))
@@ -158,30 +176,10 @@ class Commands:
     async def list_files(self, order: Order) -> str:
         """The files of a conversation, as Markdown for one person. Never raises."""
         try:
-            return await self._files(order)
+            return listed(await self._asking.files(order))
         except Exception as error:
             log.error("discord.command_failed", command=order.name, error=type(error).__name__)
             return NOT_DONE
-
-    async def _files(self, order: Order) -> str:
-        listing = await self._asking.files(order)
-        shown = listing.files[-MAX_LISTED:]
-        left = len(listing.files) - len(shown)
-        lines = [f"- {_code(one.name)} {in_words(one.size)}".rstrip() for one in shown]
-        if left:
-            lines.insert(0, f"{left} older ones, then:")
-        return listing.sentence or "\n".join([*lines, "", "`/download` gives you one."])
-
-    async def _download(self, interaction: discord.Interaction, order: Order) -> str:
-        """The file goes to the person alone; "" then. The interaction is deferred already."""
-        async with self._asking.download(order, interaction.filesize_limit) as found:
-            if isinstance(found, str):
-                return found
-            with told_apart("send file"), ExitStack() as closing:
-                file = discord.File(found.path, filename=found.name)
-                closing.callback(file.close)
-                await interaction.followup.send(file=file, ephemeral=True)
-        return ""
 
     async def _ask(
         self,
@@ -191,40 +189,47 @@ class Commands:
         question: str,
         files: Sequence[RemoteFile],
     ) -> str:
-        """The question is shown for all: in a channel the thread of its answer hangs on it."""
-        if refusal := self._inbox.refusal(files):
-            return DISCORD.escape(discord.utils.escape_markdown(refusal))
-        asker = person(interaction.user)
-        place = here.address(here.channel)
+        text = from_discord(question, _nobody)
+        return await self.take(
+            client, Asked(here, person(interaction.user), str(interaction.id), question, text, tuple(files))
+        )
+
+    async def take(self, client: discord.Client, asked: Asked) -> str:
+        """The question is shown for all: in a channel the thread of its answer hangs on it. What to tell the person.
+        Raises what the inbox raises."""
+        here, asker, files = asked.here, asked.person, asked.files
+        begins, place = self.begins_thread(here), here.address(here.channel)
+        if begins:
+            place = replace(place, thread="")  # there is none yet
         if refusal := await self._asking.not_allowed(place, asker):
             return refusal
+        if files and (refusal := await self._inbox.refusal(place, files)):
+            return DISCORD.escape(discord.utils.escape_markdown(refusal))
         payload: Json = {
-            "content": _quoted(asker.name, question, files),
+            "content": _quoted(asker.name, asked.shown, files),
             "flags": SUPPRESS_EMBEDS | SILENT,
-            "nonce": str(interaction.id),
+            "nonce": asked.event,
             "enforce_nonce": True,
         }
-        rest = Rest(client, self._calls, _unguarded)
+        rest = Rest(client, self._calls, unguarded)
         try:
             sent = await rest.send(here.channel, payload)
         except SurfaceError as error:
             log.info("discord.question_not_shown", reason=str(error))
             return NOT_HERE
         message = int(sent.id)
-        begins = here.kind == "channel" and not self._listening_at(place).flat
         address = here.address(message if begins else here.channel)
-        text = from_discord(question, _nobody)
         if begins:
-            self._names[message] = thread_name(text or _names(files), asker.name)
+            self._names[message] = thread_name(asked.text or _names(files), asker.name)
         known = here.kind != "thread" or await self._inbox.knows(address)
         inbound = Inbound(
             address=address,
-            event_id=str(interaction.id),
+            event_id=asked.event,
             message_id=sent.id,
             position=message,
             person=asker,
-            text=text,
-            files=tuple(files),
+            text=asked.text,
+            files=files,
             direct=here.kind == "direct",
             mid_thread=not known,
         )
@@ -234,6 +239,16 @@ class Commands:
             await never_raises("take back", lambda: rest.delete(here.channel, message))
             return refused.sentence
         return f"Asked: https://discord.com/channels/{here.guild or '@me'}/{here.channel}/{message}"
+
+
+def listed(listing: Listing) -> str:
+    """The files of a conversation, as Markdown."""
+    shown = listing.files[-MAX_LISTED:]
+    left = len(listing.files) - len(shown)
+    lines = [f"- {_code(one.name)} {in_words(one.size)}".rstrip() for one in shown]
+    if left:
+        lines.insert(0, f"{left} older ones, then:")
+    return listing.sentence or "\n".join([*lines, "", "`/download` gives you one."])
 
 
 async def offer(interaction: discord.Interaction, completing: asyncio.Task[Sequence[str]]) -> None:
@@ -266,7 +281,7 @@ async def answer(interaction: discord.Interaction, carrying_out: asyncio.Task[st
         await asyncio.wait([carrying_out], timeout=ANSWER_WITHIN)
         if not carrying_out.done() and not interaction.response.is_done():
             await interaction.response.defer(ephemeral=True)
-        sentence = _shown(await carrying_out)
+        sentence = shown(await carrying_out)
         if not sentence:  # a file was the answer
             return
         if interaction.response.is_done():
@@ -285,16 +300,20 @@ def _options(command: Command) -> list[Json]:
     option = command.option
     if option is None:
         return files
+    return [*files[:1], _text_option(option), *files[1:], *map(_text_option, command.more)]
+
+
+def _text_option(option: Option) -> Json:
     taken: Json = {"name": option.name, "description": option.help, "type": TEXT, "max_length": MAX_ASKED}
     if option.required:
         taken["required"] = True
     if option.file_name:
         taken["autocomplete"] = True
-    return [*files[:1], taken, *files[1:]]
+    return taken
 
 
 def _known(command: Mapping[str, Any]) -> Json:
-    kept = {name: command.get(name) for name in _KEPT}
+    kept = {name: command.get(name) or None for name in _KEPT}
     options = command.get("options") or ()
     return kept | {"options": [{name: option.get(name) or None for name in _KEPT_OF_OPTION} for option in options]}
 
@@ -349,7 +368,8 @@ def _harmless(text: str) -> str:
     return DISCORD.escape(discord.utils.escape_markdown(" ".join(repair(text).split())))
 
 
-def _shown(markdown: str) -> str:
+def shown(markdown: str) -> str:
+    """An answer as Discord shows it, within a message's limit."""
     renderer = Renderer(DISCORD)
     return _cut(renderer.feed(markdown) + renderer.finish(), MAX_ANSWER)
 
@@ -362,16 +382,13 @@ def _cut(text: str, most: int) -> str:
     return kept[: boundary(kept, len(kept))].rstrip() + "…"
 
 
-def _help() -> str:
+def help_text() -> str:
+    """What can be typed."""
     lines = [f"`/{one.usage}` {one.help}." for one in COMMANDS]
     how = "Mention me in a channel, or write to me directly. In the thread of my answer just go on writing."
-    return "\n".join([how, "", *lines])
+    return "\n".join([how, "", *lines, "", "In a thread a mention with the command alone does it, too."])
 
 
 def _nobody(identity: str) -> str | None:  # noqa: ARG001
     """A command's text names people by id, and Discord doesn't say who they are."""
     return None
-
-
-async def _unguarded() -> None:
-    """A command belongs to no turn."""

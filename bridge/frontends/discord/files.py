@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import mimetypes
 import re
-import ssl
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import aiohttp
 import discord
 import httpx
+from yarl import URL
 
 from adapters.text import safe_name
 from bridge.frontends.common.download import CHUNK, save
@@ -25,7 +25,7 @@ from bridge.render.discord import DISCORD
 from bridge.turns.surface import Gone, Guard, Refused, Throttled, Unreachable, Upload
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
-DOWNLOAD_TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
+DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=30, sock_read=30)  # seconds without a byte
 DEFAULT_RETRY_AFTER = 5.0  # seconds, for a 429 of the CDN that doesn't say
 EXPIRES_WITHIN = 60.0  # seconds: an address with less left is renewed before it is used
 
@@ -92,7 +92,8 @@ class Downloads:
     def __init__(self, api_url: str, origins: Collection[str] = ()) -> None:
         own = [] if api_url == API_URL else [api_url]
         self._origins = {_origin(httpx.URL(url)) for url in (*own, *origins)}
-        self._client = httpx.AsyncClient(timeout=DOWNLOAD_TIMEOUT, follow_redirects=False, verify=_authorities())
+        # aiohttp, as httpx takes from a fast host what its loop can't use yet, some 7 MB a file.
+        self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, file: RemoteFile, to: Path, max_bytes: int, guard: Guard) -> None:
         """Raises `Refused` for another host or more than `max_bytes`, and leaves nothing at `to` then; `Gone` for
@@ -101,15 +102,18 @@ class Downloads:
         if file.size > max_bytes:
             raise Refused(f"fetch: {file.size} bytes, at most {max_bytes}")
         await guard()
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=DOWNLOAD_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
         try:
-            async with self._client.stream("GET", url) as response:
+            async with self._session.get(URL(str(url), encoded=True), allow_redirects=False) as response:
                 _check(response)
-                await save(response.aiter_bytes(CHUNK), to, max_bytes, what="fetch")
-        except httpx.TransportError as error:
+                await save(response.content.iter_chunked(CHUNK), to, max_bytes, what="fetch")
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise Unreachable(f"fetch: {type(error).__name__}") from error
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     def _trusted(self, url: str) -> httpx.URL:
         try:
@@ -156,23 +160,17 @@ def _plain(name: str) -> str:
     return (_NOT_PLAIN.sub("_", stem).strip("_.") or "file") + _NOT_PLAIN.sub("", suffix)
 
 
-@cache
-def _authorities() -> ssl.SSLContext:
-    """Whom TLS trusts. Read once: each time it holds the loop up for 40 ms."""
-    return httpx.create_ssl_context()
-
-
 def _origin(url: httpx.URL) -> tuple[str, bytes]:
     return url.scheme, url.netloc
 
 
-def _check(response: httpx.Response) -> None:
-    status = response.status_code
+def _check(response: aiohttp.ClientResponse) -> None:
+    status = response.status
     if status == 200:
         return
     detail = f"fetch: HTTP {status}"
     if status == 429:
-        raise Throttled(detail, retry_after(response.headers.get("retry-after"), DEFAULT_RETRY_AFTER))
+        raise Throttled(detail, retry_after(response.headers.get("Retry-After"), DEFAULT_RETRY_AFTER))
     if status >= 500:
         raise Unreachable(detail)
     if status in (403, 404, 410):  # deleted, or its signed address has expired

@@ -24,12 +24,14 @@ from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
 from bridge.frontends.discord import answering, commands, messages, reactions, reading
+from bridge.frontends.discord.about import Menus
 from bridge.frontends.discord.calls import Calls
 from bridge.frontends.discord.commands import Commands
 from bridge.frontends.discord.errors import told_apart
 from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.presses import answer
 from bridge.frontends.discord.reading import Heard, Spot
+from bridge.frontends.discord.spoken import SpokenCommands
 from bridge.frontends.discord.telling import Refusals
 from bridge.inbound import Address, Person
 from bridge.listening import Listening, ListeningAt, as_ever
@@ -97,6 +99,8 @@ class Listeners:
         self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
         """What the thread of a question will be called, by the question's id."""
         self._commands = Commands(inbox, self._asking, calls, self.names, listening_at)
+        self._spoken = SpokenCommands(self._asking, calls)
+        self._menus = Menus(self._asking, calls, self._commands)
         self.left: dict[int, int] = {}
         """Channels with messages that were left to catch-up, each with the first of them."""
         self.heard: MutableMapping[int, int] = LRUCache(MAX_HEARD)
@@ -137,10 +141,26 @@ class Listeners:
             if place.left or message.id <= self.read.get(channel, 0):
                 return
             try:
-                await self.consider(message)
+                if not await self._was_command(message):
+                    await self.consider(message)
             except Exception as error:  # it can't be stored, or nobody knows where it is: not lost, only late
                 log.warning("discord.message_left", channel=channel, error=type(error).__name__)
                 self._leave(channel, message.id)
+
+    async def _was_command(self, message: discord.Message) -> bool:
+        """Whether it was a command by mention, which is carried out. Those that nobody heard aren't made up for."""
+        heard = await self._heard(message)
+        given = None if heard is None else messages.command(message, heard, self._me)
+        if heard is None or given is None:
+            return False
+        try:
+            later = await self._spoken.carry_out(self._connected, message, heard.spot, given)
+        except NotAllowed as refusal:
+            self._refuse(message, refusal)
+            return True
+        if later is not None:
+            self._follow(asyncio.create_task(later))
+        return True
 
     def note(self, channel: int, message: int) -> None:
         """A message was heard, whoever wrote it."""
@@ -154,7 +174,7 @@ class Listeners:
         if not messages.may_ask(message, self._bots, self._connected):
             return False
         heard = await self._heard(message, spot)
-        if heard is None:
+        if heard is None or messages.command(message, heard, self._me) is not None:
             return False
         if not messages.may_ask(message, heard.listening.bots, self._connected):
             return False
@@ -172,13 +192,17 @@ class Listeners:
         try:
             new = await self._asking.take(replace(turn, person=author))
         except NotAllowed as refusal:
-            if self._told.is_due(author, refusal):
-                self._follow(asyncio.create_task(self._refusals.tell(message, refusal.sentence)))
+            self._refuse(message, refusal)
             return False
         if new and turn.address.thread == turn.message_id:
             self.names[message.id] = reading.thread_name(turn.text, author.name)
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
         return new
+
+    def _refuse(self, message: discord.Message, refusal: NotAllowed) -> None:
+        """Tell who wrote, unless they know."""
+        if self._told.is_due(messages.person(message.author), refusal):
+            self._follow(asyncio.create_task(self._refusals.tell(message, refusal.sentence)))
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
         if not reactions.asks(event, self._ask_emoji, self._me) or self._is_full("reaction"):
@@ -238,7 +262,15 @@ class Listeners:
         await self._deleted(event.guild_id, event.channel_id, sorted(event.message_ids))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
+        if interaction.type is discord.InteractionType.modal_submit and self._menus.is_ours(interaction):
+            taking = asyncio.create_task(self._menus.submitted(self._connected, interaction))
+            self._follow(taking)
+            await commands.answer(interaction, taking)
+            return
         if interaction.type is discord.InteractionType.application_command:
+            if self._menus.is_menu(interaction):
+                await self._menus.open(self._connected, interaction)
+                return
             await commands.acknowledge(interaction)
             carrying_out = asyncio.create_task(self._commands.carry_out(self._connected, interaction))
             self._follow(carrying_out)

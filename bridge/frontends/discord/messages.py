@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 
 import discord
 
+from bridge.commands import Given
+from bridge.frontends.discord import reading
 from bridge.frontends.discord.cards import embed_text, poll_text, post_text
 from bridge.frontends.discord.files import FileId, shown_name
 from bridge.frontends.discord.reading import Heard, Spot, pressed
@@ -27,8 +29,9 @@ def may_ask(message: discord.Message, bots: Collection[str], client: discord.Cli
     is ours."""
     if is_from_person(message):
         return True
-    ours = message.author == client.user or message.application_id in (client.application_id, 0)
-    ids = {str(one) for one in (message.author.id, message.webhook_id, message.application_id) if one}
+    app = message.application_id
+    ours = message.author == client.user or (app is not None and app == client.application_id)
+    ids = {str(one) for one in (message.author.id, message.webhook_id, app) if one is not None}
     return message.type in ORDINARY and not ours and not ids.isdisjoint(bots)
 
 
@@ -66,6 +69,12 @@ def heard(message: discord.Message, spot: Spot, me: discord.ClientUser, listenin
         by_bot=not is_from_person(message),
         listening=USUAL if spot.kind == "direct" else listening,
     )
+
+
+def command(message: discord.Message, heard: Heard, me: discord.ClientUser) -> Given | None:
+    """The command that a person gave by mentioning the bot; None for a question."""
+    role = _own_role(message)
+    return reading.command(heard, me.id, role.id if role else None)
 
 
 def inbound(message: discord.Message, me: discord.ClientUser, address: Address, *, mid_thread: bool) -> Inbound:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from bridge.commands import Given, spoken
 from bridge.inbound import Address
 from bridge.listening import USUAL, Listening
 from bridge.render.characters import boundary, repair
@@ -27,6 +28,7 @@ CUSTOM_ID = "threadbridge"
 VALUED: tuple[Action, ...] = ("choose", "rate")  # whose buttons have a value
 SELECTED = "selected"  # stands in the name of a select for what is picked from it
 
+_OPENING = re.compile(r"\s*<@([!&]?)(\d+)>")
 _FIRST_MENTION = re.compile(r"\s*(?:<@[!&]?\d+>|@everyone\b|@here\b)")
 # Control characters, and those that override the direction of what follows.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -112,6 +114,19 @@ def says_something(heard: Heard) -> bool:
     """False for a lone sticker, and for all that is hidden from a bot without the message content intent.
     A bare mention says "look at this"."""
     return heard.mentioned or heard.has_files or heard.has_cards or bool(heard.content.strip())
+
+
+def command(heard: Heard, me: int, role: int | None) -> Given | None:
+    """The command that a message is, by `bridge.commands.spoken`; None for a question. `role` is the one that Discord
+    made for the bot."""
+    opening = _OPENING.match(heard.content)
+    if opening is None or not heard.mentioned or heard.by_bot:
+        return None
+    if heard.spot.kind == "channel" and not heard.listening.flat:
+        return None
+    if int(opening[2]) != (role if opening[1] == "&" else me) or heard.has_files or heard.has_cards:
+        return None
+    return spoken(heard.content[opening.end() :])
 
 
 def is_aside(heard: Heard) -> bool:

@@ -23,15 +23,15 @@ from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.sizes import in_words
 from bridge.frontends.slack import uploading
 from bridge.frontends.slack.blocks import fallback, metadata, part_blocks
+from bridge.frontends.slack.bringing import NOT_DONE, Bringing, rendered
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, Failure
-from bridge.frontends.slack.files import Uploads, is_slacks_own
+from bridge.frontends.slack.files import is_slacks_own
 from bridge.frontends.slack.reading import Heard, mentioned
-from bridge.frontends.slack.surface import MAX_FILE_BYTES
 from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, Inbound, Person, RemoteFile, position
 from bridge.render.incoming import from_slack
-from bridge.render.markdown import Renderer
+from bridge.render.selection import NO_SELECTION, split
 from bridge.render.slack import SLACK
 from bridge.turns.inbox import Inbox, Listing, NotAllowed, Order
 from bridge.turns.surface import PartKey, PartKind, SurfaceError
@@ -49,14 +49,13 @@ FILE_ACTION = "threadbridge-file:"  # of the buttons' action ids; the value is t
 BRINGING = "On its way: you get it in a direct message from me."
 NO_FILE = "Choose a file."
 NO_NAME = "Write the file's name behind it. `files` lists those there are."
-NOT_DONE = "That didn't work. Please try again."
 NOT_HERE = "I can't write here. Invite me into this channel first, or write to me in a direct message."
 NO_QUESTION = "Write your question behind it: `{command} ask How are sales?`"
 ASKED = "Asked. The answer comes in the thread below your question."
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """What a command asks. `address.thread` is "" where a thread of its own is opened."""
 
     address: Address
@@ -97,8 +96,7 @@ class Commands:
             refusal = await self._asking.not_allowed(heard.address, heard.person)
             answer = _private(refusal) if refusal else uploading.button(heard.address.thread)
         else:
-            order = Order(given.command.name, heard.person, heard.address, given.argument)
-            answer = await self._answer(order)
+            answer = await self._answer(_order(given, heard.person, heard.address))
         self._heard[key] = True
         await self._tell(heard.address, heard.person, answer)
 
@@ -136,8 +134,8 @@ class Commands:
                     return _private(await self._ask(body, given.argument))
                 case "upload":
                     return await self._open_modal(body, given.argument)
-                case name:
-                    return await self._answer(Order(name, _person(body), self._place(body), given.argument))
+                case _:
+                    return await self._answer(_order(given, _person(body), self._place(body)))
         except Exception as error:
             log.error("slack.command_failed", error=type(error).__name__)
             return _private(NOT_DONE)
@@ -171,45 +169,27 @@ class Commands:
 
     def bring(self, order: Order) -> None:
         """Begin to bring a file of a conversation into the person's direct message."""
-        self._follow(asyncio.create_task(self._bring(order), name="slack.download"))
-
-    async def _bring(self, order: Order) -> None:
-        """A file of a conversation, into the person's direct message with the app: it is theirs alone there, and
-        can't be taken for a part of a reply."""
-        person = order.person.id
-        try:
-            async with self._asking.download(order, MAX_FILE_BYTES) as found:
-                if isinstance(found, str):
-                    await self._workspace.client.chat_postMessage(channel=person, **_private(found))
-                    return
-                line = _rendered(f"From your conversation: `{SLACK.escape(found.name).replace('`', '')}`")
-                said = await self._workspace.client.chat_postMessage(
-                    channel=person, text=fallback(line), blocks=part_blocks(line, ())
-                )
-                there = Address("slack", self._workspace.me.team, str(said["channel"]), str(said["ts"]))
-                key = PartKey("", PartKind.FILE)
-                await Uploads(self._workspace, self._workspace.client, there).send(key, [found], "")
-        except Exception as error:
-            log.warning("slack.file_not_brought", error=type(error).__name__)
-            with suppress(*SDK_ERRORS):
-                await self._workspace.client.chat_postMessage(channel=person, **_private(NOT_DONE))
+        bringing = Bringing(self._asking, self._workspace, order)
+        self._follow(asyncio.create_task(bringing.run(), name="slack.download"))
 
     async def _ask(self, body: Payload, text: str) -> str:
         if not text:
             return NO_QUESTION.format(command=self._workspace.settings.command)
-        question = _Question(self._place(body), _person(body), text)
-        return await self._take(question) or ASKED
+        question = Question(self._place(body), _person(body), text)
+        return await self.take(question) or ASKED
 
     async def ask_in(self, thread: Address, person: Person, text: str, event: str) -> str:
         """Ask in a thread what a person chose there, under an id of the choice. What to tell them where it can't be; ""
         if it is asked. Raises what the inbox raises."""
-        return await self._take(_Question(thread, person, _escaped(text), event_id=event))
+        return await self.take(Question(thread, person, escaped(text), event_id=event))
 
-    async def _take(self, question: _Question) -> str:
+    async def take(self, question: Question) -> str:
         """The question is shown for all; where it has no thread yet, that of its answer hangs on it. What to tell the
         person where it can't be; "" if it is asked."""
         person, place = question.person, question.address
         if refusal := await self._asking.not_allowed(place, person):
+            return refusal
+        if question.files and (refusal := await self._inbox.refusal(place, question.files)):
             return refusal
         client = self._workspace.client
         names = await self._workspace.people.names(client, {person.id, *mentioned(question.text)})
@@ -281,11 +261,11 @@ class Commands:
     async def submitted(self, body: Payload) -> dict[str, Any]:
         """What a submitted modal is acknowledged with: nothing, or why it stays open."""
         given, user = uploading.submitted(body.get("view") or {}), body.get("user") or {}
-        refusal = self._inbox.refusal(given.files) if given.files else NO_FILE
+        place = Address("slack", self._workspace.me.team, given.channel, given.thread)
+        refusal = "" if given.files else NO_FILE
         if not refusal:
-            place = Address("slack", self._workspace.me.team, given.channel, given.thread)
             person = Person(str(user["id"]), workspace=str(user.get("team_id") or ""))
-            refusal = await self._take(_Question(place, person, _escaped(given.text), given.files, given.view))
+            refusal = await self.take(Question(place, person, escaped(given.text), given.files, given.view))
         return {"response_action": "errors", "errors": {uploading.FILES: refusal}} if refusal else {}
 
     def _place(self, body: Payload) -> Address:
@@ -350,6 +330,12 @@ def _file_list(listing: Listing, command: str) -> dict[str, Any]:
     return {"text": f"Files: {len(listing.files)}", "blocks": blocks}
 
 
+def _order(given: Given, person: Person, address: Address) -> Order:
+    """Whatever is said of columns and rows is none of a file's name."""
+    argument, selection = split(given.argument) if given.command.more else (given.argument, NO_SELECTION)
+    return Order(given.command.name, person, address, argument, selection)
+
+
 def _plain(name: str) -> str:
     return name.replace("`", "'")
 
@@ -359,11 +345,11 @@ def _person(body: Payload) -> Person:
 
 
 def _private(markdown: str) -> dict[str, Any]:
-    shown = _rendered(markdown)
+    shown = rendered(markdown)
     return {"text": fallback(shown), "blocks": part_blocks(shown, ())}
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """What a person typed into an input, as it would be in a message."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -373,9 +359,4 @@ def _quoted(name: str, question: str, files: Sequence[RemoteFile]) -> str:
     lines = "\n".join(f"> {line}" for line in shown.splitlines())
     names = ", ".join(f"`{_plain(safe_name(file.name))}`" for file in files)
     does = f"**{SLACK.escape(name)} {'sends' if files else 'asks'}:** {names}".rstrip()
-    return _rendered(f"{does}\n\n{lines}" if lines else does)
-
-
-def _rendered(markdown: str) -> str:
-    renderer = Renderer(SLACK)
-    return renderer.feed(markdown) + renderer.finish()
+    return rendered(f"{does}\n\n{lines}" if lines else does)

@@ -17,6 +17,7 @@ from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.workspace import Workspace, thread_ts
 from bridge.inbound import Address, RemoteFile
 from bridge.render.slack import slack_mrkdwn
+from bridge.turns.progress import Progress, counted
 from bridge.turns.surface import PartKey, Refused, Unreachable, Upload
 
 TRANSFER = aiohttp.ClientTimeout(total=900, connect=10, sock_read=60)  # seconds; a file may be large
@@ -38,7 +39,9 @@ class Uploads:
         self._address = address
         self._perhaps: dict[PartKey, str] = {}  # the first file of an upload whose answer was lost
 
-    async def send(self, key: PartKey, uploads: Sequence[Upload], text: str) -> str:
+    async def send(
+        self, key: PartKey, uploads: Sequence[Upload], text: str, progress: Progress | None = None
+    ) -> str:
         """Send files as one message of the thread and return its id. Nothing shows before the last call."""
         sent: list[dict[str, str]] = []
         method = "files.getUploadURLExternal"
@@ -46,7 +49,7 @@ class Uploads:
             for one in uploads:
                 name = file_name(one.name)
                 target = await self._client.files_getUploadURLExternal(filename=name, length=one.size)
-                await self._send(str(required(target, "upload_url")), one)
+                await self._send(str(required(target, "upload_url")), one, progress)
                 sent.append({"id": str(required(target, "file_id")), "title": name})
             method = "files.completeUploadExternal"
             self._perhaps[key] = sent[0]["id"]
@@ -70,9 +73,9 @@ class Uploads:
         file_id = self._perhaps.get(key)
         return await self._message_of(file_id) if file_id else None
 
-    async def _send(self, url: str, one: Upload) -> None:
+    async def _send(self, url: str, one: Upload, progress: Progress | None) -> None:
         headers = {"Content-Type": "application/octet-stream"}
-        with one.path.open("rb") as content:  # aiohttp reads it in pieces
+        with counted(one.path, progress) as content:  # aiohttp reads it in pieces
             async with self._client.transfer(
                 "POST", url, data=content, headers=headers, timeout=TRANSFER
             ) as answer:

@@ -16,6 +16,7 @@ from slack_bolt.response import BoltResponse
 from bridge.frontends.common.asking import Asking
 from bridge.frontends.common.order import KeyedLock
 from bridge.frontends.common.told import Told
+from bridge.frontends.slack.about import ABOUT, NAMES
 from bridge.frontends.slack.answering import WORDS
 from bridge.frontends.slack.client import REPLIES
 from bridge.frontends.slack.commands import Commands
@@ -26,6 +27,7 @@ from bridge.frontends.slack.presses import Presses
 from bridge.frontends.slack.prompts import Prompts, PromptsAt, Suggestions
 from bridge.frontends.slack.reactions import AskedByReaction, Reacted
 from bridge.frontends.slack.reading import Deleted, Edited, Heard, Stopped, read_event, read_press
+from bridge.frontends.slack.shortcuts import Shortcuts
 from bridge.frontends.slack.telling import tell
 from bridge.frontends.slack.uploading import UPLOAD
 from bridge.frontends.slack.workspace import Workspace
@@ -71,6 +73,7 @@ class Listeners:
         self._suggestions = Suggestions(workspace, self._commands.ask_in)
         self._home = Home(self._asking, workspace, prompts_at, self._commands.bring)
         self._showing: set[asyncio.Task[None]] = set()
+        self._shortcuts = Shortcuts(self._asking, workspace, self._commands.take)
         self._threads = KeyedLock()
         self._looked_at: MutableMapping[Address, bool] = LRUCache(REMEMBERED)  # threads of others
         self._overtaking: MutableMapping[Address, bool] = LRUCache(
@@ -83,6 +86,9 @@ class Listeners:
         app.action(ANYTHING)(self.on_press)
         app.command(self._workspace.settings.command)(self.on_command)
         app.view(UPLOAD)(self.on_upload)
+        for shortcut in NAMES:
+            app.shortcut(shortcut)(self.on_shortcut)
+        app.view(ABOUT)(self.on_about)
         app.view(WORDS)(self.on_words)
         app.error(self.on_error)
 
@@ -158,6 +164,14 @@ class Listeners:
 
     async def on_upload(self, ack: AsyncAck, body: Payload) -> None:
         await ack(**(await self._commands.submitted(body) if self._is_for_this_app(body) else {}))
+
+    async def on_shortcut(self, ack: AsyncAck, body: Payload) -> None:
+        if self._is_for_this_app(body):
+            await self._shortcuts.open(body)
+        await ack()
+
+    async def on_about(self, ack: AsyncAck, body: Payload) -> None:
+        await ack(**(await self._shortcuts.submitted(body) if self._is_for_this_app(body) else {}))
 
     async def on_words(self, ack: AsyncAck, body: Payload) -> None:
         await ack(**(await self._presses.submitted(body) if self._is_for_this_app(body) else {}))

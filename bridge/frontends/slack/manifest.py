@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bridge.commands import COMMANDS
+from bridge.frontends.slack.about import shortcuts
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.prompts import Prompt
 
@@ -74,6 +75,7 @@ def slack_manifest(
                 "messages_tab_read_only_enabled": False,
             },
             "bot_user": {"display_name": name, "always_online": True},
+            "shortcuts": shortcuts(),
             "slash_commands": [
                 {
                     "command": "/agent" if settings is None else settings.command,

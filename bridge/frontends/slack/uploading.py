@@ -36,7 +36,7 @@ class Submitted:
 
 def button(thread: str) -> dict[str, Any]:
     """The answer to `@bot upload` in a thread."""
-    element = {"type": "button", "action_id": UPLOAD, "text": _plain("Choose files"), "value": thread}
+    element = {"type": "button", "action_id": UPLOAD, "text": plain("Choose files"), "value": thread}
     return {"text": "Choose files", "blocks": [{"type": "actions", "elements": [element]}]}
 
 
@@ -51,48 +51,56 @@ def modal(channel: str, thread: str, text: str, recent: Mapping[Address, str]) -
     if text:
         words["initial_value"] = text[:MAX_TEXT]
     blocks: list[dict[str, Any]] = [
-        _input(FILES, "Files", {"type": "file_input", "action_id": FILES, "max_files": MAX_FILES}),
-        _input(TEXT, "What should the agent do with them?", words) | {"optional": True},
+        field(FILES, "Files", {"type": "file_input", "action_id": FILES, "max_files": MAX_FILES}),
+        field(TEXT, "What should the agent do with them?", words) | {"optional": True},
     ]
     if thread == NEW:
-        options = [_option("A new thread here", channel, NEW)]
-        options += [_option(asked, one.channel, one.thread) for one, asked in recent.items()]
-        choice = {"type": "static_select", "action_id": THREAD, "options": options, "initial_option": options[0]}
-        blocks.append(_input(THREAD, "Where to", choice))
+        places = [("A new thread here", f"{channel}:{NEW}")]
+        places += [(asked, f"{one.channel}:{one.thread}") for one, asked in recent.items()]
+        blocks.append(field(THREAD, "Where to", choose(THREAD, places)))
     return {
         "type": "modal",
         "callback_id": UPLOAD,
         "private_metadata": f"{channel}:{thread}",
-        "title": _plain("Send files"),
-        "submit": _plain("Send"),
-        "close": _plain("Cancel"),
+        "title": plain("Send files"),
+        "submit": plain("Send"),
+        "close": plain("Cancel"),
         "blocks": blocks,
     }
 
 
 def submitted(view: Payload) -> Submitted:
     values: Payload = (view.get("state") or {}).get("values") or {}
-    chosen = _value(values, THREAD).get("selected_option") or {}
+    chosen = value(values, THREAD).get("selected_option") or {}
     channel, _, thread = str(chosen.get("value") or view.get("private_metadata") or "").partition(":")
-    files: Sequence[Payload] = _value(values, FILES).get("files") or ()
-    text = str(_value(values, TEXT).get("value") or "").strip()
+    files: Sequence[Payload] = value(values, FILES).get("files") or ()
+    text = str(value(values, TEXT).get("value") or "").strip()
     return Submitted(str(view.get("id") or ""), channel, thread, text, remote_files(files))
 
 
-def _value(values: Payload, name: str) -> Payload:
+def value(values: Payload, name: str) -> Payload:
+    """What was filled in there."""
     found: Payload = (values.get(name) or {}).get(name) or {}
     return found
 
 
-def _input(name: str, label: str, element: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "input", "block_id": name, "label": _plain(label), "element": element}
+def field(name: str, label: str, element: dict[str, Any]) -> dict[str, Any]:
+    """An input of a form."""
+    return {"type": "input", "block_id": name, "label": plain(label), "element": element}
 
 
-def _option(label: str, channel: str, thread: str) -> dict[str, Any]:
+def choose(name: str, places: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """A choice among places, by what people read and what comes back; the first is chosen already."""
+    options = [_option(label, place) for label, place in places]
+    return {"type": "static_select", "action_id": name, "options": options, "initial_option": options[0]}
+
+
+def _option(label: str, place: str) -> dict[str, Any]:
     line = SLACK.escape(" ".join(label.split()))
     shown = line if len(line) <= MAX_LABEL else f"{line[: MAX_LABEL - 1].rstrip()}…"
-    return {"text": _plain(shown or "…"), "value": f"{channel}:{thread}"}
+    return {"text": plain(shown or "…"), "value": place}
 
 
-def _plain(text: str) -> dict[str, Any]:
+def plain(text: str) -> dict[str, Any]:
+    """Text that Slack formats in no way."""
     return {"type": "plain_text", "text": text}

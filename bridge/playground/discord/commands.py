@@ -17,6 +17,8 @@ MAX_OPTIONS = 25
 MAX_CHOICES = 25
 
 SLASH, ON_USER, ON_MESSAGE = 1, 2, 3
+TO_SERVER, TO_PERSON = 0, 1  # where an app is installed
+CONTEXTS = (0, 1, 2)  # a server, a direct message with the bot, any other
 SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(1, 12)
 
 VALUES = tuple(range(STRING, ATTACHMENT + 1))
@@ -27,12 +29,15 @@ _NAME = re.compile(r"[-_'\w]{1,32}")
 OptionValue = str | int | float | bool
 
 
-def check_commands(commands: object) -> list[Json]:
-    """The commands of a bulk overwrite. Raises 50035 or 30032."""
+def check_commands(commands: object, *, user_installs: bool = True) -> list[Json]:
+    """The commands of a bulk overwrite. Raises 50035 or 30032. `user_installs`: people may install the app for
+    themselves."""
     errors = FormErrors()
     listed = errors.items("", commands, high=sum(MAX_COMMANDS.values())) or []
     for index, command in enumerate(listed):
         _check_command(command, str(index), errors)
+        if not user_installs and TO_PERSON in (command.get("integration_types") or ()):
+            errors.choice(f"{index}.integration_types", (TO_SERVER,))
     errors.raise_any()
     kinds = Counter(command.get("type", SLASH) for command in listed)
     for kind, count in kinds.items():
@@ -51,6 +56,9 @@ def check_commands(commands: object) -> list[Json]:
 
 
 def _check_command(command: Json, path: str, errors: FormErrors) -> None:
+    for name, known in (("integration_types", (TO_SERVER, TO_PERSON)), ("contexts", CONTEXTS)):
+        if any(one not in known for one in command.get(name) or ()):
+            errors.choice(f"{path}.{name}", known)
     kind = command.get("type", SLASH)
     if kind not in tuple(MAX_COMMANDS):
         errors.choice(f"{path}.type", tuple(MAX_COMMANDS))

@@ -82,6 +82,7 @@ def application_json(state: State) -> Json:
         "redirect_uris": [],
         "approximate_guild_count": len(state.guilds),
         "bot": user_json(state.bot),
+        "integration_types_config": {"0": {}, "1": {}} if state.user_installs else {"0": {}},
     }
 
 

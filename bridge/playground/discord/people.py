@@ -34,7 +34,7 @@ def interaction_json(state: State, interaction: Interaction, message: Message | 
         "app_permissions": str(int(state.permissions(channel))),
         "locale": "en-US",
         "entitlements": [],
-        "authorizing_integration_owners": {"0": str(channel.guild_id or 0)},
+        "authorizing_integration_owners": _owners(state, interaction, channel),
         "context": 0 if channel.guild_id is not None else 1,
         "attachment_size_limit": payloads.file_limit_in(state, channel),
     }
@@ -50,6 +50,17 @@ def interaction_json(state: State, interaction: Interaction, message: Message | 
         "guild_locale": "en-US",
         "member": payloads.member_json(state, guild, user) | {"permissions": str(int(ORDINARY))},
     }
+
+
+def bot_is_in(state: State, channel: Channel) -> bool:
+    """Whether the app is installed there, as a bot. Elsewhere a person may have installed it for themselves."""
+    return channel.guild_id is None or state.bot.id in state.guilds[channel.guild_id].members
+
+
+def _owners(state: State, interaction: Interaction, channel: Channel) -> Json:
+    if bot_is_in(state, channel):
+        return {"0": str(channel.guild_id or 0)}
+    return {"1": str(interaction.user_id)}
 
 
 def new_interaction(

@@ -88,6 +88,7 @@ class State:
         self.members_intent = members_intent
         self.bot_public = False  # whether anyone may invite the bot
         self.shards = shards
+        self.user_installs = True  # people may install the app for themselves
 
         self._ids = Snowflakes(clock)
         self._feed = Feed()

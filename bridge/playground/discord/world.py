@@ -230,6 +230,8 @@ class DiscordWorld(Scene):
         message = self._visible(message_id, user)
         place = self.channels[message.channel_id]
         command, _, _ = commands.find_command(self._commands_in(place), name, commands.ON_MESSAGE)
+        if not people.bot_is_in(self, place) and commands.TO_PERSON not in command["integration_types"]:
+            raise LookupError(f"the app isn't installed there: {name}")
         found = people.resolved(self, place, messages=[message])
         data = _menu_data(command, message.id, found)
         interaction = self._interact(InteractionType.COMMAND, user, place.id, data, name=name)

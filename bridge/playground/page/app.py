@@ -6,8 +6,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,6 +22,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from bridge.playground.page.commands import Typed, Used
+from bridge.playground.page.dialogs import Given
 from bridge.playground.page.feed import Feed, feed
 from bridge.playground.page.guard import SameOrigin
 from bridge.playground.page.rooms import Scene
@@ -100,9 +102,7 @@ def create_page(
                 feeds.discard(events)
 
     async def say(request: Request) -> Response:
-        if int(request.headers.get("content-length", 0)) > MAX_BODY:
-            raise CantDo(f"That is too much for one message: {MAX_FILES} files of 10 MB each.")
-        async with request.form(max_files=MAX_FILES, max_part_size=MAX_TEXT_BYTES) as form:
+        async with _form_of(request) as form:
             text, files = _text(form, "text"), await _files(form)
             if not text.strip() and not files:
                 raise CantDo("There is nothing to send.")
@@ -125,7 +125,7 @@ def create_page(
             opened = await platform_of(request).press(
                 _text(form, "message"), _text(form, "button"), _text(form, "value")
             )
-        return Response(status_code=204) if opened is None else JSONResponse({"form": opened})
+        return JSONResponse(opened)
 
     async def react(request: Request) -> Response:
         async with request.form() as form:
@@ -136,6 +136,37 @@ def create_page(
         async with request.form(max_part_size=MAX_TEXT_BYTES) as form:
             await platform_of(request).fill_in(_text(form, "form"), _text(form, "words"))
         return Response(status_code=204)
+
+    async def menu(request: Request) -> Response:
+        return JSONResponse(platform_of(request).commands.menu())
+
+    async def command(request: Request) -> Response:
+        platform = platform_of(request)
+        async with _form_of(request) as form:
+            return _used(platform, await platform.commands.use(await _typed(form)))
+
+    async def complete(request: Request) -> Response:
+        async with _form_of(request) as form:
+            names = await platform_of(request).commands.complete(await _typed(form), _text(form, "option"))
+        return JSONResponse({"choices": list(names)})
+
+    async def submit(request: Request) -> Response:
+        platform = platform_of(request)
+        async with _form_of(request) as form:
+            texts = {name: value for name, value in form.items() if isinstance(value, str)}
+            files = {name: await _files(form, name) for name, value in form.items() if not isinstance(value, str)}
+            return _used(platform, await platform.commands.submit(_text(form, "dialog"), Given(texts, files)))
+
+    async def leave(request: Request) -> Response:
+        async with _form_of(request) as form:
+            await platform_of(request).commands.leave(_text(form, "dialog"))
+        return Response(status_code=204)
+
+    async def shortcut(request: Request) -> Response:
+        platform = platform_of(request)
+        async with _form_of(request) as form:
+            used = await platform.commands.shortcut(_text(form, "message"), _text(form, "name"))
+        return _used(platform, used)
 
     async def stop(request: Request) -> Response:
         platform = platform_of(request)
@@ -194,6 +225,12 @@ def create_page(
         Route("/say/{platform}", say, methods=["POST"]),
         Route("/speak/{platform}", speak, methods=["POST"]),
         Route("/press/{platform}", press, methods=["POST"]),
+        Route("/commands/{platform}", menu),
+        Route("/command/{platform}", command, methods=["POST"]),
+        Route("/complete/{platform}", complete, methods=["POST"]),
+        Route("/submit/{platform}", submit, methods=["POST"]),
+        Route("/leave/{platform}", leave, methods=["POST"]),
+        Route("/shortcut/{platform}", shortcut, methods=["POST"]),
         Route("/react/{platform}", react, methods=["POST"]),
         Route("/fill-in/{platform}", fill_in, methods=["POST"]),
         Route("/stop/{platform}", stop, methods=["POST"]),
@@ -216,9 +253,39 @@ def _text(form: FormData, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-async def _files(form: FormData) -> list[tuple[str, str, bytes]]:
+@asynccontextmanager
+async def _form_of(request: Request) -> AsyncIterator[FormData]:
+    if int(request.headers.get("content-length", 0)) > MAX_BODY:
+        raise CantDo(f"That is too much for one message: {MAX_FILES} files of 10 MB each.")
+    async with request.form(max_files=MAX_FILES, max_part_size=MAX_TEXT_BYTES) as form:
+        yield form
+
+
+async def _typed(form: FormData) -> Typed:
+    """A command: its options are the fields that begin with a colon."""
+    named = {name.removeprefix(":"): value for name, value in form.items() if name.startswith(":")}
+    files = {
+        name: (await _files(form, f":{name}"))[:1] for name, value in named.items() if not isinstance(value, str)
+    }
+    return Typed(
+        _text(form, "channel"),
+        _text(form, "thread"),
+        _text(form, "name"),
+        _text(form, "text"),
+        {name: value for name, value in named.items() if isinstance(value, str) and value},
+        {name: found[0] for name, found in files.items() if found},
+    )
+
+
+def _used(platform: PlatformView, used: Used) -> Response:
+    platform.written += used.written
+    platform.repeated += used.repeated
+    return JSONResponse({"dialog": used.dialog})
+
+
+async def _files(form: FormData, name: str = "files") -> list[tuple[str, str, bytes]]:
     files = []
-    for item in form.getlist("files"):
+    for item in form.getlist(name):
         if isinstance(item, UploadFile) and item.filename:
             content = await item.read(MAX_FILE_BYTES + 1)
             if len(content) > MAX_FILE_BYTES:

@@ -13,6 +13,7 @@ from bridge.playground.discord import Attachment, Change, Channel, ChannelType, 
 from bridge.playground.discord.components import STRING_SELECT, TEXT_FIELD
 from bridge.playground.discord.invocations import Interaction
 from bridge.playground.discord.model import MessageType
+from bridge.playground.page.commands import DiscordCommands, is_command
 from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.reactions import ASKS, NAMES, reactions
@@ -34,6 +35,7 @@ from bridge.playground.page.views import (
     FormView,
     MessageView,
     News,
+    OpenedView,
     OptionView,
     ServerView,
 )
@@ -66,6 +68,7 @@ class DiscordView:
         self._direct = world.direct(me)
         self._watched = ReplyWatch()
         self._pressed: set[tuple[str, str]] = set()
+        self.commands = DiscordCommands(world, self._me)
         self._open: Interaction | None = None  # opened the form that the person sees
         self.written = 0
         self.repeated = 0
@@ -240,12 +243,14 @@ class DiscordView:
         self.written += 1
 
     def _is_for_bot(self, place: Channel, typed: str) -> bool:
+        if place.type is not ChannelType.TEXT and is_command(typed, self._world.mention):
+            return False
         if self._world.mention in typed or place.type is ChannelType.DIRECT:
             return True
         ours = place.thread is not None and place.thread.owner_id == self._world.bot.id
         return ours and not typed.startswith("<@")
 
-    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
+    async def press(self, message: str, button: str, value: str = "") -> OpenedView:
         try:
             interaction = await self._world.press(self._me.id, int(message), button, [value] if value else None)
         except (LookupError, ValueError):
@@ -259,7 +264,8 @@ class DiscordView:
                 await self._world.until(lambda: interaction.answered)
         except TimeoutError:
             raise CantDo("The app didn't answer in time.") from None
-        return None if interaction.modal is None else self._form(interaction, interaction.modal)
+        form = None if interaction.modal is None else self._form(interaction, interaction.modal)
+        return {"form": form, "dialog": None}
 
     def _form(self, interaction: Interaction, modal: Mapping[str, Any]) -> FormView:
         """Raises `CantDo` for one that isn't a single text input."""

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.testing.backends.transcription import recording, spoken_seconds
+from bridge.frontends.slack import about
+from bridge.playground.page.commands import SlackCommands, is_command
 from bridge.playground.page.data_blocks import KINDS, data_html
 from bridge.playground.page.home import home_rows
 from bridge.playground.page.markdown import to_html
@@ -32,6 +34,7 @@ from bridge.playground.page.views import (
     HomeRowView,
     MessageView,
     News,
+    OpenedView,
     OptionView,
     PromptsView,
     ServerView,
@@ -45,6 +48,8 @@ from bridge.playground.slack.tasks import plan_block
 from bridge.playground.slack.values import View
 from bridge.render.incoming import from_slack
 
+SHORTCUTS = {name: callback for callback, (name, _) in about.NAMES.items()}  # of messages, by what people read
+FORM = re.compile(r"V[A-Z0-9]+")  # a form's id, and that of the question which was asked by it
 _DATE = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 WORKING = "is working…"  # where the app gave no words of its own
 
@@ -63,6 +68,7 @@ class SlackView:
         self._direct = world.direct(me)
         self._watched = ReplyWatch()
         self._pressed: set[tuple[str, str]] = set()
+        self.commands = SlackCommands(world, self._me, SHORTCUTS)
         self.written = 0
         self.repeated = 0
 
@@ -223,6 +229,8 @@ class SlackView:
         self.written += 1
 
     def _is_for_bot(self, channel: str, thread: str, typed: str) -> bool:
+        if thread and is_command(typed, self._world.mention):
+            return False
         if self._world.mention in typed or self._world.channel(channel).is_direct:
             return True
         called = any(
@@ -231,7 +239,7 @@ class SlackView:
         )
         return called and not typed.startswith("<@")
 
-    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
+    async def press(self, message: str, button: str, value: str = "") -> OpenedView:
         before = self._world.view_of(self._me.id)
         action, _, chosen = button.partition(THUMB)
         try:
@@ -245,7 +253,10 @@ class SlackView:
             self.repeated += AGAIN in button or (button.startswith(REGENERATE) and self._is_newest(message))
             self.written += any(one in button for one in (*ANSWERS, SUGGESTED))
         view = self._world.view_of(self._me.id)
-        return None if view is None or view == before else _form(view)
+        if view is None or view == before:
+            return {"form": None, "dialog": None}
+        form = _form(view)
+        return {"form": form, "dialog": None if form else self.commands.dialog()}
 
     def _is_newest(self, ts: str) -> bool:
         """Whether nobody has asked since in the thread of an answer."""
@@ -335,10 +346,12 @@ def _said(rich_text: Mapping[str, Any] | None) -> str:
 
 def _part_of(message: Message) -> tuple[str, str] | None:
     """The turn and the part that a message of the bridge says it is; a stream says so once it has ended. A question
-    that it shows for a person, who chose it or typed it as a command, is none: an event's id has a colon."""
+    that it shows for a person, who chose it, typed it as a command or filled in a form, is none."""
     payload = dict((message.metadata or {}).get("event_payload") or {})
-    turn = payload.pop("turn", None)
-    return None if turn is None or ":" in str(turn) else (str(turn), "".join(map(str, payload.values())))
+    turn = str(payload.pop("turn", ""))
+    if not turn or ":" in turn or FORM.fullmatch(turn):
+        return None
+    return turn, "".join(map(str, payload.values()))
 
 
 def _sign(session: Session) -> SignView:
@@ -366,6 +379,10 @@ def _file(file: StoredFile) -> FileView:
 
 
 def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
+    beside = block.get("accessory") or {}
+    if beside.get("type") == "button":  # of a line of a list: named by what stands there in code
+        name = block["text"]["text"].partition("`")[2].partition("`")[0]
+        yield {"id": beside["action_id"], "label": f"{beside['text']['text']}: {name}"}
     if block.get("type") in ("actions", "context_actions"):
         for element in block["elements"]:
             if element["type"] == "button":
@@ -389,11 +406,11 @@ def _buttons(block: Mapping[str, Any]) -> Iterator[ButtonView]:
                 yield {"id": element["action_id"], "label": label, "options": options}
 
 
-def _form(view: View) -> FormView:
-    """Raises `CantDo` for one that isn't a single text input."""
+def _form(view: View) -> FormView | None:
+    """None for one that isn't a single text input."""
     blocks = view.body["blocks"]
     if len(blocks) != 1 or blocks[0].get("element", {}).get("type") != "plain_text_input":
-        raise CantDo("This page can't show that form.")
+        return None
     return {
         "id": view.id,
         "title": view.body["title"]["text"],

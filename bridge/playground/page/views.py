@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
+from bridge.playground.page.commands import CantDo as CantDo
+from bridge.playground.page.commands import PageCommands
+from bridge.playground.page.dialogs import DialogView
 from bridge.playground.page.rooms import Scene
 from bridge.playground.page.tally import Replies
 
@@ -60,6 +63,13 @@ class FormView(TypedDict):
     send: str  # label of the button that sends it
     label: str
     optional: bool
+
+
+class OpenedView(TypedDict):
+    """What a press opened, if it did: at most one of the two."""
+
+    form: FormView | None  # a single text
+    dialog: DialogView | None  # anything else
 
 
 class StepView(TypedDict):
@@ -193,16 +203,15 @@ class News:
     view: Callable[[], ChangeView | None]
 
 
-class CantDo(Exception):
-    """What a person wanted can't be done. The text is for them."""
-
-
 class PlatformView(Protocol):
     """One simulated platform as the page uses it."""
 
     platform: str
     written: int  # messages to an agent, written here
     repeated: int  # buttons pressed that send a message again
+
+    @property
+    def commands(self) -> PageCommands: ...
 
     def server(self) -> ServerView: ...
 
@@ -222,9 +231,8 @@ class PlatformView(Protocol):
         """Write a message. Raises `CantDo`."""
         ...
 
-    async def press(self, message: str, button: str, value: str = "") -> FormView | None:
-        """Press a button below a message, or choose `value` in a select. The form that it opened, if it did. Raises
-        `CantDo`."""
+    async def press(self, message: str, button: str, value: str = "") -> OpenedView:
+        """Press a button below a message, or choose `value` in a select. Raises `CantDo`."""
         ...
 
     async def react(self, message: str, emoji: str) -> None:

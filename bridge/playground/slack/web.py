@@ -172,9 +172,14 @@ class _Served:
     async def respond(self, request: Request) -> Response:
         """A response_url: the app answers to a command or a click."""
         world = self._world
-        known = world.responses.get(request.path_params["key"])
-        if known is None:
+        key = request.path_params["key"]
+        known = world.responses.get(key)
+        until, uses = world.response_uses.get(key, (0.0, 0))
+        if known is None or not uses:
             return PlainTextResponse("used_url", status_code=404)
+        if world.clock() > until:
+            return PlainTextResponse("expired_url", status_code=404)
+        world.response_uses[key] = (until, uses - 1)
         channel_id, thread_ts, user = known
         body: Json = await request.json()
         world.record(Call("response_url", body, world.clock(), None))

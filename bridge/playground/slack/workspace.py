@@ -109,6 +109,7 @@ class Workspace:
         self.stopped_streams: set[tuple[str, str]] = set()
         self.triggers: dict[str, tuple[str, float]] = {}  # person and end of life by trigger_id
         self.responses: dict[str, tuple[str, str | None, str]] = {}  # channel, thread, person by response_url
+        self.response_uses: dict[str, tuple[float, int]] = {}  # until when, and how often it may still be used
         self.upload_lengths: dict[str, int] = {}  # of uploads whose bytes haven't come yet
         self.share_after = 0  # calls of files.info that a completed upload takes to show in its channel
         self.shares_due: dict[str, tuple[int, Message]] = {}  # what is left of them, by file

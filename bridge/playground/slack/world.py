@@ -21,6 +21,7 @@ from bridge.playground.slack.workspace import Workspace
 TRIGGER_SECONDS = 3.0  # a trigger_id's life
 MAX_INPUT_FILE = 10 * 1024 * 1024  # bytes of a file in a modal's file input
 KEPT_TRIGGERS = 60.0  # seconds until a used-up trigger_id is forgotten
+RESPONSE_USES, RESPONSE_SECONDS = 5, 1_800.0  # of a response URL (documented)
 KEPT_ANSWERS = 1_000  # response URLs, and ephemeral messages
 
 NamedFile = tuple[str, str, bytes]  # name, media type, content
@@ -375,8 +376,11 @@ class SlackWorld(Workspace):
     def new_response_url(self, channel: Channel, thread_ts: str | None, user: str, ts: str | None = None) -> str:
         key = secrets.token_hex(12)
         while len(self.responses) >= KEPT_ANSWERS:
-            self.responses.pop(next(iter(self.responses)))
+            oldest = next(iter(self.responses))
+            del self.responses[oldest]
+            self.response_uses.pop(oldest, None)
         self.responses[key] = (channel.id, thread_ts, user)
+        self.response_uses[key] = (self.clock() + RESPONSE_SECONDS, RESPONSE_USES)
         path = f"{self.base_url}/respond/{key}"
         return f"{path}/{ts}" if ts else path
 

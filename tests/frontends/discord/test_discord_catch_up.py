@@ -456,7 +456,7 @@ class TestTheRootOfAThread:
         for number in range(3):
             for place in (thread, alone):
                 await world.say("grace", place, f"and {number}?")
-        question = await world.say("grace", thread, f"{world.mention} help")
+        question = await world.say("grace", thread, f"{world.mention} help us")
         await eventually(lambda: [turn.message_id for turn in inbox.turns] == [str(question)])
         await eventually(lambda: len(world.calls("GET /channels/*/messages/*")) == 2)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import COMMANDS
-from bridge.frontends.discord import commands, surface
+from bridge.frontends.discord import about, commands, surface
 from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.frontends.discord.bringing import NOT_DONE
 from bridge.frontends.discord.commands import differ, payloads
 from bridge.inbound import Address, Person, Standing
 from bridge.playground.discord import DiscordWorld
@@ -22,6 +23,7 @@ from tests.frontends.discord.running import MemoryInbox, connected, eventually
 from tests.turns.world import unguarded
 
 TURN = "0123456789abcdef"
+WANTED = [*payloads(), *about.payloads(for_people=True)]
 READ, WRITE = "GET /applications/*/commands", "PUT /applications/*/commands"
 
 
@@ -72,9 +74,9 @@ class TestRegistration:
         async with connected(world, inbox):
             await eventually(lambda: world.commands.get(0))
         world.commands[0][0]["description"] = "as it was before an update"
-        assert differ(world.commands[0])
+        assert differ(world.commands[0], WANTED)
         async with connected(world, inbox):
-            await eventually(lambda: len(world.calls(WRITE)) == 2 and not differ(world.commands[0]))
+            await eventually(lambda: len(world.calls(WRITE)) == 2 and not differ(world.commands[0], WANTED))
 
     async def test_messages_are_served_where_it_fails(self, world: DiscordWorld, inbox: MemoryInbox) -> None:
         world.faults.refuse(READ, 403, 50001, "Missing Access", times=9)
@@ -182,9 +184,7 @@ class TestOrders:
         self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
     ) -> None:
         inbox.refusals = 1
-        assert await answered(world, await world.command("ada", str(world.direct("ada").id), "stop")) == (
-            commands.NOT_DONE
-        )
+        assert await answered(world, await world.command("ada", str(world.direct("ada").id), "stop")) == (NOT_DONE)
 
     async def test_a_long_answer_is_cut_and_pings_nobody(
         self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
@@ -205,7 +205,8 @@ class TestOrders:
     async def test_a_command_of_before_an_update_is_answered(
         self, world: DiscordWorld, inbox: MemoryInbox, registered: DiscordFrontEnd
     ) -> None:
-        world.commands[0].append({**world.commands[0][-1], "name": "gone", "id": "1"})
+        [help_command] = [one for one in world.commands[0] if one["name"] == "help"]
+        world.commands[0].append({**help_command, "name": "gone", "id": "1"})
         assert await answered(world, await world.command("ada", "general", "gone")) == commands.UNKNOWN
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.turns.inbox import Decision, Edit, Listed, Listing, Order, Press
+from bridge.turns.progress import Progress
 from bridge.turns.surface import Upload
 
 
@@ -28,6 +29,7 @@ class MemoryInbox:
     latest: str = "1.0"  # thread of an order that names none
     file: Upload | str = "There is no such file."
     max_bytes: int = 0  # that the last download was given
+    half_way: asyncio.Event | None = None  # downloads stand at 3 of 6 MB until it is set
     said: str = "Done as told."
     refused: str = ""  # why no form is opened
     offered: int = 0
@@ -54,6 +56,8 @@ class MemoryInbox:
 
     async def admit(self, address: Address, person: Person) -> None: ...
 
+    async def may_order(self, order: Order) -> None: ...
+
     async def knows(self, address: Address) -> bool:
         return any(inbound.address == address for inbound in self.taken)
 
@@ -74,7 +78,7 @@ class MemoryInbox:
     async def recent(self, platform: Platform, workspace: str, person: Person) -> Mapping[Address, str]:
         return self.recently
 
-    def refusal(self, files: Sequence[RemoteFile]) -> str:
+    async def refusal(self, address: Address, files: Sequence[RemoteFile]) -> str:
         return "Too large." if any(file.size > 1_000 for file in files) else ""
 
     async def files(self, order: Order) -> Listing:
@@ -83,9 +87,13 @@ class MemoryInbox:
         return Listing(address, tuple(self.listed), "" if self.listed else "No files yet.")
 
     @asynccontextmanager
-    async def download(self, order: Order, max_bytes: int) -> AsyncIterator[Upload | str]:
+    async def download(self, order: Order, max_bytes: int, progress: Progress) -> AsyncIterator[Upload | str]:
         self.orders.append(order)
         self.max_bytes = max_bytes
+        if self.half_way is not None:
+            progress.total, progress.moved = 6 * 2**20, 3 * 2**20
+            await self.half_way.wait()
+            progress.moved = progress.total
         yield self.file
 
     async def ordered(self, order: Order) -> str:

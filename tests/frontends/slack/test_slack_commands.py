@@ -14,6 +14,7 @@ from adapters.testing.serving import serve
 from bridge.commands import COMMANDS
 from bridge.frontends.slack import commands
 from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.frontends.slack.bringing import NOT_DONE
 from bridge.frontends.slack.manifest import slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
@@ -136,7 +137,7 @@ async def test_one_that_takes_long_is_acknowledged_and_then_answered(
 async def test_one_that_fails_says_so(world: SlackWorld, front_end: SlackFrontEnd, inbox: MemoryInbox) -> None:
     inbox.failures = 1
     await world.command("ada", "general", "/robot", "stop")
-    assert told(world) == [commands.NOT_DONE]
+    assert told(world) == [NOT_DONE]
 
 
 # --- by mention ------------------------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ async def test_a_file_that_cannot_be_had_is_a_word(
     inbox.file = on_disk
     world.faults.refuse("files.completeUploadExternal", "internal_error", times=9)
     await world.command("ada", "general", "/robot", "download sales.csv")
-    await eventually(lambda: [one.shown for one in said.values()][-1:] == [commands.NOT_DONE])
+    await eventually(lambda: [one.shown for one in said.values()][-1:] == [NOT_DONE])
 
 
 async def test_more_files_than_a_message_has_room_for(
@@ -343,4 +344,4 @@ async def test_a_modal_that_cannot_be_opened_is_a_word(
 ) -> None:
     world.faults.refuse("views.open", "expired_trigger_id")
     await world.command("ada", "general", "/robot", "upload")
-    assert told(world) == [commands.NOT_DONE]
+    assert told(world) == [NOT_DONE]

@@ -19,6 +19,7 @@ from bridge.frontends.slack.reading import (
     read_press,
 )
 from bridge.inbound import Address, Person, RemoteFile, position
+from bridge.listening import Listening
 
 ME = Me(team="T1", user="UBOT", bot="BBOT")
 TS, ROOT = "1700000002.000300", "1700000001.000200"
@@ -253,3 +254,73 @@ def test_a_mention_in_what_is_forwarded_calls_nobody() -> None:
 
 def test_words_of_nothing() -> None:
     assert words({"text": None, "attachments": [{"is_msg_unfurl": True}]}) == ""
+
+
+ALERT = {
+    "subtype": "bot_message",
+    "bot_id": "BALERTS",
+    "username": "Grafana",
+    "user": None,
+    "text": "",
+    "attachments": [{"title": "Disk full"}],
+}
+TRUSTED = Listening(bots=frozenset({"BALERTS", "AOTHER"}))
+
+
+def spoken_of(listening: Listening, **event: Any) -> Reading | None:
+    return read_event(body(**event), ME, lambda _: listening)
+
+
+def test_an_alert_of_a_trusted_bot_is_read_with_its_words_and_mentions_nobody() -> None:
+    reading = spoken_of(TRUSTED, **ALERT)
+    assert isinstance(reading, Heard)
+    assert reading.person == Person("BALERTS", "Grafana", bot=True)
+    assert reading.text == "Disk full"
+    assert reading.is_for_us(known=False)
+    assert spoken_of(Listening(), **ALERT) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "heard"),
+    [
+        ({"bot_id": "BX", "app_id": "AOTHER"}, True),
+        ({"bot_id": "BX", "bot_profile": {"app_id": "AOTHER"}}, True),
+        ({"bot_id": "BX", "app_id": "AX"}, False),
+        ({"bot_id": ME.bot}, False),
+        ({"bot_id": "BALERTS", "user": ME.user}, False),
+    ],
+)
+def test_which_bots_are_heard_and_never_ourselves(event: dict[str, Any], heard: bool) -> None:
+    everyone = Listening(bots=TRUSTED.bots | {ME.bot, ME.user})
+    assert (spoken_of(everyone, **event) is not None) is heard
+
+
+@pytest.mark.parametrize(
+    ("listening", "event", "in_unknown", "in_known"),
+    [
+        (Listening("mention"), {"thread_ts": ROOT}, False, False),
+        (Listening("mention"), {"thread_ts": ROOT, "text": "<@UBOT> hi"}, True, True),
+        (Listening("all"), {}, True, True),
+        (Listening("all"), {"text": "<@UGRACE> hi"}, True, True),
+        (Listening(flat=True), {}, False, False),
+        (Listening(flat=True), {"thread_ts": ROOT}, False, True),
+        (Listening("mention", bots=TRUSTED.bots), ALERT, False, False),
+        (Listening("mention"), {"channel": "D1", "channel_type": "im"}, True, True),
+    ],
+)
+def test_when_a_message_is_for_us_by_the_route(
+    listening: Listening, event: dict[str, Any], in_unknown: bool, in_known: bool
+) -> None:
+    reading = spoken_of(listening, **event)
+    assert isinstance(reading, Heard)
+    assert reading.is_for_us(known=False) == in_unknown
+    assert reading.is_for_us(known=True) == in_known
+
+
+def test_where_what_is_asked_in_a_flat_channel_is_answered() -> None:
+    top, reply = (spoken_of(Listening(flat=True), **event) for event in ({}, {"thread_ts": ROOT}))
+    assert isinstance(top, Heard)
+    assert isinstance(reply, Heard)
+    assert top.address == Address("slack", "T1", "C1", "C1")
+    assert top.address.is_flat
+    assert reply.address == at(ROOT)

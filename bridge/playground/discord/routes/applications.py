@@ -31,7 +31,8 @@ def listed(state: State, asked: Asked) -> list[Json]:
 def overwrite(state: State, asked: Asked) -> list[Json]:
     scope = _scope(state, asked)
     before = state.commands.get(scope, [])
-    state.commands[scope] = [_register(state, scope, command, before) for command in check_commands(asked.body)]
+    commands = check_commands(asked.body, user_installs=state.user_installs)
+    state.commands[scope] = [_register(state, scope, command, before) for command in commands]
     return state.commands[scope]
 
 
@@ -42,7 +43,7 @@ def create(state: State, asked: Asked) -> Json:
     before = state.commands.get(scope, [])
     kind = asked.form.get("type", SLASH)
     others = [item for item in before if (item["name"], item["type"]) != (asked.form.get("name"), kind)]
-    check_commands([*others, asked.form])
+    check_commands([*others, asked.form], user_installs=state.user_installs)
     command = _register(state, scope, asked.form, before)
     state.commands[scope] = [*others, command]
     return command

@@ -1,5 +1,7 @@
 // Drawing one window from what is known of its platform.
 
+import { message_menu } from "./commands.js";
+import { open_dialog } from "./dialogs.js";
 import { element, keep, send, size_of, toast } from "./elements.js";
 import { channel_of, in_main, in_thread, is_reply, sign_key, thread_of } from "./places.js";
 import { open_form } from "./forms.js";
@@ -141,7 +143,7 @@ function draw_main(view, channel, messages, threads) {
   if (home) draw_home(view);
   draw_offered(view, channel.kind === "direct" && !home ? view.offered : { title: "", prompts: [] });
   const to = `Message ${channel.kind === "channel" ? "#" : ""}${channel.name}`;
-  label(main.form, to, "Message…");
+  label(main.form, to, "Message, or / for commands");
   if (main.intro.value !== channel) {
     main.intro.value = channel;
     const mention = channel.kind === "channel" && !channel.free ? `@${server.bot} ` : "";
@@ -298,8 +300,8 @@ function draw_message(view, row, message, { again, thread }) {
     ...message.files.map(file_card), ...message.buttons.map((button) => press_button(view, message, button)));
   if (thread) under.append(replies_button(view, thread_of(view, message), thread));
   under.append(...message.reactions.map(({ emoji, count }) => element("span", { className: "reactions" }, count > 1 ? `${emoji} ${count}` : emoji)));
-  const picker = message.system || message.only_you || message.growing ? [] : [reaction_picker(view, message)];
-  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under, ...picker);
+  const menus = message.system || message.only_you || message.growing ? [] : [reaction_picker(view, message), message_menu(view, message)];
+  row.replaceChildren(avatar, by, ...(message.steps ? [steps_box(message.steps)] : []), body, under, ...menus);
 }
 
 const REACTIONS = { "🤖": "Ask about this message", "👀": "Eyes", "✅": "Done" };
@@ -352,10 +354,11 @@ function file_card(file) {
 function press_button(view, message, button) {
   const press = async (target, value = "") => {
     target.disabled = true;
-    const { error, form } = await send(`press/${view.platform}`, { message: message.id, button: button.id, value });
+    const { error, form, dialog } = await send(`press/${view.platform}`, { message: message.id, button: button.id, value });
     if (error) toast(error, "wrong");
     if (form) open_form(view.platform, form);
-    if (error || form) target.disabled = false;
+    if (dialog) open_dialog(view, dialog);
+    if (error || form || dialog || button.id.includes("file:")) target.disabled = false;
   };
   if (button.options) {
     const first = element("option", { value: "", disabled: true, selected: true }, button.label);

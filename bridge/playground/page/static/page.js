@@ -166,5 +166,5 @@ const [first] = places_of("tab");
 tabs.find((tab) => tab.dataset.tab === first)?.click();
 
 document.addEventListener("click", ({ target }) => {
-  for (const menu of document.querySelectorAll(".troubles[open]")) if (!menu.contains(target)) menu.open = false;
+  for (const menu of document.querySelectorAll(".troubles[open], .more[open]")) if (!menu.contains(target)) menu.open = false;
 });

@@ -1,5 +1,6 @@
 // Writing: the composers, files that are chosen, dropped or pasted, and what is sent.
 
+import { asks_for_menu, make_menu } from "./commands.js";
 import { element, send, size_of, toast } from "./elements.js";
 
 const MAX_FILES = 10;
@@ -11,14 +12,20 @@ export function make_composer(view, pane, place) {
   form.chosen = [];
   form.files.onchange = () => { take(form, form.files.files); form.files.value = ""; };
   form.text.onkeydown = (event) => {
+    if (form.menu.takes(event)) return;
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     form.requestSubmit();
   };
-  form.text.oninput = () => fit(form);
+  form.text.oninput = () => { fit(form); form.menu.look(); };
+  form.menu = make_menu(view, form, place, (text) => write(form, text));
   form.text.onpaste = (event) => take(form, event.clipboardData?.files ?? []);
   form.querySelector(".speak").onclick = () => speak(view, form, place());
-  form.onsubmit = (event) => { event.preventDefault(); post(view, form, place(), form.text.value); };
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    if (asks_for_menu(form.text.value)) form.menu.give(form.text.value);
+    else post(view, form, place(), form.text.value);
+  };
   let inside = 0;  // enter and leave come for each element below
   const over = (change) => { inside = change; root.classList.toggle("over", inside > 0); };
   root.ondragenter = () => over(inside + 1);
