@@ -6,7 +6,7 @@ import asyncio
 import signal
 import tempfile
 import webbrowser
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from bridge.playground import discord, slack
 from bridge.playground.page.alerts import DISCORD_WEBHOOK, SLACK_BOT, discord_alert, slack_alert
 from bridge.playground.page.app import create_page
 from bridge.playground.page.discord import DiscordView
+from bridge.playground.page.first_words import FirstWords
 from bridge.playground.page.reactions import ASKS, NAMES
 from bridge.playground.page.rooms import ALERTS, BUSY, OPENING, ROOMS, TALK, WAYS, Scene, own_room
 from bridge.playground.page.slack import SlackView
@@ -57,6 +58,7 @@ class Playground:
     in_process: dict[str, Agent]  # the bridge's own agents, once it has opened them
     own: Mapping[str, AgentTable]  # the visitor's agents, by the channel that each has
     ears: TranscriptionBackend = field(default_factory=TranscriptionBackend)  # writes voice notes down
+    first_words: FirstWords = field(default_factory=FirstWords)
 
     def asked(self) -> int:
         """How many questions, and answers to their own, the agents have taken in all."""
@@ -76,7 +78,11 @@ class Playground:
             database_url=SecretStr(f"sqlite:///{database}"),
             default_agent=DEFAULT_AGENT,
             limits=Limits(grace=GRACE),
-            http=HttpSettings(port=0),
+            http=HttpSettings(
+                port=self.first_words.choose_port(),
+                token=self.first_words.token,
+                speak=[f"{platform}:{channel}" for platform, channel in self.channels(DEFAULT_AGENT)],
+            ),
             slack=SlackSettings(
                 bot_token=SecretStr(self.slack.bot_token),
                 app_token=SecretStr(self.slack.app_token),
@@ -101,6 +107,10 @@ class Playground:
             ],
         )
 
+    def channels(self, name: str) -> Sequence[tuple[str, str]]:
+        """The channels of a room: platform and id."""
+        return ("slack", self.slack.channel(name).id), ("discord", str(self.discord.place(name).id))
+
     def _ways(self) -> list[Route]:
         """When and how the default agent speaks in the rooms for that."""
         ways: dict[str, dict[str, Any]] = {
@@ -110,7 +120,7 @@ class Playground:
         }
         found = []
         for name, way in ways.items():
-            channels = ("slack", self.slack.channel(name).id), ("discord", str(self.discord.place(name).id))
+            channels = self.channels(name)
             found += [
                 Route.model_validate({"platform": platform, "channel": channel, "agent": DEFAULT_AGENT} | way)
                 for platform, channel in channels
@@ -139,9 +149,14 @@ async def playground(
         "slack": SlackView(slack_world, ME, rooms, DEFAULT_AGENT),
         "discord": DiscordView(discord_world, ME, rooms, DEFAULT_AGENT),
     }
+    first = {
+        platform: simulated.first_words.in_channel(platform, channel, DEFAULT_AGENT)
+        for platform, channel in simulated.channels(DEFAULT_AGENT)
+    }
     troubles = {
-        "slack": {"alert": slack_alert(slack_world)} | slack_troubles(slack_world),
-        "discord": {"alert": discord_alert(discord_world)} | discord_troubles(discord_world),
+        "slack": {"first": first["slack"], "alert": slack_alert(slack_world)} | slack_troubles(slack_world),
+        "discord": {"first": first["discord"], "alert": discord_alert(discord_world)}
+        | discord_troubles(discord_world),
         **{kind: agent_troubles(kind, one.backend) for kind, one in simulated.backends.items()},
     }
     over = asyncio.Event()

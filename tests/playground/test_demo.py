@@ -14,6 +14,7 @@ import pytest
 from bridge.app import bridge
 from bridge.playground.demo import playground
 from bridge.playground.page.alerts import TITLE
+from bridge.playground.page.first_words import are_first_words
 from bridge.settings import AgentTable
 from tests.e2e.waiting import eventually
 
@@ -118,3 +119,23 @@ async def test_agents_of_a_settings_file_have_channels_of_their_own(tmp_path: Pa
             await eventually(lambda: simulated.discord.threads(channel), within=PATIENCE)  # noqa: B023
         assert simulated.backends["toqan"].backend.count() == 0
         assert simulated.asked() >= len(own)
+
+
+async def test_an_agent_speaks_first_and_is_answered(tmp_path: Path) -> None:
+    """By the bridge's own POST /threads; what a person writes below it is a question like any other."""
+    async with (
+        playground() as simulated,
+        bridge(simulated.settings(tmp_path / "demo.db"), opened=simulated.in_process.update),
+    ):
+        await eventually(lambda: simulated.slack.deliveries.connections and simulated.discord.gateway.connected)
+        async with httpx.AsyncClient(base_url=simulated.url, trust_env=False) as client:
+            for platform in ("slack", "discord"):
+                said = await client.post(f"/break/{platform}/first", headers={"Origin": simulated.url})
+                assert said.status_code == 200, said.text
+        root = await eventually(
+            lambda: next((one for one in simulated.slack.messages("general") if are_first_words(one.shown)), None)
+        )
+        await simulated.slack.say("ada", "general", "yes, please", root.ts)
+        [thread, *_] = await eventually(lambda: simulated.discord.threads("general"))
+        await simulated.discord.say("ada", thread.id, "yes, please")
+        await eventually(lambda: simulated.asked() == 2)

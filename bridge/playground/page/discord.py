@@ -14,6 +14,7 @@ from bridge.playground.discord.components import STRING_SELECT, TEXT_FIELD
 from bridge.playground.discord.invocations import Interaction
 from bridge.playground.discord.model import MessageType
 from bridge.playground.page.commands import DiscordCommands, is_command
+from bridge.playground.page.first_words import are_first_words
 from bridge.playground.page.markdown import small_print, to_html
 from bridge.playground.page.previews import preview
 from bridge.playground.page.reactions import ASKS, NAMES, reactions
@@ -140,7 +141,9 @@ class DiscordView:
         parts = (
             PartSeen(message.channel_id, *key, (message.content, message.edited))
             for message in messages
-            if message.author.id == self._world.bot.id and (key := _part_of(message)) is not None
+            if message.author.id == self._world.bot.id
+            and (key := _part_of(message)) is not None
+            and not are_first_words(message.content)
         )
         return self._watched.look(parts, busy, now)
 

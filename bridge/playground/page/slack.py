@@ -11,6 +11,7 @@ from adapters.testing.backends.transcription import recording, spoken_seconds
 from bridge.frontends.slack import about
 from bridge.playground.page.commands import SlackCommands, is_command
 from bridge.playground.page.data_blocks import KINDS, data_html
+from bridge.playground.page.first_words import are_first_words
 from bridge.playground.page.home import home_rows
 from bridge.playground.page.markdown import to_html
 from bridge.playground.page.previews import preview
@@ -129,7 +130,7 @@ class SlackView:
         parts = (
             PartSeen((message.channel, message.root), *key, (message.edited_ts, message.shown))
             for message in messages
-            if (key := _part_of(message)) is not None
+            if (key := _part_of(message)) is not None and not are_first_words(message.shown)
         )
         return self._watched.look(parts, busy, now)
 
