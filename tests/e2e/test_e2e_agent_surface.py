@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.access import AccessTable
 from bridge.frontends.slack import home
 from bridge.frontends.slack.prompts import SUGGESTED
 from bridge.prompts import Prompt
@@ -98,3 +99,22 @@ async def test_an_app_without_any_of_it_answers_all_the_same(
     thread = await people.direct("ada", "suggest something")
     assert await at_rest(database, 1) == ["done"]
     assert "suggest something" in text_of(people.shown(thread))
+
+
+async def test_who_may_not_write_directly_is_offered_nothing(
+    quick: None, town: Town, people: People, platform: str, database: Path
+) -> None:
+    if not isinstance(people, SlackPeople):
+        pytest.skip("Discord has neither prompts nor a Home tab")
+    settings = settings_for(town, platform, database)
+    settings.agents["general"] = settings.agents["general"].model_copy(
+        update={"prompts": [Prompt(title="A table", message="Make a table 3")]}
+    )
+    settings = settings.model_copy(update={"access": AccessTable(direct_messages="nobody")})
+    world = people.world
+    async with serving(settings, people):
+        await world.open_home("ada")
+        await world.open_home("ada", tab="home")
+        view = await eventually(lambda: world.home_of(world.person("ada").id))
+        assert "I don't answer direct messages of yours" in str(view.body["blocks"])
+        assert world.direct("ada").id not in world.prompts

@@ -123,12 +123,23 @@ class Listeners:
             case "home":
                 showing = self._home.show(opened)
             case "messages":
-                showing = self._prompts.show(opened.channel)
+                showing = self._offer(opened)
             case _:
                 return
         task = asyncio.create_task(showing, name=f"slack.{opened.tab}")
         self._showing.add(task)
         task.add_done_callback(self._showing.discard)
+
+    async def _offer(self, opened: Opened) -> None:
+        """Who may not ask is offered nothing."""
+        direct = Address("slack", self._workspace.me.team, opened.channel, "")
+        try:
+            refused = await self._asking.not_allowed(direct, opened.person)
+        except (SurfaceError, Overloaded) as error:  # who it is can't be found out now
+            log.info("slack.prompts_not_offered", reason=str(error))
+            return
+        if not refused:
+            await self._prompts.show(opened.channel)
 
     async def hear(self, heard: Heard) -> None:
         """Take a message that was read and not heard, as if it had been heard now."""
