@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -108,6 +110,17 @@ def filled_postgres(postgres: str, migrated_postgres: str) -> Iterator[str]:
             connection.execute("VACUUM ANALYZE")
         yield url
         server.execute("DROP DATABASE filled WITH (FORCE)")
+
+
+def test_every_statement_is_asked_about() -> None:
+    """None stands in its module only, where these tests don't see it."""
+    made = {
+        name
+        for module in pkgutil.iter_modules(statements.__path__, f"{statements.__name__}.")
+        for name, value in vars(importlib.import_module(module.name)).items()
+        if isinstance(value, Statement)
+    }
+    assert made == {name for name, value in vars(statements).items() if isinstance(value, Statement)}
 
 
 @pytest.mark.parametrize("name", sorted(set(STATEMENTS) - {"ANNOUNCE", "LOCK_SEATS"}))
