@@ -150,23 +150,22 @@ async def test_what_is_announced_is_heard_by_all(postgres_url: str) -> None:
 @pytest.mark.usefixtures("quick_ticks")
 async def test_a_lock_that_somebody_waits_for_holds_up_no_heartbeat(postgres_url: str) -> None:
     """A replica that buries others does so beside its own heartbeat."""
-    async with kept(postgres_url, "one") as one:
-        go_on = asyncio.Event()
-        begun = asyncio.Event()
+    go_on = asyncio.Event()
+    begun = asyncio.Event()
 
-        async def stuck(replicas: Sequence[str]) -> None:
-            begun.set()
-            await go_on.wait()
+    async def stuck(replicas: Sequence[str]) -> None:
+        begun.set()
+        await go_on.wait()
 
-        slow = Watched(postgres_url, "slow")
-        task = asyncio.create_task(slow.keep(stuck, slow.heard.append))
-        await slow.lease.until_sure()
-        await one._ask(replicas._JOIN, {"id": "dead", "lock": 88})
-        await begun.wait()
-        await beats(slow, 2)
-        go_on.set()
-        task.cancel()
-        await asyncio.wait([task])
+    slow = Watched(postgres_url, "slow")  # alone: nobody buries before it
+    task = asyncio.create_task(slow.keep(stuck, slow.heard.append))
+    await slow.lease.until_sure()
+    await slow._ask(replicas._JOIN, {"id": "dead", "lock": 88})
+    await begun.wait()
+    await beats(slow, 2)
+    go_on.set()
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_one_that_serves_alone_needs_nobody() -> None:
