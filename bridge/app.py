@@ -22,6 +22,7 @@ from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import open_database
+from bridge.store.decisions import Decisions
 from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.feedback import FeedbackStore
@@ -106,12 +107,13 @@ async def bridge(
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
             gate = Gate(settings.rules, settings.turns_per_hour)
-            arrivals, feedback = Arrivals(engine, at_once=at_once), FeedbackStore(engine)
+            decisions, feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
             intake = Intake(
-                arrivals,
+                Arrivals(engine, at_once=at_once),
+                decisions,
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
-                PressedUnderReply(arrivals, feedback),
+                PressedUnderReply(decisions, feedback),
                 agent_for=settings.agent_for,
                 listening_at=settings.listening_at,
                 busy_at=settings.busy_at,

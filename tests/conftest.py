@@ -16,6 +16,7 @@ import structlog
 
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, database_url
+from bridge.store.decisions import Decisions
 from bridge.store.engine import Engine
 from bridge.store.queue import Queue
 
@@ -131,6 +132,11 @@ async def engine(database: Database) -> AsyncIterator[Engine]:
 @pytest.fixture
 def arrivals(engine: Engine) -> Arrivals:
     return Arrivals(engine)
+
+
+@pytest.fixture
+def decisions(engine: Engine) -> Decisions:
+    return Decisions(engine)
 
 
 @pytest.fixture

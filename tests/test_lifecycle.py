@@ -35,7 +35,8 @@ from bridge.lifecycle import (
     drawing,
     relation,
 )
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import Arrivals
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.engine import Op, Statement
 from bridge.store.queue import Queue
 from bridge.store.sqlite import SqliteEngine
@@ -201,10 +202,12 @@ class Lives(RuleBasedStateMachine):
         shutil.copyfile(self.source, path)
         self.engine = self.do(self._open(str(path)))
         self.arrivals = Arrivals(self.engine)
+        self.decisions = Decisions(self.engine)
         self.queue = Queue(self.engine, "r1")
         ids = count()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("bridge.store.arrivals.new_turn_id", lambda: f"{next(ids):016}")
+        for module in ("arrivals", "decisions"):
+            self.patch.setattr(f"bridge.store.{module}.new_turn_id", lambda: f"{next(ids):016}")
         self.clock = 0  # positions, of people's messages and ours
         self.claim: Claim | None = None
         self.outlook: Outlook | None = None
@@ -261,17 +264,17 @@ class Lives(RuleBasedStateMachine):
         turn = data.draw(st.sampled_from(sorted(offered or self.known)))
         ann = Person("U1", "Ann")
         press: dict[str, Callable[[], Awaitable[Decided]]] = {
-            "retry": lambda: self.arrivals.retry(HERE, turn),
-            "abandon": lambda: self.arrivals.abandon(HERE, turn),
-            "choose": lambda: self.arrivals.choose(HERE, turn, 0, ann),
-            "decide": lambda: self.arrivals.decide(HERE, turn, DecisionMade(approved=True), "Approved", ann),
+            "retry": lambda: self.decisions.retry(HERE, turn),
+            "abandon": lambda: self.decisions.abandon(HERE, turn),
+            "choose": lambda: self.decisions.choose(HERE, turn, 0, ann),
+            "decide": lambda: self.decisions.decide(HERE, turn, DecisionMade(approved=True), "Approved", ann),
         }
         self.do(press[what]())
 
     @rule()
     def time_passes(self) -> None:
         """Whatever waits for a decision has waited too long."""
-        self.do(self.arrivals.expire(10))
+        self.do(self.decisions.expire(10))
 
     # --- the runner
 

@@ -9,7 +9,8 @@ from adapters.base import Exchange
 from bridge.inbound import Address, Person, Platform
 from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
-from bridge.store.arrivals import LEFT, Arrivals
+from bridge.store.arrivals import Arrivals
+from bridge.store.decisions import LEFT, Decisions
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.queue import artifact_of
 from bridge.store.seats import NO_LIMIT
@@ -42,6 +43,7 @@ class Desk:
         """`at_once`: turns of one person, in all replicas together."""
         self._engine = engine
         self.arrivals = Arrivals(engine, at_once=at_once)
+        self.decisions = Decisions(engine, at_once=at_once)
 
     async def latest(self, address: Address, person: Person) -> Address | None:
         """The thread of a channel that a person asked in last; None if that was over `RECENT` turns ago."""
@@ -103,7 +105,7 @@ class Desk:
             waited = place | {"turn_id": thread.waiting_turn}
             ops += [Op(sql.DECIDE, abandoned), Op(sql.WAITS_NO_MORE, waited)]
         try:
-            await self.arrivals.make_ready(thread.id, person, ops, restates=thread.waiting_turn)
+            await self.decisions.make_ready(thread.id, person, ops, restates=thread.waiting_turn)
         except Fenced:  # a turn was begun, or what waited was answered, just now
             return False
         return True

@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlmodel import col, select
 
 from bridge.inbound import Address
-from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.database import Database
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.tables import Artifact, Feedback, Part, Thread, Turn
 
 
@@ -83,4 +83,4 @@ class Ledger:
         address = Address(place.platform, place.workspace, place.channel, place.thread)  # type: ignore[arg-type]
         async with self._database.prepared("retry") as engine:
             # Without a seat: the running bridge knows how many the person may have.
-            return await Arrivals(engine, at_once=0).retry(address, turn) is not Decided.TOO_LATE
+            return await Decisions(engine, at_once=0).retry(address, turn) is not Decided.TOO_LATE

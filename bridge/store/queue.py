@@ -30,7 +30,7 @@ from adapters.base import Checkpoint, Exchange
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
-from bridge.store.arrivals import Arrivals
+from bridge.store.decisions import Decisions
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.speaking import Speaking, said_unknown
@@ -337,7 +337,7 @@ class Queue:
 
     async def expire(self, most: int) -> int:
         """Decline the approvals whose time is over, at most `most`; how many there were."""
-        return await Arrivals(self._engine, at_once=self._at_once).expire(most)
+        return await Decisions(self._engine, at_once=self._at_once).expire(most)
 
     # --- what a lost claim may have done --------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from bridge.inbound import Address, Platform, position
 from bridge.lifecycle import TurnState
 from bridge.store import statements as sql
-from bridge.store.arrivals import WORK
+from bridge.store.announcing import WORK, announcement
 from bridge.store.engine import Engine, Op, Row
 from bridge.store.seats import NO_LIMIT, NOBODY, give_seat
 from bridge.store.tables import as_json, now
@@ -110,7 +110,7 @@ class Speaking:
             Op(sql.DROP_OPENING, address | {"id": turn}),
             Op(sql.READY, address | {"at": at}),
             *give_seat(self._engine, NOBODY, NO_LIMIT),
-            *self._announcement(),
+            *announcement(self._engine, WORK),
             Op(sql.SPOKEN_BY_KEY, {"event_key": values["event_key"]}),
         )
         return _said(results[-1][0])
@@ -128,7 +128,7 @@ class Speaking:
             Op(sql.PUT_SPOKEN_INTO, place | values),
             Op(sql.READY_THREAD, place | {"at": at}),
             *give_seat(self._engine, NOBODY, NO_LIMIT),
-            *self._announcement(),
+            *announcement(self._engine, WORK),
             Op(sql.SPOKEN_BY_KEY, {"event_key": values["event_key"]}),
         )
         return _said(results[-1][0])
@@ -208,11 +208,8 @@ class Speaking:
             Op(sql.LEAVE_OPENING, opening),
             Op(sql.READY, there | {"at": at}),
             *give_seat(self._engine, NOBODY, NO_LIMIT),
-            *self._announcement(),
+            *announcement(self._engine, WORK),
         )
-
-    def _announcement(self) -> Sequence[Op]:
-        return () if self._engine.dialect == "sqlite" else (Op(sql.ANNOUNCE, {"payload": WORK}),)
 
 
 def person_target(person: str) -> str:

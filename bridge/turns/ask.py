@@ -45,7 +45,7 @@ from bridge.backoff import Backoff
 from bridge.inbound import Person
 from bridge.lifecycle import Outcome, Relation
 from bridge.render.data import Data
-from bridge.store.arrivals import LEFT
+from bridge.store.decisions import LEFT
 from bridge.store.engine import Fenced, persist
 from bridge.store.queue import Changed
 from bridge.store.tables import SECOND, now

@@ -11,8 +11,9 @@ import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
-from bridge.store.arrivals import LEFT, Arrivals, Decided
+from bridge.store.arrivals import Arrivals
 from bridge.store.budgets import OverBudget, uncapped
+from bridge.store.decisions import LEFT, Decided, Decisions
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
 from bridge.store.values import ApprovalShown, DecisionMade
@@ -51,6 +52,7 @@ class Intake:
     def __init__(
         self,
         arrivals: Arrivals,
+        decisions: Decisions,
         orders: Orders,
         shelf: Shelf,
         under_reply: PressedUnderReply,
@@ -65,6 +67,7 @@ class Intake:
         catch_up_hours: float,
     ) -> None:
         self._arrivals = arrivals
+        self._decisions = decisions
         self._orders = orders
         self._shelf = shelf
         self._under_reply = under_reply
@@ -214,28 +217,28 @@ class Intake:
                     return await self._pressed_stop(press)
                 case "retry":
                     decided = await self._stored(
-                        lambda: self._arrivals.retry(address, press.turn, person, quotas=quotas)
+                        lambda: self._decisions.retry(address, press.turn, person, quotas=quotas)
                     )
                     settled = f"Sent again · {name}"
                 case "abandon":
                     decided = await self._stored(
-                        lambda: self._arrivals.abandon(address, press.turn, f"{LEFT} · {name}")
+                        lambda: self._decisions.abandon(address, press.turn, f"{LEFT} · {name}")
                     )
                 case "reask":
                     decided = await self._stored(
-                        lambda: self._arrivals.ask_edited(address, press.turn, quotas=quotas)
+                        lambda: self._decisions.ask_edited(address, press.turn, quotas=quotas)
                     )
                     settled = f"Asked again · {name}"
                 case "choose":
                     index = int(press.value) if press.value.isdecimal() else -1
                     decided = await self._stored(
-                        lambda: self._arrivals.choose(address, press.turn, index, person, line, quotas=quotas)
+                        lambda: self._decisions.choose(address, press.turn, index, person, line, quotas=quotas)
                     )
                 case "answer":
                     if not press.value.strip():
                         return Decision(NO_WORDS)
                     decided = await self._stored(
-                        lambda: self._arrivals.answer(
+                        lambda: self._decisions.answer(
                             address, press.turn, press.value, person, line, quotas=quotas
                         )
                     )
@@ -244,7 +247,7 @@ class Intake:
                         return Decision(refusal)
                     made = DecisionMade(press.action == "approve", press.value.strip())
                     decided = await self._stored(
-                        lambda: self._arrivals.decide(
+                        lambda: self._decisions.decide(
                             address, press.turn, made, in_words(made), person, line_of(made, name)
                         )
                     )
@@ -267,7 +270,7 @@ class Intake:
 
     async def _undecided(self, press: Press, agent: str) -> str:
         """Why a press settles nothing; "" if it may."""
-        turn = await self._stored(lambda: self._arrivals.waiting(press.address, press.turn))
+        turn = await self._stored(lambda: self._decisions.waiting(press.address, press.turn))
         if turn is None or turn.settled is not None:
             return SENTENCES[Decided.TOO_LATE]
         if not isinstance(turn.request, ApprovalShown):

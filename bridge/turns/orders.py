@@ -14,8 +14,8 @@ from adapters.base import Agent, AgentError, History, Row
 from bridge.inbound import Address
 from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState, TurnState
 from bridge.render.characters import boundary
-from bridge.store.arrivals import Decided
 from bridge.store.budgets import Quota
+from bridge.store.decisions import Decided
 from bridge.store.desk import QUEUED, Desk, Overview
 from bridge.store.tables import SECOND, now
 from bridge.store.values import ApprovalShown, DecisionMade, StoredTurn
@@ -119,7 +119,7 @@ class Orders:
             return f"Nothing was decided. {who_may(turn.request)}"
         made = DecisionMade(approved=False, reason=STOPPED)
         line = line_of(made, order.person.name or order.person.id)
-        decided = await self._desk.arrivals.decide(address, turn.id, made, in_words(made), order.person, line)
+        decided = await self._desk.decisions.decide(address, turn.id, made, in_words(made), order.person, line)
         return DECLINED if decided is Decided.CHOSEN else NOTHING_RUNS
 
     # --- agent ----------------------------------------------------------------------------------------------
@@ -185,9 +185,9 @@ class Orders:
             return DECIDED_ONCE
         if not self._gate.decides(order, thread.agent, turn.person.id):
             return NOT_YOURS
-        arrivals = self._desk.arrivals
+        decisions = self._desk.decisions
         means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
-        again = arrivals.ask_again if means is Retry.NONE else arrivals.retry
+        again = decisions.ask_again if means is Retry.NONE else decisions.retry
         quotas = self._gate.quotas(thread.agent, order.address, order.person)
         person = None if order.person.id == turn.person.id else order.person
         decided = await again(order.address, turn.id, person, quotas=quotas)

@@ -20,7 +20,7 @@ from adapters.base import Agent, Checkpoint, Event, Message
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, in_line
-from bridge.store.arrivals import STOP
+from bridge.store.announcing import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
 from bridge.store.presence import Presence
 from bridge.store.queue import Changed, Queue

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 import structlog
 
-from bridge.store.arrivals import Arrivals, Decided
 from bridge.store.budgets import Quota
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.feedback import MAX_WORDS, FeedbackStore
 from bridge.store.values import StoredTurn, can_be_regenerated
 from bridge.turns.inbox import Decision, Press
@@ -48,8 +48,8 @@ def buttons_under(turn: StoredTurn, wanted: Collection[UnderReply], *, files: bo
 class PressedUnderReply:
     """Carries out what people press there, except for the files, which the front ends list."""
 
-    def __init__(self, arrivals: Arrivals, feedback: FeedbackStore) -> None:
-        self._arrivals = arrivals
+    def __init__(self, decisions: Decisions, feedback: FeedbackStore) -> None:
+        self._decisions = decisions
         self._feedback = feedback
 
     async def decide(self, press: Press, quotas: Sequence[Quota]) -> Decision:
@@ -61,7 +61,7 @@ class PressedUnderReply:
         address, turn, person = press.address, press.turn, press.person
         match press.action:
             case "again":
-                decided = await self._arrivals.regenerate(address, turn, person, quotas=quotas)
+                decided = await self._decisions.regenerate(address, turn, person, quotas=quotas)
                 log.info("asked again", decision=decided.name.lower(), turn=turn, person=person.id)
                 return Decision(AGAINS[decided])
             case "rate" if press.value in (GOOD, BAD):

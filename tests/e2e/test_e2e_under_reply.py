@@ -10,7 +10,7 @@ import pytest
 from bridge.frontends.discord.settings import DiscordReactions
 from bridge.frontends.slack.settings import SlackReactions
 from bridge.settings import Settings
-from bridge.store.arrivals import Decided
+from bridge.store.decisions import Decided
 from bridge.turns.under_reply import AGAINS, THANKS
 from tests.e2e.people import People, Shown, Thread, text_of
 from tests.e2e.running import at_rest, serving, settings_for

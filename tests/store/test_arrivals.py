@@ -9,8 +9,9 @@ import pytest
 from adapters.base import Checkpoint
 from bridge.inbound import Address, Person, RemoteFile
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.ledger import Ledger
 from bridge.store.queue import Queue
 from bridge.store.values import Conclusion, Edit, InputRequestShown, StoredTurn, checkpoint_json
@@ -41,14 +42,16 @@ async def test_the_active_turn_is_the_one_that_is_claimed_or_begun(arrivals: Arr
     assert await arrivals.active_turn(HERE) is None
 
 
-async def test_an_uncertain_turn_is_sent_again_once(arrivals: Arrivals, queue: Queue) -> None:
+async def test_an_uncertain_turn_is_sent_again_once(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
+) -> None:
     file = RemoteFile("F1", "a.txt", "text/plain", 3, "https://x")
     await arrivals.put(inbound(1, files=(file,)), "a")
     claim = await claim_one(queue)
     turn = await begin_next(queue, claim, Checkpoint("c", {"phase": "sending"}))
     assert await end(queue, claim, turn, Outcome.UNCERTAIN, shown_at=10) is None
-    assert await arrivals.retry(ELSEWHERE, turn.id) is Decided.TOO_LATE, "another thread's button"
-    pressed = await asyncio.gather(*(arrivals.retry(HERE, turn.id) for _ in range(4)))
+    assert await decisions.retry(ELSEWHERE, turn.id) is Decided.TOO_LATE, "another thread's button"
+    pressed = await asyncio.gather(*(decisions.retry(HERE, turn.id) for _ in range(4)))
     assert sorted(one.name for one in pressed) == ["SENT", "TOO_LATE", "TOO_LATE", "TOO_LATE"]
     claim = await claim_one(queue)
     outlook = await queue.look(claim)
@@ -64,14 +67,16 @@ async def test_an_uncertain_turn_is_sent_again_once(arrivals: Arrivals, queue: Q
     assert outlook_after is None
 
 
-async def test_a_person_goes_on_without_what_a_turn_waits_for(arrivals: Arrivals, queue: Queue) -> None:
+async def test_a_person_goes_on_without_what_a_turn_waits_for(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
+) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn, _ = await work_off(queue, claim, Outcome.UNCERTAIN, shown_at=10)
-    assert await arrivals.abandon(ELSEWHERE, turn.id) is Decided.TOO_LATE
-    pressed = await asyncio.gather(*(arrivals.abandon(HERE, turn.id) for _ in range(3)))
+    assert await decisions.abandon(ELSEWHERE, turn.id) is Decided.TOO_LATE
+    pressed = await asyncio.gather(*(decisions.abandon(HERE, turn.id) for _ in range(3)))
     assert sorted(one.name for one in pressed) == ["LEFT", "TOO_LATE", "TOO_LATE"]
-    assert await arrivals.retry(HERE, turn.id) is Decided.TOO_LATE
+    assert await decisions.retry(HERE, turn.id) is Decided.TOO_LATE
     left = await queue.turn(turn.id)
     assert left is not None
     assert (left.state, left.outcome) == (TurnState.CANCELLED, Outcome.ABANDONED)
@@ -79,13 +84,15 @@ async def test_a_person_goes_on_without_what_a_turn_waits_for(arrivals: Arrivals
     assert (await queue.look(await claim_one(queue))).waiting is None
 
 
-async def test_abandoning_an_input_request_lets_what_it_held_run(arrivals: Arrivals, queue: Queue) -> None:
+async def test_abandoning_an_input_request_lets_what_it_held_run(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
+) -> None:
     await arrivals.put(inbound(1), "a")
     await arrivals.put(inbound(2), "a")
     claim = await claim_one(queue)
     asked, _ = await work_off(queue, claim, Outcome.INPUT_REQUEST, shown_at=10)
     assert await queue.claim(10, ALL) == []
-    assert await arrivals.abandon(HERE, asked.id) is Decided.LEFT
+    assert await decisions.abandon(HERE, asked.id) is Decided.LEFT
     assert (await next_turn(queue, await claim_one(queue))).position == 2
 
 
@@ -101,12 +108,12 @@ async def failed(arrivals: Arrivals, queue: Queue, outcome: Outcome, checkpoint:
 
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_what_trying_again_means_after_each_outcome(
-    arrivals: Arrivals, queue: Queue, outcome: Outcome
+    arrivals: Arrivals, decisions: Decisions, queue: Queue, outcome: Outcome
 ) -> None:
     """A question that the agent may have is never sent twice, and one that it can't have isn't resumed."""
     stands = Checkpoint("c", {"request": "r1"})
     turn = await failed(arrivals, queue, outcome, stands)
-    decided = await arrivals.retry(HERE, turn.id)
+    decided = await decisions.retry(HERE, turn.id)
     match ENDINGS[outcome].retry:
         case Retry.NONE:
             assert decided is Decided.TOO_LATE
@@ -123,11 +130,11 @@ async def test_what_trying_again_means_after_each_outcome(
             assert decided is Decided.SENT
             again = await next_turn(queue, await claim_one(queue))
             assert (again.retry_of, again.start, again.asked_as) == (turn.id, checkpoint_json(stands), turn.id)
-    assert await arrivals.retry(HERE, turn.id) is Decided.TOO_LATE, "pressed twice"
+    assert await decisions.retry(HERE, turn.id) is Decided.TOO_LATE, "pressed twice"
 
 
 async def test_an_answer_that_failed_before_it_was_sent_is_an_answer_again(
-    arrivals: Arrivals, queue: Queue
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
 ) -> None:
     """Where it begins is what the agent's input request left, not nothing."""
     await arrivals.put(inbound(1), "a")
@@ -141,17 +148,17 @@ async def test_an_answer_that_failed_before_it_was_sent_is_an_answer_again(
     assert outlook.waiting is not None
     await queue.begin(claim, outlook.turn, None, start=outlook.waiting.checkpoint, settles=outlook.waiting)
     await end(queue, claim, outlook.turn, Outcome.UNAVAILABLE)
-    assert await arrivals.retry(HERE, outlook.turn.id) is Decided.SENT
+    assert await decisions.retry(HERE, outlook.turn.id) is Decided.SENT
     again = await next_turn(queue, await claim_one(queue))
     assert again.start == checkpoint_json(Checkpoint("c", {"phase": "waiting"}))
 
 
 async def test_trying_again_keeps_the_id_that_the_question_was_first_asked_under(
-    arrivals: Arrivals, queue: Queue
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
 ) -> None:
     first = turn = await failed(arrivals, queue, Outcome.TIMED_OUT, Checkpoint("c", {}))
     for _ in range(2):
-        assert await arrivals.retry(HERE, turn.id) is Decided.SENT
+        assert await decisions.retry(HERE, turn.id) is Decided.SENT
         claim = await claim_one(queue)
         turn = await begin_next(queue, claim, Checkpoint("c", {}))
         assert turn.asked_as == first.id
@@ -159,7 +166,7 @@ async def test_trying_again_keeps_the_id_that_the_question_was_first_asked_under
 
 
 async def test_trying_again_does_not_answer_an_input_request_of_another_turn(
-    arrivals: Arrivals, queue: Queue
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
 ) -> None:
     await arrivals.put(inbound(1, text="first"), "a")
     await arrivals.put(inbound(2, text="second"), "a")
@@ -167,7 +174,7 @@ async def test_trying_again_does_not_answer_an_input_request_of_another_turn(
     first, _ = await work_off(queue, claim, Outcome.REJECTED)
     second = await begin_next(queue, claim, Checkpoint("c", {"run": "r2"}))
     await end(queue, claim, second, Outcome.INPUT_REQUEST, shown_at=10)
-    assert await arrivals.retry(HERE, first.id) is Decided.SENT
+    assert await decisions.retry(HERE, first.id) is Decided.SENT
     assert await queue.claim(10, ALL) == [], "it waits until the request is answered"
     await arrivals.put(inbound(11, text="the answer"), "a")
     claim = await claim_one(queue)
@@ -191,12 +198,14 @@ async def waits_with_choices(arrivals: Arrivals, queue: Queue) -> StoredTurn:
     return asked
 
 
-async def test_a_pressed_choice_is_a_turn_that_answers_once(arrivals: Arrivals, queue: Queue) -> None:
+async def test_a_pressed_choice_is_a_turn_that_answers_once(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
+) -> None:
     asked = await waits_with_choices(arrivals, queue)
-    assert await arrivals.choose(ELSEWHERE, asked.id, 0, ANN) is Decided.TOO_LATE
-    pressed = await asyncio.gather(*(arrivals.choose(HERE, asked.id, 1, ANN) for _ in range(4)))
+    assert await decisions.choose(ELSEWHERE, asked.id, 0, ANN) is Decided.TOO_LATE
+    pressed = await asyncio.gather(*(decisions.choose(HERE, asked.id, 1, ANN) for _ in range(4)))
     assert sorted(one.name for one in pressed) == ["CHOSEN", "TOO_LATE", "TOO_LATE", "TOO_LATE"]
-    assert await arrivals.choose(HERE, asked.id, 0, ANN) is Decided.TOO_LATE, "another choice after it"
+    assert await decisions.choose(HERE, asked.id, 0, ANN) is Decided.TOO_LATE, "another choice after it"
     claim = await claim_one(queue)
     outlook = await queue.look(claim)
     assert outlook.turn is not None
@@ -209,40 +218,44 @@ async def test_a_pressed_choice_is_a_turn_that_answers_once(arrivals: Arrivals, 
 
 
 @pytest.mark.parametrize("index", [-1, 2, 99])
-async def test_a_choice_that_was_never_offered_is_refused(arrivals: Arrivals, queue: Queue, index: int) -> None:
+async def test_a_choice_that_was_never_offered_is_refused(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue, index: int
+) -> None:
     asked = await waits_with_choices(arrivals, queue)
-    assert await arrivals.choose(HERE, asked.id, index, ANN) is Decided.TOO_LATE
+    assert await decisions.choose(HERE, asked.id, index, ANN) is Decided.TOO_LATE
 
 
-async def test_a_choice_is_refused_once_the_request_is_answered_in_words(arrivals: Arrivals, queue: Queue) -> None:
+async def test_a_choice_is_refused_once_the_request_is_answered_in_words(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
+) -> None:
     asked = await waits_with_choices(arrivals, queue)
     await arrivals.put(inbound(11), "a")
     claim = await claim_one(queue)
     outlook = await queue.look(claim)
     assert outlook.turn is not None
     await queue.begin(claim, outlook.turn, None, settles=outlook.waiting)
-    assert await arrivals.choose(HERE, asked.id, 0, ANN) is Decided.TOO_LATE
+    assert await decisions.choose(HERE, asked.id, 0, ANN) is Decided.TOO_LATE
 
 
 async def test_new_words_for_what_was_asked_already_are_told_to_one_and_asked_once(
-    arrivals: Arrivals, queue: Queue
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
 ) -> None:
     """Two replicas hear of the same change; whoever presses twice asks once; a further change is another one."""
     await arrivals.put(inbound(1, text="old"), "a")
     claim = await claim_one(queue)
     turn = await begin_next(queue, claim)
-    assert await arrivals.ask_edited(HERE, turn.id) is Decided.TOO_LATE, "nothing was changed"
+    assert await decisions.ask_edited(HERE, turn.id) is Decided.TOO_LATE, "nothing was changed"
     assert await arrivals.change_text(HERE, "100.0-1", "new") == Edit(asked=turn.id)
     assert await arrivals.change_text(HERE, "100.0-1", "new") == Edit()
-    assert await arrivals.ask_edited(ELSEWHERE, turn.id) is Decided.TOO_LATE
-    assert await arrivals.ask_edited(HERE, turn.id) is Decided.SENT
-    assert await arrivals.ask_edited(HERE, turn.id) is Decided.TOO_LATE
+    assert await decisions.ask_edited(ELSEWHERE, turn.id) is Decided.TOO_LATE
+    assert await decisions.ask_edited(HERE, turn.id) is Decided.SENT
+    assert await decisions.ask_edited(HERE, turn.id) is Decided.TOO_LATE
     outlook = await end(queue, claim, turn)
     assert outlook is not None
     assert outlook.turn is not None
     assert (outlook.turn.text, outlook.turn.message_id, outlook.turn.retry_of) == ("new", "100.0-1", None)
     assert await arrivals.change_text(HERE, "100.0-1", "newer") == Edit(asked=turn.id)
-    assert await arrivals.ask_edited(HERE, turn.id) is Decided.SENT
+    assert await decisions.ask_edited(HERE, turn.id) is Decided.SENT
 
 
 async def test_new_words_for_what_was_withdrawn_or_never_came_are_nothing(arrivals: Arrivals) -> None:

@@ -7,7 +7,8 @@ import pytest
 from adapters.base import Checkpoint
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome, TurnState
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import Arrivals
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.desk import Desk, Overview
 from bridge.store.engine import Engine
 from bridge.store.queue import Queue
@@ -107,15 +108,17 @@ async def test_a_new_conversation_abandons_what_the_old_one_waits_for(
     assert (await next_turn(queue, claim)).text == "question 2", "what was held back goes on"
 
 
-async def test_an_ended_question_is_asked_again_once(arrivals: Arrivals, queue: Queue) -> None:
+async def test_an_ended_question_is_asked_again_once(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue
+) -> None:
     await arrivals.put(inbound(1), "a")
     claim = await claim_one(queue)
     turn = await begin_next(queue, claim)
-    assert await arrivals.ask_again(HERE, turn.id) is Decided.TOO_LATE, "it is at work"
+    assert await decisions.ask_again(HERE, turn.id) is Decided.TOO_LATE, "it is at work"
     await end(queue, claim, turn, answer="an answer")
-    assert await arrivals.ask_again(thread(7), turn.id) is Decided.TOO_LATE, "another thread's"
-    assert await arrivals.ask_again(HERE, turn.id) is Decided.SENT
-    assert await arrivals.ask_again(HERE, turn.id) is Decided.TOO_LATE
+    assert await decisions.ask_again(thread(7), turn.id) is Decided.TOO_LATE, "another thread's"
+    assert await decisions.ask_again(HERE, turn.id) is Decided.SENT
+    assert await decisions.ask_again(HERE, turn.id) is Decided.TOO_LATE
     again = await next_turn(queue, await claim_one(queue))
     assert (again.text, again.retry_of, again.answer) == (turn.text, turn.id, None)
     first = await queue.turn(turn.id)

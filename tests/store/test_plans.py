@@ -17,6 +17,7 @@ from bridge.lifecycle import Event, Outcome
 from bridge.store import statements
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, database_url
+from bridge.store.decisions import Decisions
 from bridge.store.engine import Engine, Op, Rows, Statement
 from bridge.store.queue import Queue
 from bridge.store.sqlite import SqliteEngine
@@ -245,6 +246,7 @@ async def costs(path: Path, turns: int, place: int) -> dict[str, int]:
     engine = SqliteEngine(str(path))
     steps = Steps(engine)
     arrivals, queue = Arrivals(engine), Queue(engine, "r1")
+    decisions = Decisions(engine)
     found: dict[str, int] = {}
 
     def note(name: str) -> None:
@@ -269,7 +271,7 @@ async def costs(path: Path, turns: int, place: int) -> dict[str, int]:
         note("conclude")
         await queue.end(claim, turn.id, Event.DELIVERED, Outcome.ANSWERED)
         note("end")
-        await arrivals.retry(thread(place), turn.id)
+        await decisions.retry(thread(place), turn.id)
         note("retry")
         await arrivals.active_turn(thread(place))
         note("active turn")

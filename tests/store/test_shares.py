@@ -11,9 +11,10 @@ import pytest
 
 from bridge.lifecycle import Outcome
 from bridge.store import budgets
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import Arrivals
 from bridge.store.budgets import OverBudget, Quota
 from bridge.store.database import Database, database_url
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.engine import Engine, Op
 from bridge.store.queue import Queue
 from bridge.store.seats import fill_seats, give_seat
@@ -34,6 +35,11 @@ async def other_engine(database: Database) -> AsyncIterator[Engine]:
 @pytest.fixture
 def arrivals(engine: Engine) -> Arrivals:
     return Arrivals(engine, at_once=AT_ONCE)
+
+
+@pytest.fixture
+def decisions(engine: Engine) -> Decisions:
+    return Decisions(engine, at_once=AT_ONCE)
 
 
 @pytest.fixture
@@ -71,7 +77,9 @@ class TestSeats:
         [next_one] = await queue.claim(100, ALL)
         assert next_one.address == thread(3)
 
-    async def test_a_thread_that_waits_for_a_person_has_no_seat(self, arrivals: Arrivals, queue: Queue) -> None:
+    async def test_a_thread_that_waits_for_a_person_has_no_seat(
+        self, arrivals: Arrivals, decisions: Decisions, queue: Queue
+    ) -> None:
         await asks(arrivals, "U1", range(AT_ONCE + 1))
         claim, *_ = await queue.claim(100, ALL)
         request = InputRequestShown("which?", ("a",))
@@ -79,7 +87,7 @@ class TestSeats:
         await end(queue, claim, turn, Outcome.INPUT_REQUEST, request=request, shown_at=5)
         assert len(await queue.claim(100, ALL)) == 1
         # Answered, it needs one again.
-        assert await arrivals.choose(claim.address, turn.id, 0, turn.person) is Decided.CHOSEN
+        assert await decisions.choose(claim.address, turn.id, 0, turn.person) is Decided.CHOSEN
         assert await queue.claim(100, ALL) == []
 
     async def test_a_person_who_goes_on_in_a_thread_keeps_the_seat(self, arrivals: Arrivals, queue: Queue) -> None:
@@ -250,7 +258,9 @@ class TestBudgets:
         for number in (10, 11):
             assert await arrivals.put(inbound(number), "b", quotas=[PERSON])
 
-    async def test_a_press_that_makes_a_turn_costs_one(self, arrivals: Arrivals, queue: Queue) -> None:
+    async def test_a_press_that_makes_a_turn_costs_one(
+        self, arrivals: Arrivals, decisions: Decisions, queue: Queue
+    ) -> None:
         one = [Quota("person", "slack:U1", 1)]
         await arrivals.put(inbound(1), "a", quotas=one)
         [claim] = await queue.claim(1, ALL)
@@ -258,19 +268,19 @@ class TestBudgets:
         request = InputRequestShown("which?", ("a", "b"))
         await end(queue, claim, turn, Outcome.INPUT_REQUEST, request=request, shown_at=5)
         with pytest.raises(OverBudget):
-            await arrivals.choose(HERE, turn.id, 0, turn.person, quotas=one)
+            await decisions.choose(HERE, turn.id, 0, turn.person, quotas=one)
         two = [Quota("person", "slack:U1", 2)]
-        assert await arrivals.choose(HERE, turn.id, 0, turn.person, quotas=two) is Decided.CHOSEN
-        assert await arrivals.choose(HERE, turn.id, 0, turn.person, quotas=[]) is Decided.TOO_LATE
+        assert await decisions.choose(HERE, turn.id, 0, turn.person, quotas=two) is Decided.CHOSEN
+        assert await decisions.choose(HERE, turn.id, 0, turn.person, quotas=[]) is Decided.TOO_LATE
 
-    async def test_sending_again_costs_one(self, arrivals: Arrivals, queue: Queue) -> None:
+    async def test_sending_again_costs_one(self, arrivals: Arrivals, decisions: Decisions, queue: Queue) -> None:
         one = [Quota("person", "slack:U1", 1)]
         await arrivals.put(inbound(1), "a", quotas=one)
         [claim] = await queue.claim(1, ALL)
         turn, _ = await work_off(queue, claim, Outcome.UNAVAILABLE)
         with pytest.raises(OverBudget):
-            await arrivals.retry(HERE, turn.id, quotas=one)
-        assert await arrivals.retry(HERE, turn.id) is Decided.SENT, "the press before changed nothing"
+            await decisions.retry(HERE, turn.id, quotas=one)
+        assert await decisions.retry(HERE, turn.id) is Decided.SENT, "the press before changed nothing"
 
     async def test_two_replicas_never_exceed_a_budget_together(self, engine: Engine, other_engine: Engine) -> None:
         """Three quotas at once, from several people in several channels: each holds exactly."""

@@ -10,8 +10,9 @@ from adapters.base import Checkpoint
 from bridge.inbound import Person
 from bridge.lifecycle import Outcome
 from bridge.store import migrate
-from bridge.store.arrivals import Arrivals, Decided
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
+from bridge.store.decisions import Decided, Decisions
 from bridge.store.ledger import Ledger
 from bridge.store.queue import Queue
 from bridge.store.values import MAX_ROLES, InputRequestShown
@@ -40,26 +41,28 @@ async def test_of_too_many_roles_the_first_are_kept(arrivals: Arrivals, queue: Q
 
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.RUN_FAILED, Outcome.UNCERTAIN])
 async def test_who_sends_it_again_asks_in_the_words_of_whoever_wrote(
-    arrivals: Arrivals, queue: Queue, outcome: Outcome
+    arrivals: Arrivals, decisions: Decisions, queue: Queue, outcome: Outcome
 ) -> None:
     await arrivals.put(inbound(1, person=ANN), "a")
     claim = await claim_one(queue)
     turn = await begin_next(queue, claim, Checkpoint("c", {}))
     await end(queue, claim, turn, outcome, shown_at=10 if outcome is Outcome.UNCERTAIN else None)
-    assert await arrivals.retry(HERE, turn.id, BOB) is Decided.SENT
+    assert await decisions.retry(HERE, turn.id, BOB) is Decided.SENT
     again = await next_turn(queue, await claim_one(queue))
     assert again.person == ANN
     assert again.asked_by == Person("U2", "Bob", "T2", ("9",))
 
 
-async def test_the_operator_asks_in_nobodys_place(arrivals: Arrivals, queue: Queue, database: Database) -> None:
+async def test_the_operator_asks_in_nobodys_place(
+    arrivals: Arrivals, decisions: Decisions, queue: Queue, database: Database
+) -> None:
     await arrivals.put(inbound(1, person=ANN), "a")
     turn, _ = await work_off(queue, await claim_one(queue), Outcome.RUN_FAILED)
     assert await Ledger(database).retry(turn.id)
     await queue.fill_seats()
     again, _ = await work_off(queue, await claim_one(queue), Outcome.RUN_FAILED)
     assert again.asked_by is None
-    assert await arrivals.retry(HERE, again.id, BOB) is Decided.SENT
+    assert await decisions.retry(HERE, again.id, BOB) is Decided.SENT
     third, _ = await work_off(queue, await claim_one(queue), Outcome.RUN_FAILED)
     assert await Ledger(database).retry(third.id)
     await queue.fill_seats()
@@ -69,13 +72,13 @@ async def test_the_operator_asks_in_nobodys_place(arrivals: Arrivals, queue: Que
     assert fourth.asked_by.id == "U2"
 
 
-async def test_who_chooses_asks(arrivals: Arrivals, queue: Queue) -> None:
+async def test_who_chooses_asks(arrivals: Arrivals, decisions: Decisions, queue: Queue) -> None:
     await arrivals.put(inbound(1, person=ANN), "a")
     claim = await claim_one(queue)
     turn = await begin_next(queue, claim, Checkpoint("c", {}))
     request = InputRequestShown("Which?", ("this", "that"))
     await end(queue, claim, turn, Outcome.INPUT_REQUEST, request=request, shown_at=10)
-    assert await arrivals.choose(HERE, turn.id, 1, BOB) is Decided.CHOSEN
+    assert await decisions.choose(HERE, turn.id, 1, BOB) is Decided.CHOSEN
     chosen = await next_turn(queue, await claim_one(queue))
     assert (chosen.text, chosen.person, chosen.asked_by) == ("that", Person("U2", "Bob", "T2", ("9",)), None)
 

@@ -16,6 +16,7 @@ from bridge.inbound import Address, Person
 from bridge.listening import Busy
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
+from bridge.store.decisions import Decisions
 from bridge.store.desk import Desk
 from bridge.store.engine import Engine, Op, Statement, persist
 from bridge.store.feedback import FeedbackStore
@@ -110,9 +111,10 @@ class Bridge:
                     busy_at=lambda _: self._busy,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
-                arrivals, self.feedback = Arrivals(engine, at_once=at_once), FeedbackStore(engine)
+                decisions, self.feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
                 self.intake = Intake(
-                    arrivals,
+                    Arrivals(engine, at_once=at_once),
+                    decisions,
                     Orders(
                         Desk(engine, at_once=at_once),
                         self._agents,
@@ -127,7 +129,7 @@ class Bridge:
                         attachment_bytes=bounds.attachment_bytes,
                         links=self._links,
                     ),
-                    PressedUnderReply(arrivals, self.feedback),
+                    PressedUnderReply(decisions, self.feedback),
                     agent_for=lambda _: "support",
                     busy_at=lambda _: self._busy,
                     gate=self._gate,

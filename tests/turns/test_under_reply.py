@@ -10,8 +10,8 @@ import pytest
 
 from adapters.base import AgentError, Checkpoint, Done, File, InputRequest, Text, Unavailable
 from bridge.inbound import Address, Person, RemoteFile
-from bridge.store.arrivals import Decided
 from bridge.store.database import Database
+from bridge.store.decisions import Decided
 from bridge.store.desk import Desk
 from bridge.store.feedback import MAX_WORDS
 from bridge.turns import ratings, reactions
