@@ -209,6 +209,7 @@ class Lives(RuleBasedStateMachine):
         for module in ("arrivals", "decisions"):
             self.patch.setattr(f"bridge.store.{module}.new_turn_id", lambda: f"{next(ids):016}")
         self.clock = 0  # positions, of people's messages and ours
+        self.ours: set[int] = set()
         self.claim: Claim | None = None
         self.outlook: Outlook | None = None
         self.begun: StoredTurn | None = None
@@ -247,7 +248,9 @@ class Lives(RuleBasedStateMachine):
     @rule(ago=st.integers(1, 4))
     def write_late(self, ago: int) -> None:
         """It comes after what was written later."""
-        self.do(self.arrivals.put(inbound(max(0, self.clock - ago)), "a"))
+        at = max(0, self.clock - ago)
+        if at not in self.ours:  # no two messages of a place have one id
+            self.do(self.arrivals.put(inbound(at), "a"))
 
     @rule(number=st.integers(1, 12), edits=st.booleans())
     def change_a_mind(self, number: int, edits: bool) -> None:
@@ -362,7 +365,9 @@ class Lives(RuleBasedStateMachine):
         assert self.concluded is not None
         event = Event.REFUSED if refused else Event.DELIVERED
         outcome = Outcome.UNDELIVERABLE if refused else self.concluded
-        outlook = self.do(self.queue.end(self.claim, self.begun.id, event, outcome, shown_at=self.tick()))
+        shown_at = self.tick()
+        self.ours.add(shown_at)
+        outlook = self.do(self.queue.end(self.claim, self.begun.id, event, outcome, shown_at=shown_at))
         self.begun = self.concluded = None
         if outlook is None:
             self.claim = None
