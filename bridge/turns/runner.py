@@ -143,6 +143,8 @@ class Runner:
             self._wake.clear()
             more = False
             with suppress(StoreUnavailable):  # logged where it is waited out; here is another try soon
+                if not woken:
+                    await self._queue.fill_seats()  # of what was queued from outside, by `turns retry`
                 async with self._claiming:
                     more = await self._claim_some(suspects=not woken)
             if not more:

@@ -32,3 +32,9 @@ async def quick(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database
     database = Database(database_url(f"sqlite:///{path}"))
     yield database
     await database.close()
+
+
+@pytest.fixture
+def swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seat is given at once to what was sent again from outside."""
+    monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.1)

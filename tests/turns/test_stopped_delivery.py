@@ -211,6 +211,7 @@ async def test_what_the_agent_asks_back_is_asked_though_the_text_before_it_was_s
     assert len(text_parts(platform)) <= 2
 
 
+@pytest.mark.usefixtures("swept")
 async def test_who_has_a_stopped_reply_delivered_again_gets_all_of_it(quick: Database) -> None:
     platform = HeldPlatform(faults=["", "gone"])
     async with running(Bridge(quick, platform, ScriptedAgent(Backend([Done(LONG)])))) as bridge:

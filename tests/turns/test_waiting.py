@@ -137,6 +137,7 @@ async def test_leaving_it_ends_an_uncertain_turn(quick: Database, platform: Memo
     assert backend.asked == ["transfer it"]
 
 
+@pytest.mark.usefixtures("swept")
 async def test_a_reply_that_could_not_be_delivered_is_delivered_again_without_asking(
     database: Database, platform: MemoryPlatform
 ) -> None:
@@ -156,6 +157,7 @@ async def test_a_reply_that_could_not_be_delivered_is_delivered_again_without_as
     assert backend.asked == ["question 1"]
 
 
+@pytest.mark.usefixtures("swept")
 async def test_a_request_that_could_not_be_delivered_is_one_again_when_it_is(
     quick: Database, platform: MemoryPlatform
 ) -> None:
