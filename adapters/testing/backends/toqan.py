@@ -100,9 +100,10 @@ class ToqanBackend(Backend):
         if turn is None:
             raise HTTPException(404, "Request not found")
         answer: dict[str, Any] = {"status": self.working, "answer": "", "timestamp": turn.timestamp}
-        if turn.run.over and turn.run.plan.fails:
+        over = turn.run.over  # read once: it may end between two looks
+        if over and turn.run.plan.fails:
             answer |= {"status": "error", "answer": "Traceback: the agent fell over"}
-        elif turn.run.over:
+        elif over:
             answer |= {"status": "finished", "answer": "" if self.blank else turn.run.plan.text}
             if turn.run.plan.files and not self.blank:
                 answer["attachments"] = _attachments(turn)

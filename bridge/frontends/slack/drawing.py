@@ -1,6 +1,6 @@
 """Tables and charts as Slack's own blocks, where they fit the documented limits. No I/O.
 
-https://docs.slack.dev/reference/block-kit/blocks/data-table-block and .../data-visualization-block
+After Slack's documentation of the blocks `data_table` and `data_visualization`.
 """
 
 from __future__ import annotations
