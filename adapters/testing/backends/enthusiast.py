@@ -188,9 +188,10 @@ class EnthusiastBackend(Backend):
         if task not in self._tasks or self.forgets:
             return JSONResponse({"state": "PENDING"})
         turn = self._tasks[task]
-        if turn is None or (turn.run.over and turn.run.plan.fails):
+        over = turn is not None and turn.run.over  # read once: it may end between two looks
+        if turn is None or (over and turn.run.plan.fails):
             return JSONResponse({"state": "FAILURE"})
-        return JSONResponse({"state": "SUCCESS" if turn.run.over else self.working})
+        return JSONResponse({"state": "SUCCESS" if over else self.working})
 
     async def _upload(self, request: Request) -> Response:
         if self.old:
