@@ -1,0 +1,78 @@
+"""The `[http]` table of the settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from bridge.turns.links import Links
+from bridge.turns.person import MIN_KEY
+
+LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})  # where an address needs no TLS
+MIN_TOKEN = 20  # characters
+_HEADER = re.compile(r"[!-~]+")
+_PLACE = re.compile(r"(?:slack:[A-Z0-9]{2,64}|discord:[0-9]{1,20})")
+
+
+class HttpSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    token: SecretStr | None = None  # of agents and webhooks that speak first; without it none may
+    speak: list[str] = Field(default_factory=list)  # where they may: "slack:C0123", "discord:1234", "slack:U07"
+    hosts: list[str] = Field(
+        default_factory=list
+    )  # names of this machine that /mcp answers to, as in a Host header
+
+    @field_validator("token")
+    @classmethod
+    def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < MIN_TOKEN:
+            raise ValueError(f"needs {MIN_TOKEN} characters or more, as `openssl rand -hex 32` makes them")
+        if token is not None and not _HEADER.fullmatch(token.get_secret_value()):
+            raise ValueError("may hold no spaces and no letters beyond ASCII, as it comes in a header")
+        return token
+
+    @field_validator("speak")
+    @classmethod
+    def _are_places(cls, places: list[str]) -> list[str]:
+        for place in places:
+            if not _PLACE.fullmatch(place):
+                raise ValueError(
+                    f'{place!r} is no place: write "slack:" or "discord:" and a channel\'s or person\'s id'
+                )
+        return places
+
+    public_url: str = ""  # where people's browsers reach this process, through a proxy with TLS
+    link_key: SecretStr | None = None  # signs links to files too large for a platform; without it there are none
+    link_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 24  # how long such a link is good
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and parts.hostname in LOCAL
+        if (url and not (parts.hostname and (parts.scheme == "https" or local))) or parts.query or parts.fragment:
+            raise ValueError('must be an address as "https://bridge.example.com"')
+        return url.rstrip("/")
+
+    @field_validator("link_key")
+    @classmethod
+    def _is_key_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value().encode()) < MIN_KEY:
+            raise ValueError(f"needs {MIN_KEY} bytes or more, as `openssl rand -hex {MIN_KEY}` makes them")
+        return key
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> HttpSettings:
+        if self.link_key is not None and not self.public_url:
+            raise ValueError("link_key signs links, and they need public_url: where this process is reached")
+        return self
+
+    @property
+    def links(self) -> Links | None:
+        return None if self.link_key is None else Links(self.public_url, self.link_key, self.link_hours)
