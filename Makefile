@@ -2,20 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 4
 
 .PHONY: demo test check format bench bench-parts chaos clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
 
-test: .venv/dev          ## all tests, on both cores
-	$(PYTEST) -n 2 --dist worksteal $(ARGS)
+test: .venv/dev          ## all tests; two to a core, as the half of them waits
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: .venv/dev         ## the inner loop: style, types, quick tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n 2 --dist worksteal -m "not slow and not browser and not contract" --ignore tests/e2e --ignore tests/chaos $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not slow and not browser and not contract" --ignore tests/e2e --ignore tests/chaos $(ARGS)
 
 format: .venv/dev        ## let ruff write the style
 	$(BIN)/ruff format .

@@ -214,3 +214,12 @@ def _is_external(address: Address, person: Person) -> bool:
     if address.platform == "discord" and not is_direct(address):
         return False
     return person.standing is not Standing.MEMBER
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsPerHour:
+    """0: no limit."""
+
+    person: int = 0
+    channel: int = 0
+    agents: Mapping[str, int] = field(default_factory=dict)

@@ -1,10 +1,13 @@
-"""Questions that an agent is known to answer well, offered to people before they have written anything."""
+"""What is offered to people: questions that an agent is known to answer well, and buttons under an answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+UnderReply = Literal["again", "rate", "files"]
+EVERYTHING: tuple[UnderReply, ...] = get_args(UnderReply)
 
 MAX_PROMPTS = 4  # Slack's limit
 MAX_TITLE = 75  # characters. Slack documents no limit; this is what its buttons take

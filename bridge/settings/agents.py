@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from bridge.access import DENY, PERSON, AccessTable
 from bridge.inbound import Address
 from bridge.listening import Busy, Listen, Listening
-from bridge.prompts import MAX_PROMPTS, Prompt
+from bridge.prompts import EVERYTHING, MAX_PROMPTS, Prompt, UnderReply
 from bridge.turns.person import MIN_KEY, Level, Telling
-from bridge.turns.under_reply import EVERYTHING, UnderReply
 
 
 class AgentTable(BaseModel):

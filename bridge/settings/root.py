@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.access import Access, AccessTable
+from bridge.access import Access, AccessTable, TurnsPerHour
 from bridge.frontends.discord.settings import DiscordSettings
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address, Platform
@@ -18,7 +18,6 @@ from bridge.settings.agents import AgentTable, Route, TranscriptionSettings
 from bridge.settings.data import DataSettings
 from bridge.settings.http import HttpSettings
 from bridge.settings.limits import Limits
-from bridge.turns.gate import TurnsPerHour
 
 ENVIRONMENT = "THREADBRIDGE_"
 

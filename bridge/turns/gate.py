@@ -6,10 +6,10 @@ What is refused is refused privately: the front ends see to it, and to it that n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Sequence
+from dataclasses import astuple
 
-from bridge.access import Access, Allowed, Reason, Refused, Unsure
+from bridge.access import Access, Allowed, Reason, Refused, TurnsPerHour, Unsure
 from bridge.inbound import Address, Person
 from bridge.store.budgets import OverBudget, Quota
 from bridge.store.values import ApprovalShown
@@ -39,15 +39,6 @@ BOT_TURNS_IN_CHANNEL = 30
 ASKERS = ("stop", "retry", "abandon", "reask", "again")
 DECISIONS = ("approve", "decline")  # for whoever may decide, who needn't be one of those who may ask
 OVERSEEN = ("stop", "retry", "new")  # commands that an admin may give wherever others ask
-
-
-@dataclass(frozen=True, slots=True)
-class TurnsPerHour:
-    """0: no limit."""
-
-    person: int = 0
-    channel: int = 0
-    agents: Mapping[str, int] = field(default_factory=dict)
 
 
 class Gate:

@@ -20,6 +20,7 @@ from adapters.base import Agent, Checkpoint, Event, Message
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, in_line
+from bridge.prompts import UnderReply
 from bridge.store.announcing import STOP
 from bridge.store.engine import Fenced, StoreUnavailable, persist
 from bridge.store.presence import Presence
@@ -40,7 +41,7 @@ from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
 from bridge.turns.settle import show_settled
 from bridge.turns.surface import Button, FrontEnd, Guard, Surface
 from bridge.turns.turn import TurnAtWork
-from bridge.turns.under_reply import UnderReply, buttons_under
+from bridge.turns.under_reply import buttons_under
 from bridge.turns.voice import Hears
 from bridge.turns.work import Limits, Work
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal, get_args
 
 import structlog
 
+from bridge.prompts import UnderReply
 from bridge.store.budgets import Quota
 from bridge.store.decisions import Decided, Decisions
 from bridge.store.feedback import MAX_WORDS, FeedbackStore
@@ -14,8 +14,6 @@ from bridge.store.values import StoredTurn, can_be_regenerated
 from bridge.turns.inbox import Decision, Press
 from bridge.turns.surface import ADD_WORDS, Action, Button
 
-UnderReply = Literal["again", "rate", "files"]
-EVERYTHING: tuple[UnderReply, ...] = get_args(UnderReply)
 ACTIONS: tuple[Action, ...] = ("again", "rate", "words", "files")
 GOOD, BAD = "good", "bad"  # values of the action `rate`
 

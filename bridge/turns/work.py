@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.base import Agent
+from bridge.prompts import UnderReply
 from bridge.store.values import Outlook, StoredTurn
 from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
@@ -13,7 +14,6 @@ from bridge.turns.line import ALONE, Line
 from bridge.turns.links import Links
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
-from bridge.turns.under_reply import UnderReply
 from bridge.turns.voice import Hears
 
 

@@ -32,11 +32,11 @@ from tests.bench.contenders import (
     contending,
     ended_gently,
     floor_command,
-    free_port,
     own_cpu,
 )
 from tests.bench.load import Seen, put_load
 from tests.bench.places import Place, place_of
+from tests.ports import free_port
 
 WARM_UP = 12  # replies before anything is measured
 LATEST = Path(__file__).parent / "results" / "latest.json"

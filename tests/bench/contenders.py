@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,12 +29,6 @@ IDLE = 0.02  # of a core: below it a contender has nothing left to do
 IDLE_FOR = 0.5  # seconds
 SETTLES_WITHIN = 30.0
 LOG_SHOWN = 4_000  # characters
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ resident memory from the moment that the file is sent, above what it was once fi
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tests.e2e.people import DiscordPeople, NamedFile, SlackPeople, Thread
 from tests.e2e.running import Process, as_toml, at_rest, people_of, running, settings_for
 from tests.e2e.town import Town, make_town
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 MB = 2**20
 CHANNEL = "sema4ai"  # whose agent takes files and gives them
@@ -51,7 +51,7 @@ async def measure(platform: str, megabytes: int) -> list[Growth]:
             settings = settings_for(town, platform, database)
             config = Path(folder) / "threadbridge.toml"
             limits = settings.limits.model_copy(update={"attachment_bytes": megabytes * MB})
-            http = HttpSettings(port=_free_port(), link_key=SecretStr("k" * 32), public_url="https://placeholder")
+            http = HttpSettings(port=free_port(), link_key=SecretStr("k" * 32), public_url="https://placeholder")
             http = http.model_copy(update={"public_url": f"http://127.0.0.1:{http.port}"})
             config.write_text(as_toml(settings.model_copy(update={"limits": limits, "http": http})))
             async with running(config, people) as process:
@@ -159,9 +159,3 @@ class _Discord(_Measured):
 def _kilobytes(status: Path, name: str) -> int:
     [line] = [line for line in status.read_text().splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.contenders import free_port
 from tests.chaos.databases import Postgres, Sqlite, postgres, sqlite
 from tests.chaos.options import Options
 from tests.chaos.replicas import Replica, command, running
 from tests.chaos.world import World, make_world
 from tests.e2e.running import as_toml
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 CONNECTS_WITHIN = 30.0  # seconds
 

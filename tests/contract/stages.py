@@ -25,11 +25,13 @@ Trouble = Literal["lost", "unheard", "unheard upload", "throttled", "gone", "unk
 TALK = (("ada", "The printer is on fire."), ("grace", "Which one?"), ("ada", "The red one."))
 LASTING = 100  # calls
 NOT_THE_SURFACES = ("auth.test", "bots.info", "apps.connections.open")  # the front end's own calls
-DELAY = 60  # seconds; discord.py sits out less than 30 by itself
+DELAY = 2  # seconds that a platform asks for
+LONG_DELAY = 60  # discord.py sits out less than 30 by itself
 
 
 class Stage(Protocol):
     asked: str  # the message that is answered: the last of `TALK`
+    delay: int  # seconds that "throttled" asks for
 
     def surface(self, guard: Guard = unguarded) -> Surface:
         """A new one each time, as after a restart."""
@@ -115,6 +117,7 @@ class NoInbox:
 
 class MemoryStage:
     asked = "question"
+    delay = DELAY
 
     def __init__(self) -> None:
         self.platform = MemoryPlatform(before=[ContextMessage(self.name(who), text) for who, text in TALK[:-1]])
@@ -168,6 +171,7 @@ class SlackStage:
     front: SlackFrontEnd
     thread: Thread
     asked: str
+    delay: int = DELAY
 
     def surface(self, guard: Guard = unguarded) -> Surface:
         address = Address("slack", self.town.slack.team_id, self.thread.channel, self.thread.id)
@@ -197,7 +201,7 @@ class SlackStage:
             case "unheard upload":
                 faults.hang_up("files.completeUploadExternal", after=True)
             case "throttled":
-                faults.throttle("*", DELAY)
+                faults.throttle("*", self.delay)
             case "gone":
                 faults.refuse("*", "channel_not_found", times=LASTING)
             case "unknown":
@@ -225,6 +229,7 @@ class DiscordStage:
     front: DiscordFrontEnd
     thread: Thread
     asked: str
+    delay: int = LONG_DELAY
 
     def surface(self, guard: Guard = unguarded) -> Surface:
         address = Address("discord", str(self.town.discord.guild.id), self.thread.channel, self.thread.id)
@@ -253,7 +258,7 @@ class DiscordStage:
             case "unheard" | "unheard upload":
                 faults.hang_up("*", after=True)
             case "throttled":
-                faults.throttle("*", DELAY)
+                faults.throttle("*", self.delay)
             case "gone":
                 faults.refuse("*", 404, 10003, "Unknown Channel", times=LASTING)
             case "unknown":

@@ -28,7 +28,6 @@ from bridge.turns.surface import (
     Upload,
 )
 from tests.contract.stages import (
-    DELAY,
     TALK,
     Stage,
     Trouble,
@@ -424,7 +423,7 @@ async def test_failures_are_told_apart(
         assert type(error.value) is raised
         assert "First words" not in str(error.value)
         if isinstance(error.value, Throttled):
-            assert error.value.retry_after in (pytest.approx(DELAY, abs=1), 0.01)
+            assert error.value.retry_after in (pytest.approx(stage.delay, abs=1), 0.01)
             return  # the SDK remembers it, and lets nothing through until then
         stage.mend()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import socket
 from pathlib import Path
 
 import discord
@@ -17,6 +16,7 @@ from bridge.settings import HttpSettings
 from tests.e2e.people import People, text_of
 from tests.e2e.running import at_rest, serving, settings_for
 from tests.e2e.town import Town
+from tests.ports import free_port
 
 SMALL = 10  # bytes that a platform takes here
 
@@ -28,9 +28,7 @@ async def test_it_is_linked_in_the_reply(
         small = dataclasses.replace(getattr(slack_surface, style), max_file_bytes=SMALL)
         monkeypatch.setattr(slack_surface, style, small)
     monkeypatch.setattr(discord.Guild, "filesize_limit", SMALL)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     http = HttpSettings(port=port, public_url=public_url, link_key=SecretStr("k" * 32))
     settings = settings_for(town, platform, database).model_copy(update={"http": http})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -22,15 +21,10 @@ from tests.e2e.people import DiscordPeople, People, SlackPeople, Thread, text_of
 from tests.e2e.running import at_rest, serving, settings_for, states
 from tests.e2e.town import Town
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 TOKEN = "a-token-of-forty-characters-and-no-less!"
 LONG = "\n\n".join(f"Paragraph {number} " + "word " * 60 + "end." for number in range(50))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def place(people: People, name: str) -> str:

@@ -14,6 +14,7 @@ from adapters.base import Agent
 from bridge.access import Access
 from bridge.inbound import Address, Person
 from bridge.listening import Busy
+from bridge.prompts import UnderReply
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database
 from bridge.store.decisions import Decisions
@@ -33,7 +34,7 @@ from bridge.turns.person import Telling
 from bridge.turns.runner import Bounds, Runner
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import Button
-from bridge.turns.under_reply import PressedUnderReply, UnderReply
+from bridge.turns.under_reply import PressedUnderReply
 from bridge.turns.voice import Hears
 from tests.turns.world import HERE, MemoryPlatform
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from adapters.base import Approval, Checkpoint, Done, Event, InputRequest, Message, RunFailed, Text, Uncertain
-from bridge.access import Access, AccessTable
+from bridge.access import Access, AccessTable, TurnsPerHour
 from bridge.inbound import Person
 from bridge.store.database import Database
-from bridge.turns.gate import Gate, TurnsPerHour
+from bridge.turns.gate import Gate
 from bridge.turns.inbox import NotAllowed, Order, Press
 from bridge.turns.surface import Action, Button, PartKind
 from tests.e2e.waiting import eventually

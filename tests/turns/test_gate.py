@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from adapters.base import Checkpoint, Event, InputRequest, Message
-from bridge.access import Access, AccessTable, Reason
+from bridge.access import Access, AccessTable, Reason, TurnsPerHour
 from bridge.inbound import Address, Person, Standing
 from bridge.lifecycle import Outcome
 from bridge.store.database import Database
 from bridge.turns import gate as gate_module
-from bridge.turns.gate import NOT_YOURS, Gate, TurnsPerHour
+from bridge.turns.gate import NOT_YOURS, Gate
 from bridge.turns.inbox import Decision, NotAllowed, Press, Unidentified
 from tests.turns.agents import Backend, ScriptedAgent
 from tests.turns.process import Bridge, running

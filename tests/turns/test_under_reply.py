@@ -10,6 +10,7 @@ import pytest
 
 from adapters.base import AgentError, Checkpoint, Done, File, InputRequest, Text, Unavailable
 from bridge.inbound import Address, Person, RemoteFile
+from bridge.prompts import EVERYTHING, UnderReply
 from bridge.store.database import Database
 from bridge.store.decisions import Decided
 from bridge.store.desk import Desk
@@ -18,7 +19,7 @@ from bridge.turns import ratings, reactions
 from bridge.turns.inbox import Press
 from bridge.turns.ratings import Ratings
 from bridge.turns.surface import Button, Guard, Mark, Surface
-from bridge.turns.under_reply import AGAINS, EVERYTHING, NO_ANSWER, NOT_RATED, THANKS, UnderReply
+from bridge.turns.under_reply import AGAINS, NO_ANSWER, NOT_RATED, THANKS
 from tests.turns.agents import Backend, FileAgent, ScriptedAgent
 from tests.turns.process import Bridge, running
 from tests.turns.world import HERE, LATER, STYLE, MemoryPlatform, MemorySurface, inbound
