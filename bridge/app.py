@@ -103,6 +103,7 @@ async def bridge(
                 links=links,
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
+                kind_of=lambda name: settings.agents[name].kind if name in settings.agents else "",
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
