@@ -28,7 +28,14 @@ def how_to_install(extra: str) -> str:
 
 
 def installed(extra: str) -> bool:
-    return all(find_spec(module) for module in EXTRAS[extra])
+    return all(map(_is_there, EXTRAS[extra]))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
 
 
 def require(extra: str, wanted_by: str) -> None:
