@@ -69,7 +69,7 @@ class Received:
 
     span: Span = INVALID_SPAN
     kept: bool = False
-    storing_since: int = 0
+    storing_since: int | None = None
     linked: set[str] = field(default_factory=set)
 
     def storing(self) -> None:
@@ -138,9 +138,12 @@ def at_work(
     context = _remote(stored)
     if resumed or not stored:
         name = "resume" if resumed else "turn"
-        with _tracer.start_as_current_span(
-            name, context, attributes=attributes, record_exception=False, set_status_on_exception=False
-        ) as span, _telling(span):
+        with (
+            _tracer.start_as_current_span(
+                name, context, attributes=attributes, record_exception=False, set_status_on_exception=False
+            ) as span,
+            _telling(span),
+        ):
             yield
         return
     if waits_since is not None:
@@ -164,9 +167,17 @@ def span(
     if _tracer is _OFF or not get_current_span().get_span_context().is_valid:
         yield INVALID_SPAN
         return
-    with _tracer.start_as_current_span(
-        name, kind=kind, attributes=attributes, links=links, record_exception=False, set_status_on_exception=False
-    ) as made, _telling(made):
+    with (
+        _tracer.start_as_current_span(
+            name,
+            kind=kind,
+            attributes=attributes,
+            links=links,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as made,
+        _telling(made),
+    ):
         yield made
 
 

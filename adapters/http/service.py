@@ -164,8 +164,8 @@ class Service:
     """A backend at its address. `path` begins with a slash; ids in it go through `segment`.
 
     `secret` is what must never stand in a detail: the key that `headers` carry. `file_origins`: where a download
-    may be redirected to although it is no public address. `home`: the agent's own addresses, where `base_url` is none of
-    them; they alone are told of the current trace.
+    may be redirected to although it is no public address. `home`: the agent's own addresses, where `base_url` isn't
+    one of them; they alone are told of the current trace.
     """
 
     def __init__(

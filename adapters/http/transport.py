@@ -15,7 +15,6 @@ from typing import Any, cast
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
-
 from opentelemetry.trace import Tracer
 
 from adapters.http.bounds import Bounded

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
@@ -96,14 +97,8 @@ MAKE: Mapping[str, Callable[[], SpanExporter]] = {"otlp": OTLPSpanExporter, "con
 
 
 def _resource(replica: str) -> Resource:
-    """As the environment has it, and what it leaves out."""
-    given = Resource.create()
-    ours = {"service.instance.id": replica}
-    try:
+    """What this process is; the environment has the last word."""
+    ours = {"service.name": NAME, "service.instance.id": replica}
+    with suppress(PackageNotFoundError):  # run from a copy of the sources
         ours["service.version"] = version(NAME)
-    except PackageNotFoundError:  # run from a copy of the sources
-        pass
-    if str(given.attributes.get("service.name", "")).startswith("unknown_service"):
-        ours["service.name"] = NAME
-    own = {name: value for name, value in ours.items() if name == "service.name" or name not in given.attributes}
-    return given.merge(Resource(own))
+    return Resource.create(ours).merge(OTELResourceDetector().detect())

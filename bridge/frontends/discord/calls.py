@@ -28,10 +28,11 @@ SECOND = 1.0  # the window of the whole bot's requests
 LONGEST_WAIT = 30.0  # seconds that a call waits here for its window; longer ones are the caller's to wait out
 MAX_BUCKETS = 10_000  # windows remembered, some 5 MB; the oldest is forgotten first
 # All that is told of an address: any other piece of it may be an id, a token or what somebody wrote.
-WORDS = frozenset(
-    "api applications attachments callback channels commands gateway bot guilds interactions members messages oauth2 "
-    "reactions roles search threads typing users webhooks @me @original".split()
-)
+WORDS = frozenset({
+    "api", "applications", "attachments", "callback", "channels", "commands", "gateway", "bot", "guilds",
+    "interactions", "members", "messages", "oauth2", "reactions", "roles", "search", "threads", "typing", "users",
+    "webhooks", "@me", "@original",
+})  # fmt: skip
 RESERVED = 1  # of a window's edits: growth leaves them to last words
 
 
