@@ -66,7 +66,7 @@ def spans() -> Iterator[Spans]:
 
 def trace(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.trace_id
+    return int(span.context.trace_id)
 
 
 def parent(span: ReadableSpan) -> int | None:
@@ -75,7 +75,7 @@ def parent(span: ReadableSpan) -> int | None:
 
 def own(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 def links(span: ReadableSpan) -> list[int]:
