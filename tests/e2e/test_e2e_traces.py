@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from adapters.testing.traces import trace_of
 from bridge.frontends.discord.calls import named
+from bridge.settings import HttpSettings
 from tests.e2e.collector import Collector, collecting
 from tests.e2e.people import People, text_of
 from tests.e2e.running import as_toml, at_rest, running, serving, settings_for
+from tests.e2e.test_e2e_speaking_first import TOKEN, free_port, place
 from tests.e2e.town import Town
 from tests.e2e.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
 MARKER = "zebra-crossing"
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 POSTED = {"slack": {"chat.startStream", "chat.postMessage"}, "discord": {"POST /channels/{}/messages"}}
 
 
@@ -138,3 +143,27 @@ async def test_a_collector_that_cannot_be_reached_holds_nothing_up(
 )
 def test_a_call_to_discord_is_named_without_ids_and_tokens(path: str, name: str) -> None:
     assert named("POST", path) == name
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_the_agent_says_unasked_continues_its_callers_trace(
+    town: Town, people: People, platform: str, database: Path, collector: Collector
+) -> None:
+    """Over `POST /threads`; from whoever lacks the token nothing is continued."""
+    port = free_port()
+    http = HttpSettings(port=port, token=SecretStr(TOKEN), speak=[f"{platform}:{place(people, 'openai')}"])
+    settings = settings_for(town, platform, database).model_copy(update={"http": http})
+    said = {"platform": platform, "channel": place(people, "openai"), "text": MARKER}
+    headers = {"authorization": f"Bearer {TOKEN}", "idempotency-key": MARKER, "traceparent": CALLER}
+    async with serving(settings, people), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        refused = await client.post("/threads", json=said, headers=headers | {"authorization": "Bearer x"})
+        assert refused.status_code == 401
+        answer = await client.post("/threads", json=said, headers=headers)
+        assert answer.status_code == 202, answer.text
+        assert await at_rest(database, 1) == ["done"]
+    _, trace, caller, _ = CALLER.split("-")
+    [root] = collector.named("speak")
+    assert (root.trace, root.parent) == (trace, caller)
+    assert {span.trace for span in collector.spans} == {trace}
+    assert POSTED[platform] & {span.name for span in collector.spans}
+    assert not collector.holds(MARKER)
