@@ -15,8 +15,8 @@ from bridge.frontends.discord.calls import named
 from bridge.settings import HttpSettings
 from tests.e2e.collector import Collector, collecting
 from tests.e2e.people import People, text_of
-from tests.e2e.running import as_toml, at_rest, running, serving, settings_for
-from tests.e2e.test_e2e_speaking_first import TOKEN, free_port, place
+from tests.e2e.running import as_toml, at_rest, people_of, running, serving, settings_for
+from tests.e2e.test_e2e_speaking_first import TOKEN, free_port, person, place
 from tests.e2e.town import Town
 from tests.e2e.waiting import eventually
 
@@ -67,7 +67,8 @@ async def test_one_trace_from_the_event_to_the_last_part(
     assert {trace_of(one) for one in told} == {root.trace}
     assert {one.split("-")[2] for one in told if one} <= {span.id for span in spans}
     assert POSTED[platform] & {span.name for span in spans if span.attributes.get("messaging.system") == platform}
-    for word in (MARKER, people.named("ada"), *secrets(town)):
+    assert collector.holds("invoke_agent openai"), "what is looked through is what was exported"
+    for word in (MARKER, people.named("ada"), person(people, "ada"), *secrets(town)):
         assert not collector.holds(word), word
 
 
@@ -76,31 +77,40 @@ def secrets(town: Town) -> list[str]:
 
 
 async def test_the_trace_survives_a_kill_and_a_restart(
-    town: Town, people: People, platform: str, database: Path, collector: Collector, tmp_path: Path
+    town: Town, database: Path, collector: Collector, tmp_path: Path
 ) -> None:
+    """On both platforms, each in its own trace."""
     config = tmp_path / "threadbridge.toml"
-    config.write_text(as_toml(settings_for(town, platform, database)))
+    config.write_text(as_toml(town.settings(database)))
+    everyone = [people_of(town, platform) for platform in POSTED]
     backend = town.backend("openai")
     backend.hold = True
-    async with running(config, people) as process:
-        thread = await people.say("ada", "openai", f"@threadbridge {MARKER}")
-        await process.until(lambda: backend.count() == 1 and collector.named("wait") and people.shown(thread))
+    async with running(config, *everyone) as process:
+        threads = [await people.say("ada", "openai", f"@threadbridge {MARKER}") for people in everyone]
+        await process.until(lambda: backend.count() == 2 and len(collector.named("wait")) == 2)
+        await process.until(lambda: all(one.shown(thread) for one, thread in zip(everyone, threads, strict=True)))
         await process.kill()
-    [root] = collector.named("receive")
+    roots = {root.attributes["messaging.system"]: root for root in collector.named("receive")}
+    assert roots.keys() == POSTED.keys()
     assert not collector.named("invoke_agent openai"), "a span that was cut"
     backend.release()
-    async with running(config, people) as process:
-        assert await at_rest(database, 1) == ["done"]
+    async with running(config, *everyone) as process:
+        assert await at_rest(database, 2) == ["done", "done"]
         process.terminate()
         assert await process.ended() == 0, process.log()
-    assert backend.count() == 1
-    [resumed] = collector.named("resume")
-    assert resumed.parent == root.id
-    assert resumed.instance != root.instance
-    assert {span.trace for span in collector.spans} == {root.trace}
-    for name in ("invoke_agent openai", "deliver"):
-        assert [span.parent for span in collector.named(name)] == [resumed.id], name
-    assert {trace_of(one) for one in backend.traced} == {root.trace}
+    assert backend.count() == 2
+    for platform, root in roots.items():
+        spans = [span for span in collector.spans if span.trace == root.trace]
+        [resumed] = [span for span in spans if span.name == "resume"]
+        assert resumed.parent == root.id
+        assert resumed.instance != root.instance
+        for name in ("invoke_agent openai", "deliver"):
+            assert [span.parent for span in spans if span.name == name] == [resumed.id], name
+        assert {span.attributes.get("messaging.system", platform) for span in spans} == {platform}
+    traces = {root.trace for root in roots.values()}
+    assert len(traces) == 2
+    assert {span.trace for span in collector.spans} == traces
+    assert {trace_of(one) for one in backend.traced} == traces
     assert not collector.holds(MARKER)
 
 
