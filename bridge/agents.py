@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from adapters.base import Adapter, Agent, AgentSettings, Closes
 from adapters.http.service import create_client
+from bridge import tracing
 from bridge.extras import MissingExtra, extra_of
 from bridge.settings import AgentTable, SettingsError, sentences
 
@@ -99,7 +100,7 @@ async def open_agents(
         if guard is not None:
             await guard()
 
-    async with create_client() as client:
+    async with create_client(tracer=tracing.tracer()) as client:
         client.event_hooks = {"request": [look], "response": []}
         agents = {name: make_agent(name, table, client) for name, table in tables.items()}
         try:

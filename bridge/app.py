@@ -18,6 +18,7 @@ from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
+from bridge.ops.traces import open_traces
 from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
 from bridge.store.arrivals import Arrivals
@@ -73,6 +74,7 @@ async def bridge(
         raise SettingsError("no agent is configured; add an [agents.NAME] table with its kind")
     replica = token_hex(8)
     async with (
+        open_traces(replica),  # first, as all that follows may be part of them
         open_database(settings.database_url.get_secret_value(), serve=True) as database,
         database.prepared(replica) as engine,
         open_agents(settings.agents, guard=look_before_request) as agents,
@@ -103,6 +105,7 @@ async def bridge(
                 links=links,
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
+                kind_of=lambda name: settings.agents[name].kind if name in settings.agents else "",
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)

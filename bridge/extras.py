@@ -11,6 +11,7 @@ EXTRAS = {
     "openai": ("openai",),
     "a2a": ("a2a",),
     "mcp": ("mcp",),
+    "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     "demo": ("jinja2", "python_multipart", "sse_starlette", "websockets", "openai", "a2a"),
 }
 
@@ -27,7 +28,14 @@ def how_to_install(extra: str) -> str:
 
 
 def installed(extra: str) -> bool:
-    return all(find_spec(module) for module in EXTRAS[extra])
+    return all(map(_is_there, EXTRAS[extra]))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
 
 
 def require(extra: str, wanted_by: str) -> None:

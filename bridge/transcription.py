@@ -19,6 +19,7 @@ from adapters.base import (
 )
 from adapters.http.failures import WrongAddress
 from adapters.http.service import Service, create_client
+from bridge import tracing
 from bridge.findings import Finding, fail, ok, warn
 from bridge.settings import TranscriptionSettings
 
@@ -34,7 +35,7 @@ class Transcription:
         key = settings.api_key
         headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
         self._settings = settings
-        self._service = Service(client, settings.base_url, name=PLACE, headers=headers, secret=key)
+        self._service = Service(client, settings.base_url, name=PLACE, headers=headers, secret=key, home=())
 
     async def words(self, recording: Attachment) -> str:
         """Costs as much as it is asked, so it is sent again only where the service can't have begun on it."""
@@ -71,7 +72,7 @@ async def open_transcription(
     if settings is None:
         yield None
         return
-    async with create_client() as client:
+    async with create_client(tracer=tracing.tracer()) as client:
         client.event_hooks = {"request": [look], "response": []}
         yield Transcription(settings, client)
 

@@ -96,7 +96,8 @@ class A2A:
     def __init__(self, settings: A2ASettings, client: httpx.AsyncClient) -> None:
         self._settings = settings
         self._http = client
-        self._library = Library("a2a", settings.api_key, reason)
+        self._home = (settings.base_url, *filter(None, (settings.endpoint,)))
+        self._library = Library("a2a", settings.api_key, reason, home=self._home)
         self._connecting = asyncio.Lock()
         self._connected: tuple[BaseClient, AgentCard] | None = None
         self._headers = Headers()  # of every request to the agent
@@ -180,6 +181,7 @@ class A2A:
             headers=self._credentials() if origin(url) == origin(self._settings.base_url) else {},
             secret=self._settings.api_key,
             file_origins=self._settings.file_origins,
+            home=self._home,
         )
         async with aclosing(cast("AsyncGenerator[bytes]", service.download(url.raw_path.decode()))) as chunks:
             async for chunk in chunks:
@@ -287,7 +289,7 @@ class A2A:
         if once:
             return await self._library.call(what, begin, once=True)
         try:
-            return await begin()  # a single try: the task itself tells more than a second would
+            return await self._library.once(begin)  # a single try: the task itself tells more than a second would
         except Exception as error:
             raise self._library.error(what, error, once=False) from error
 
@@ -406,7 +408,7 @@ class A2A:
         """Whether a file may be fetched from there: an agent that was talked into it could name any address that
         this machine reaches."""
         settings = self._settings
-        own = {settings.base_url, *filter(None, (settings.endpoint,)), *settings.file_origins}
+        own = {*self._home, *settings.file_origins}
         return origin(url) in map(origin, own)
 
 

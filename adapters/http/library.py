@@ -5,7 +5,7 @@ The library does its one try and raises what it likes; `reason` says what that m
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from adapters.base import AgentError, AuthenticationFailed
 from adapters.http.failures import Failed, refused, tries, unanswered
 from adapters.http.secret import without
+from adapters.http.tracing import at_home
 from adapters.text import one_line
 
 T = TypeVar("T")
@@ -33,12 +34,21 @@ Reason = httpx.HTTPError | Refusal | AgentError
 
 
 class Library:
-    """`reason` turns an exception of the library into a `Reason`, or None where it isn't one of the library's."""
+    """`reason` turns an exception of the library into a `Reason`, or None where it isn't one of the library's. `home`:
+    the agent's own addresses, which alone are told of the current trace."""
 
-    def __init__(self, name: str, secret: SecretStr | None, reason: Callable[[Exception], Reason | None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        secret: SecretStr | None,
+        reason: Callable[[Exception], Reason | None],
+        *,
+        home: Sequence[str],
+    ) -> None:
         self._name = name
         self._secret = secret
         self._reason = reason
+        self._home = home
 
     async def call(self, what: str, send: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
         """What `send` returns. `what` names the call in details. `once`: it starts work, and is repeated only if
@@ -46,11 +56,16 @@ class Library:
 
         async def attempt() -> T:
             try:
-                return await send()
+                return await self.once(send)
             except Exception as error:
                 raise self._failed(what, error, once) from error
 
         return await tries(attempt)
+
+    async def once(self, send: Callable[[], Awaitable[T]]) -> T:
+        """What `send` returns, by a single try. Raises what the library raises."""
+        with at_home(*self._home):
+            return await send()
 
     def error(self, what: str, error: Exception, *, once: bool) -> AgentError:
         """What an exception means that came while an answer was read. Raises the exception itself if it isn't one

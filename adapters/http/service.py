@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import httpx
 from httpx_sse import ServerSentEvent
+from opentelemetry.trace import Tracer, get_tracer
 from pydantic import SecretStr
 
 from adapters.base import Attachment, AuthenticationFailed, Person, ProtocolError, Rejected, Unavailable
@@ -27,6 +28,7 @@ from adapters.http.failures import Failed, WrongAddress, broken, refused, tries,
 from adapters.http.outgoing import opened
 from adapters.http.secret import Headers, without
 from adapters.http.sse import EventDecoder, EventTooLong
+from adapters.http.tracing import at_home
 from adapters.http.transport import Client
 from adapters.http.wire import message_in
 from adapters.person import as_headers
@@ -54,10 +56,15 @@ LINGER = 0.03  # seconds that a stream gets to end after its last event
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-def create_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+def create_client(
+    *, transport: httpx.AsyncBaseTransport | None = None, tracer: Tracer | None = None
+) -> httpx.AsyncClient:
     """The client that all adapters share: it keeps connections alive, follows no redirect by itself and takes no
-    cookies, so that two agents on one host stay strangers. Close it when the last adapter is done."""
+    cookies, so that two agents on one host stay strangers. Close it when the last adapter is done. `tracer` makes
+    spans of the requests within a trace; without it the tracer of this process's OpenTelemetry, which is none where
+    nothing was set up."""
     return Client(
+        tracer=tracer or get_tracer("threadbridge.adapters"),
         timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT),
         limits=httpx.Limits(
             max_connections=MAX_CONNECTIONS,
@@ -157,7 +164,8 @@ class Service:
     """A backend at its address. `path` begins with a slash; ids in it go through `segment`.
 
     `secret` is what must never stand in a detail: the key that `headers` carry. `file_origins`: where a download
-    may be redirected to although it is no public address.
+    may be redirected to although it is no public address. `home`: the agent's own addresses, where `base_url` isn't
+    one of them; they alone are told of the current trace.
     """
 
     def __init__(
@@ -169,11 +177,13 @@ class Service:
         headers: Mapping[str, str],
         secret: SecretStr | None = None,
         file_origins: Collection[str] = (),
+        home: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self._file_origins = file_origins
         self._client = client
         self._base = base_url.rstrip("/")
+        self._home = (base_url,) if home is None else tuple(home)
         self._headers = Headers(headers)
         self._secret = secret
 
@@ -385,7 +395,8 @@ class Service:
 
     async def _send(self, stack: AsyncExitStack, call: _Call, request: httpx.Request) -> httpx.Response:
         try:
-            response = await self._client.send(request, stream=True, follow_redirects=False)
+            with at_home(*self._home):
+                response = await self._client.send(request, stream=True, follow_redirects=False)
         except httpx.HTTPError as error:
             raise self._unanswered(call, error) from error
         stack.push_async_callback(response.aclose)

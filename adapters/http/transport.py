@@ -15,8 +15,10 @@ from typing import Any, cast
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from opentelemetry.trace import Tracer
 
 from adapters.http.bounds import Bounded
+from adapters.http.tracing import Traced
 
 MAX_HEADER = 64 * 2**10  # bytes of a header; signed addresses are long
 PIECE = 64 * 2**10  # bytes of a body that are written at once
@@ -74,19 +76,26 @@ class Transport(AiohttpTransport):
 
 class Client(httpx.AsyncClient):
     """An `httpx.AsyncClient` that speaks by `Transport`, through the environment's proxies too, with `Bounded`
-    answers."""
+    answers. What it sends within a trace is told by `tracer`."""
+
+    def __init__(self, *, tracer: Tracer, **options: Any) -> None:
+        self._tracer = tracer
+        super().__init__(**options)
 
     def _init_transport(  # type: ignore[override]  # whatever httpx passes goes on to the transport
         self, transport: httpx.AsyncBaseTransport | None = None, **options: Any
     ) -> httpx.AsyncBaseTransport:
-        return Bounded(transport or Transport(**options))
+        return self._watched(transport or Transport(**options))
 
     def _init_proxy_transport(  # type: ignore[override]
         self, proxy: httpx.Proxy, **options: Any
     ) -> httpx.AsyncBaseTransport:
         if proxy.url.scheme not in {"http", "https"}:  # aiohttp knows no others
-            return Bounded(super()._init_proxy_transport(proxy, **options))
-        return Bounded(Transport(proxy=proxy, **options))
+            return self._watched(super()._init_proxy_transport(proxy, **options))
+        return self._watched(Transport(proxy=proxy, **options))
+
+    def _watched(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+        return Traced(Bounded(transport), self._tracer)
 
 
 def _watched(request: httpx.Request, stuck: asyncio.Timeout) -> httpx.Request:

@@ -89,7 +89,7 @@ def create(settings: OpenAISettings, client: httpx.AsyncClient) -> tuple[openai.
         default_headers={name: value.get_secret_value() for name, value in settings.headers.items()},
         default_query=settings.query,
     )
-    return api, Library("openai", settings.api_key, reason)
+    return api, Library("openai", settings.api_key, reason, home=[settings.base_url])
 
 
 async def check(api: openai.AsyncOpenAI, library: Library, model: str) -> str:

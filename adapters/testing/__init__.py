@@ -16,7 +16,17 @@ from importlib.util import find_spec
 if find_spec("pytest") is not None:  # the simulated backends below do without, as the playground has none
     import pytest
 
-    for _module in ("turns", "contract", "persons", "steps", "approvals", "ratings", "abilities", "adapter"):
+    for _module in (
+        "turns",
+        "contract",
+        "persons",
+        "traces",
+        "steps",
+        "approvals",
+        "ratings",
+        "abilities",
+        "adapter",
+    ):
         pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
     from adapters.testing.abilities import (

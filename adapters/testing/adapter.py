@@ -45,6 +45,7 @@ from adapters.testing.abilities import (
 )
 from adapters.testing.persons import PersonContract
 from adapters.testing.ratings import RatesContract
+from adapters.testing.traces import TraceContract
 from adapters.testing.turns import attachment, close, conversation_of, hear
 from adapters.testing.world import Trouble, World
 
@@ -52,7 +53,7 @@ ODD_LETTERS = "Größe 🧵 日本語 \u2028 “quoted”\n\n```\ncode\n```"
 LIKE_A_STREAM = "data: [DONE]\n\n: not a comment\nid: 7"
 
 
-class AdapterContract(PersonContract):
+class AdapterContract(PersonContract, TraceContract):
     """What every adapter must do."""
 
     # --- what it can do

@@ -55,6 +55,14 @@ class World(Protocol):
         came along."""
         ...
 
+    def traced(self) -> Sequence[str | None]:
+        """The `traceparent` of each request that the backend got; None where it had none."""
+        ...
+
+    def traced_elsewhere(self) -> bool:
+        """Whether the other origin, that of "redirected", ever saw one."""
+        ...
+
     def decided(self) -> Sequence[Decision]:
         """What the backend was told of the approvals that it asked for."""
         ...

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from bridge.speaking.request import Wrong, read_request
 from bridge.speaking.speaker import Speaker
+from bridge.tracing import TRACEPARENT
 
 MAX_BODY = 256 * 1024  # bytes; a text of `MAX_TEXT` characters takes at most 240,000 as UTF-8 or escaped
 BODY_WITHIN = 10.0  # seconds
@@ -26,7 +27,9 @@ def speaking_routes(speaker: Speaker, token: SecretStr) -> list[Route]:
     async def speak(request: Request) -> Response:
         check_token(request, token)
         said = await speaker.speak(
-            read_request(_json(await _read(request))), request.headers.get("idempotency-key")
+            read_request(_json(await _read(request))),
+            request.headers.get("idempotency-key"),
+            traceparent=request.headers.get(TRACEPARENT, ""),
         )
         return JSONResponse(said, status_code=202)
 

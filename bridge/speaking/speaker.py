@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bridge import tracing
 from bridge.inbound import Address, Platform
 from bridge.lifecycle import TurnState
 from bridge.speaking.request import MAX_LINES, Request, Wrong, read_id, read_key
@@ -70,15 +71,21 @@ class Speaker:
         self._wake = wake
         self._under_way = 0
 
-    async def speak(self, request: Request, key: str | None) -> Json:
-        """Store what is to be said, once for each key. :raises Wrong:"""
+    async def speak(self, request: Request, key: str | None, *, traceparent: str = "") -> Json:
+        """Store what is to be said, once for each key, in the caller's trace. :raises Wrong:"""
+        with tracing.receiving("speak", caller=traceparent) as received:
+            return await self._speak(request, key, received)
+
+    async def _speak(self, request: Request, key: str | None, received: tracing.Received) -> Json:
         stored_key = read_key(key)
         with self._one_more():
             said = await self._stored(lambda: self._speaking.by_key(stored_key))
             if said is None:
                 if await self._stored(lambda: self._speaking.waiting(WAITING)) >= WAITING:
                     raise Wrong(429, "too much waits to be said already", retry_after=AGAIN)
+                received.storing()
                 said = await self._put(request, stored_key)
+                received.stored()
                 log.info("spoken", turn=said.turn.id, platform=said.address.platform)
         if said.turn.spoken is None or said.turn.spoken.digest != request.digest:
             raise Wrong(409, "this idempotency key was used for another message")

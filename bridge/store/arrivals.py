@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from bridge import tracing
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store import statements as sql
 from bridge.store.announcing import STOP, WORK, announcement
@@ -208,4 +209,5 @@ def _turn(turn: str, inbound: Inbound, at: int) -> dict[str, object]:
         "chosen": None,
         "start": None,
         "decision": None,
+        "traceparent": tracing.traceparent(),
     }

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 
+from bridge import tracing
 from bridge.inbound import Address, Person
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
 from bridge.store import statements as sql
@@ -242,7 +243,8 @@ class Decisions:
             reason = NOBODY if turn.state is TurnState.WAITING else NOT_SHOWN
             decision = DecisionMade(approved=False, reason=reason, by_nobody=True)
             text, line = f"Declined: {reason}", f"Declined · {reason}"
-            await self._answer(found, text, turn.asked_by or turn.person, line, decision)
+            with tracing.receiving("expire"):
+                await self._answer(found, text, turn.asked_by or turn.person, line, decision)
         return len(rows)
 
     async def _answer(
@@ -307,6 +309,7 @@ class Decisions:
 
     async def _redeliver(self, turn: StoredTurn) -> Decided:
         becomes = after(turn.state, Event.REDELIVERED)
+        tracing.following(turn.traceparent)
         decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id, "line": None}
         return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
 
@@ -407,4 +410,5 @@ def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:
         "chosen": None,
         "start": None,
         "decision": None,
+        "traceparent": tracing.following(turn.traceparent),
     }

@@ -446,7 +446,7 @@ def _waiting(row: Row) -> WaitingTurn:
     outcome = turn.outcome or Outcome.UNCERTAIN
     stored = checkpoint_json(turn.checkpoint)
     waiting = Waiting(outcome, shown_at if shown_at is not None else turn.position)
-    return WaitingTurn(turn.id, waiting, stored, turn.request)
+    return WaitingTurn(turn.id, waiting, stored, turn.request, turn.traceparent)
 
 
 def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:

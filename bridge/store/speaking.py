@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from bridge import tracing
 from bridge.inbound import Address, Platform, position
 from bridge.lifecycle import TurnState
 from bridge.store import statements as sql
@@ -234,6 +235,7 @@ def _turn(turn: str, speech: Speech, at: int) -> dict[str, object]:
         "spoken": as_json(asdict(speech.spoken)),
         "answer": storable(speech.text),
         "received_at": at,
+        "traceparent": tracing.traceparent(),
     }
 
 

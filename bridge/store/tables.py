@@ -210,6 +210,7 @@ class Turn(SQLModel, table=True):
     detail: str | None = _text(default=None)  # for the operator
     superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as
 
+    traceparent: str | None = Field(default=None, max_length=55)  # of its first span: see `bridge.tracing`
     received_at: datetime = _time()
     begun_at: datetime | None = _time(default=None)
     ended_at: datetime | None = _time(default=None)

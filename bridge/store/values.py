@@ -71,6 +71,7 @@ class StoredTurn:
     outcome: Outcome | None
     detail: str | None
     superseded_by: str | None
+    traceparent: str | None  # of its trace's first span, where it has one
     received_at: int
     begun_at: int | None
 
@@ -132,6 +133,7 @@ class WaitingTurn:
     waiting: Waiting
     checkpoint: str | None  # as it is stored
     request: Asked | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +357,7 @@ def turn_of(row: Row) -> StoredTurn:
         outcome=Outcome(value["outcome"]) if value["outcome"] else None,
         detail=value["detail"],
         superseded_by=value["superseded_by"],
+        traceparent=value["traceparent"],
         received_at=value["received_at"],
         begun_at=value["begun_at"],
     )

@@ -40,7 +40,7 @@ from adapters.base import (
     Unavailable,
     Uncertain,
 )
-from bridge import lifecycle
+from bridge import lifecycle, tracing
 from bridge.backoff import Backoff
 from bridge.inbound import Person
 from bridge.lifecycle import Outcome, Relation
@@ -272,6 +272,7 @@ class Asking:
                 if loop.time() + pause > give_up:
                     raise
                 log.warning("agent can't be reached", error=str(error), again_in=round(pause, 1))
+                tracing.unreached(type(error).__name__, pause)
                 self._reply.signs.working(UNREACHED)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -284,12 +285,16 @@ class Asking:
         events = self._work.agent.ask(self._conversation, prepared.message, resume=resume)
         reply = self._reply
         done = Done()
-        self._heard_at = asyncio.get_running_loop().time()
+        began = self._heard_at = asyncio.get_running_loop().time()
+        spoke = False
         async with aclosing(_generator(events)) as heard:
             async for event in heard:
                 self._heard_at = asyncio.get_running_loop().time()
                 match event:
                     case Text(delta):
+                        if not spoke:
+                            spoke = True
+                            tracing.first_words(self._heard_at - began)
                         if not self._stopped.is_set():
                             _check_length(len(delta) + reply.length)
                             reply.text(delta)
@@ -316,6 +321,7 @@ class Asking:
                         _check_length(len(event.text or ""))
                         done = event
                         log.debug("agent done", usage=done.usage)
+                        tracing.usage(done.usage)
         if self._stopped.is_set():  # read to its end, so that the next turn finds the agent free
             return self._concluded(Outcome.STOPPED, reply.so_far, notice=STOPPED)
         answer = reply.so_far if done.text is None else done.text

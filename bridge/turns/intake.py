@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from bridge import tracing
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
 from bridge.store.arrivals import Arrivals
@@ -82,6 +83,10 @@ class Intake:
         self._waiting = 0
 
     async def take(self, inbound: Inbound) -> bool:
+        with tracing.receiving("receive", {"messaging.system": inbound.address.platform}) as received:
+            return await self._take(inbound, received)
+
+    async def _take(self, inbound: Inbound, received: tracing.Received) -> bool:
         address, person = inbound.address, inbound.person
         agent, asked_back = await self._answering(address)
         announce = not self._has_room()
@@ -91,9 +96,12 @@ class Intake:
             frees = self._gate.freed(address, person) if self._listening_at(address).bots else ()
             if asked_back == person.id and not person.bot:  # a budget doesn't break off what is under way
                 quotas = uncapped(quotas)
+            received.storing()
             stored = await self._stored(
                 lambda: self._arrivals.put(inbound, agent, announce=announce, quotas=quotas, frees=frees)
             )
+            if stored:
+                received.stored()
         except (NotAllowed, OverBudget) as refused:
             refusal = self._gate.refusal(refused)
             # Nobody is told twice, nor is it asked when a catch-up comes by it.
@@ -151,7 +159,9 @@ class Intake:
         if refusal := await self._check(found):
             return refusal
         try:
-            answer = await self._stored(lambda: self._orders.carry_out(found, self._stop))
+            about = {"messaging.system": order.address.platform, "threadbridge.command": order.name}
+            with tracing.receiving("command", about):
+                answer = await self._stored(lambda: self._orders.carry_out(found, self._stop))
         except OverBudget as over:
             return self._gate.sentence(over)
         log.info("command", command=order.name, person=order.person.id)
@@ -191,8 +201,10 @@ class Intake:
         return await self._stored(lambda: self._arrivals.seen(platform, since, CATCH_UP_THREADS))
 
     async def pressed(self, press: Press) -> Decision:
+        about = {"messaging.system": press.address.platform, "threadbridge.action": press.action}
         try:
-            return await self._pressed(press)
+            with tracing.receiving("press", about):
+                return await self._pressed(press)
         except NotAllowed as refusal:
             return Decision(refusal.sentence or NOT_HERE)
 

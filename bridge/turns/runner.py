@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent, Checkpoint, Event, Message
+from bridge import tracing
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, in_line
@@ -74,6 +75,7 @@ class Bounds:
     links: Links | None = None  # to files that are too large for a platform
     under_reply: Callable[[str], tuple[UnderReply, ...]] = lambda _: ()  # of an agent, by its name: see `Work`
     busy_at: BusyAt = in_line
+    kind_of: Callable[[str], str] = lambda _: ""  # of an agent, by its name: see `Work`
 
 
 class Runner:
@@ -239,9 +241,11 @@ class Runner:
                     working_on = turn.id
                     with bound_contextvars(turn=working_on):
                         if is_opening(claim.address):
-                            outlook = await self._open(hold, turn)
+                            with self._traced(claim, turn, queued=False):
+                                outlook = await self._open(hold, turn)
                         else:
-                            outlook = await self._work(hold, outlook, turn)
+                            with self._traced(claim, turn, queued=True):
+                                outlook = await self._work(hold, outlook, turn)
                     working_on = None
                 if outlook is not None:
                     await persist(lambda: self._queue.release([claim]))
@@ -264,6 +268,15 @@ class Runner:
                 self._suspect = None
         if full:
             self._wake.set()
+
+    def _traced(self, claim: Claim, turn: StoredTurn, *, queued: bool) -> AbstractContextManager[None]:
+        about = {"messaging.system": claim.address.platform, "threadbridge.turn": turn.id}
+        return tracing.at_work(
+            turn.traceparent,
+            about,
+            waits_since=turn.received_at if queued else None,
+            resumed=turn.begun_at is not None,
+        )
 
     async def _work(self, hold: Hold, outlook: Outlook, turn: StoredTurn) -> Outlook | None:
         claim = hold.claim
@@ -290,6 +303,7 @@ class Runner:
                 links=self._bounds.links,
                 under_reply=self._bounds.under_reply(claim.agent),
                 line=line,
+                kind=self._bounds.kind_of(claim.agent),
             )
         )
         self._at_work[turn.id] = at_work

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from opentelemetry.trace import SpanKind
 
-from bridge.lifecycle import Outcome, TurnState
+from bridge import tracing
+from bridge.lifecycle import ENDINGS, Outcome, TurnState
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
 from bridge.store.values import ApprovalShown, Conclusion, Outlook, StoredTurn
@@ -100,7 +102,12 @@ class TurnAtWork:
         if self._stopped and conclusion.outcome is not Outcome.STOPPED:  # else it holds no more than was wanted
             reply.curtail()
         self._delivering = reply
-        return await deliver(self._work, reply, conclusion)
+        with tracing.span("deliver") as span:
+            delivered = await deliver(self._work, reply, conclusion)
+            span.set_attributes(
+                {"threadbridge.outcome": delivered.outcome, "threadbridge.parts": reply.part_count}
+            )
+            return delivered
 
     async def _reply(self) -> Reply:
         turn, hold = self._work.turn, self._work.hold
@@ -126,10 +133,31 @@ class TurnAtWork:
         if self._work.outlook.last_part is None and isinstance(surface, Titles):
             surface.title(self._work.turn.text)
         reply.signs.working("")
-        conclusion = await self._asking.ask()
+        conclusion = await self._traced(self._asking)
         await self._asking.begin()
         await self._work.hold.conclude(self._work.turn.id, conclusion)
         return conclusion
+
+    async def _traced(self, asking: Asking) -> Conclusion:
+        work, claim = self._work, self._work.hold.claim
+        waiting = work.outlook.waiting
+        links = tracing.links(
+            *(one.traceparent for one in work.line.joined), waiting.traceparent if waiting else None
+        )
+        known = work.outlook.conversation is not None
+        about = {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": claim.agent,
+            "threadbridge.turn": work.turn.id,
+            "gen_ai.provider.name": work.kind,
+            "threadbridge.conversation": "known" if known else "new",
+        }
+        with tracing.span(f"invoke_agent {claim.agent}", about, kind=SpanKind.CLIENT, links=links) as span:
+            conclusion = await asking.ask()
+            span.set_attribute("threadbridge.outcome", conclusion.outcome)
+            if ENDINGS[conclusion.outcome].state is TurnState.FAILED:
+                tracing.failed(span, conclusion.outcome)
+            return conclusion
 
     async def _end(self, reply: Reply, delivered: Delivered) -> Outlook | None:
         turn = self._work.turn

@@ -45,3 +45,4 @@ class Work:
     links: Links | None = None  # to files that are too large for the platform
     under_reply: tuple[UnderReply, ...] = ()  # what stands under an answer
     line: Line = ALONE
+    kind: str = ""  # of the agent: its adapter's name

@@ -18,17 +18,17 @@ ONLY_TESTS = ("pytest", "hypothesis", "respx")
 # Runs the command as if these modules weren't installed.
 HIDING = """
 import sys
+def hides(name):
+    return any((name + ".").startswith(one + ".") for one in {hidden!r})
 class Hide:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {hidden!r}:
+        if hides(name):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Hide())
 sys.argv = ["threadbridge", *{arguments!r}]
 import importlib.util
 found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: (
-    None if name.partition(".")[0] in {hidden!r} else found(name, package)
-)
+importlib.util.find_spec = lambda name, package=None: None if hides(name) else found(name, package)
 {program}
 """
 COMMAND = "from bridge.cli import main; main()"
@@ -81,6 +81,17 @@ def test_postgresql_without_its_extra_names_it(tmp_path: Path) -> None:
     code, out, err = run("doctor", hidden=EXTRAS["postgres"], folder=tmp_path)
     (line,) = [line for line in out.splitlines() if line.startswith("fail database_url")]
     assert 'pip install "threadbridge[postgres]"' in line
+
+
+def test_traces_without_their_extra_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    write(tmp_path, f"{PLATFORM}{ECHO}")
+    code, out, err = run("run", hidden=EXTRAS["otel"], folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err == (
+        "threadbridge: the environment's OTEL_… variables ask for traces, which needs more than is installed:"
+        ' pip install "threadbridge[otel]"\n'
+    )
 
 
 @pytest.mark.parametrize("module", EXTRAS["demo"])

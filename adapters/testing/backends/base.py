@@ -113,6 +113,7 @@ class Backend(ABC):
         self.decisions: list[Decision] = []  # on what a run asked leave for
         self.ratings: dict[str, tuple[bool, str]] = {}  # of answers, by the question
         self.told: list[Told] = []  # by the requests that said anything of who asks
+        self.traced: list[str | None] = []  # the `traceparent` of each request
         self.calls: list[str] = []  # names of operations, in order, refused ones too
         self._runs: dict[str, Run] = {}
         self.app = Starlette(
@@ -160,6 +161,8 @@ class Backend(ABC):
         async def endpoint(request: Request) -> Response:
             self.calls.append(name)
             del self.calls[:-REMEMBERED]
+            self.traced.append(request.headers.get("traceparent"))
+            del self.traced[:-REMEMBERED]
             await self._note(name, request)
             fault = self.faults.take(name)
             if fault and fault.when == "before":

@@ -69,6 +69,12 @@ class BackendWorld(Generic[A_co]):
     def told(self) -> Sequence[Mapping[str, Any]]:
         return [{**told.person, "token": told.token} if told.token else told.person for told in self.backend.told]
 
+    def traced(self) -> Sequence[str | None]:
+        return self.backend.traced
+
+    def traced_elsewhere(self) -> bool:
+        return any("traceparent" in heard for heard in self._heard_elsewhere)
+
     def decided(self) -> Sequence[Decision]:
         return self.backend.decisions
 

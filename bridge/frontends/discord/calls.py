@@ -19,6 +19,7 @@ import aiohttp
 import discord
 from discord.http import Ratelimit
 
+from bridge import tracing
 from bridge.frontends.common.budget import Allowance, Budget
 from bridge.frontends.discord.recent import Recent
 from bridge.turns.surface import Guard
@@ -26,6 +27,12 @@ from bridge.turns.surface import Guard
 SECOND = 1.0  # the window of the whole bot's requests
 LONGEST_WAIT = 30.0  # seconds that a call waits here for its window; longer ones are the caller's to wait out
 MAX_BUCKETS = 10_000  # windows remembered, some 5 MB; the oldest is forgotten first
+# All that is told of an address: any other piece of it may be an id, a token or what somebody wrote.
+WORDS = frozenset({
+    "api", "applications", "attachments", "callback", "channels", "commands", "gateway", "bot", "guilds",
+    "interactions", "members", "messages", "oauth2", "reactions", "roles", "search", "threads", "typing", "users",
+    "webhooks", "@me", "@original",
+})  # fmt: skip
 RESERVED = 1  # of a window's edits: growth leaves them to last words
 
 
@@ -168,6 +175,7 @@ class Calls:
         self.trace = aiohttp.TraceConfig()
         self.trace.on_request_start.append(self._before)
         self.trace.on_request_end.append(self._after)
+        self.trace.on_request_exception.append(_broke)
 
     @contextmanager
     def guarded(self, guard: Guard, *, urgent: bool = True) -> Iterator[Call]:
@@ -204,18 +212,25 @@ class Calls:
     async def _before(
         self,
         session: aiohttp.ClientSession,  # noqa: ARG002
-        context: SimpleNamespace,  # noqa: ARG002
-        params: aiohttp.TraceRequestStartParams,  # noqa: ARG002
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestStartParams,
     ) -> None:
         if (call := _call.get()) is not None:
             await self.admitted(call)
+        name = named(params.method, params.url.path)
+        context.span = tracing.call(name, {"messaging.system": "discord", "http.request.method": params.method})
 
     async def _after(
         self,
         session: aiohttp.ClientSession,  # noqa: ARG002
-        context: SimpleNamespace,  # noqa: ARG002
+        context: SimpleNamespace,
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
+        status, span = params.response.status, context.span
+        span.set_attribute("http.response.status_code", status)
+        if status >= 400:
+            tracing.failed(span, str(status))
+        span.end()
         headers = params.response.headers
         if params.response.status == 429 and "X-RateLimit-Global" in headers:
             self._budget.refused(retry_after(headers.get("Retry-After"), 1.0))
@@ -229,6 +244,25 @@ def hand_on_limits(client: discord.Client) -> None:
     client.http._buckets = Recent(MAX_BUCKETS)
     client.http._try_clear_expired_ratelimits = lambda: None  # type: ignore[method-assign]
     client.http.max_ratelimit_timeout = 1e-9  # the parameter takes nothing below 30 s
+
+
+async def _broke(
+    session: aiohttp.ClientSession,  # noqa: ARG001
+    context: SimpleNamespace,
+    params: aiohttp.TraceRequestExceptionParams,
+) -> None:
+    if (span := getattr(context, "span", None)) is not None:  # none where the guard raised
+        tracing.failed(span, type(params.exception).__name__)
+        span.end()
+
+
+def named(method: str, path: str) -> str:
+    """A request as Discord's documentation names it: ids, tokens and emoji are left out."""
+    words = [word if word in WORDS else "{}" for word in path.split("/")[1:]]
+    for start in (["api", "{}"], ["{}", "api", "{}"]):  # its version, and where it is mounted
+        if words[: len(start)] == start:
+            words = words[len(start) :]
+    return f"{method} /{'/'.join(words)}"
 
 
 def retry_after(value: str | None, default: float) -> float:

@@ -12,9 +12,11 @@ from typing import Any
 
 import aiohttp
 from cachetools import LRUCache
+from opentelemetry.trace import SpanKind
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bridge import tracing
 from bridge.frontends.common.budget import WINDOW, Budget
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure, NotSlacksAnswer
 from bridge.frontends.slack.settings import SlackSettings
@@ -121,8 +123,10 @@ class Client(AsyncWebClient):
         session = self.session
         if session is None:
             raise Unreachable(f"{verb} to Slack: not connected")
+        span = tracing.call(f"{verb} transfer", {"messaging.system": "slack"})
         try:
             async with session.request(verb, url, allow_redirects=False, **arguments) as answer:
+                span.set_attribute("http.response.status_code", answer.status)
                 if answer.status == 429:
                     failure = Failure.of(NotSlacksAnswer(429, answer.headers))
                     raise Throttled(f"{verb} to Slack: HTTP 429", failure.delay)
@@ -133,7 +137,10 @@ class Client(AsyncWebClient):
             ConnectionError,
             ValueError,
         ) as error:  # ValueError: no address at all
+            tracing.failed(span, type(error).__name__)
             raise Unreachable(f"{verb} to Slack: {type(error).__name__}") from error
+        finally:
+            span.end()
 
     async def _request(self, *, http_verb: str, api_url: str, req_args: dict[str, Any]) -> dict[str, Any]:
         method = api_url.removeprefix(self.base_url)
@@ -148,7 +155,7 @@ class Client(AsyncWebClient):
             elif budget is not None:
                 budget.sent()
             try:
-                answer = await self._exchange(http_verb, api_url, dict(req_args))
+                answer = await self._told(method, http_verb, api_url, dict(req_args))
             except SDK_ERRORS:
                 if tries:
                     continue
@@ -158,6 +165,15 @@ class Client(AsyncWebClient):
                 budget.refused(failure.delay)
             if answer["status_code"] < 500 or not tries:
                 return answer
+
+    async def _told(self, method: str, verb: str, url: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """An exchange as a span of the turn's trace: the method's name, and what became of it."""
+        with tracing.span(method, {"messaging.system": "slack"}, kind=SpanKind.CLIENT) as span:
+            answer = await self._exchange(verb, url, arguments)
+            span.set_attribute("http.response.status_code", answer["status_code"])
+            if not answer["data"].get("ok"):
+                tracing.failed(span, str(answer["data"].get("error", answer["status_code"])))
+            return answer
 
     async def _exchange(self, verb: str, url: str, arguments: dict[str, Any]) -> dict[str, Any]:
         send: Callable[..., Any] = super()._request

@@ -58,7 +58,7 @@ TOUCH_THREAD = Statement(
 TURN_GIVEN = (
     "id", "event_key", "message_key", "message_id", "position", "person", "person_name", "person_workspace",
     "person_roles", "asked_by", "text", "files", "direct", "mid_thread", "received_at", "retry_of", "asked_as",
-    "chosen", "start", "decision", "heard",
+    "chosen", "start", "decision", "heard", "traceparent",
 )  # fmt: skip
 _turn_values = [value(turn.c[name]).label(name) for name in TURN_GIVEN]
 _TURN_COLUMNS = ["thread_id", *TURN_GIVEN, "state", "stopped", "revision", "marked"]

@@ -90,7 +90,7 @@ TAKE_POSITION = _take_position(
 )
 SPOKEN_GIVEN = (
     "id", "event_key", "message_key", "person_name", "person_workspace", "text", "files", "spoken", "answer",
-    "received_at",
+    "received_at", "traceparent",
 )  # fmt: skip
 
 
