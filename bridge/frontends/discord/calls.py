@@ -17,8 +17,10 @@ from types import SimpleNamespace, TracebackType
 
 import aiohttp
 import discord
+import yarl
 from discord.http import Ratelimit
 
+from bridge import metrics
 from bridge.frontends.common.budget import Allowance, Budget
 from bridge.frontends.discord.recent import Recent
 from bridge.turns.surface import Guard
@@ -26,6 +28,12 @@ from bridge.turns.surface import Guard
 SECOND = 1.0  # the window of the whole bot's requests
 LONGEST_WAIT = 30.0  # seconds that a call waits here for its window; longer ones are the caller's to wait out
 MAX_BUCKETS = 10_000  # windows remembered, some 5 MB; the oldest is forgotten first
+# The words of Discord's addresses; all else in one is an id, a token or a name.
+KINDS = frozenset({
+    "applications", "attachments", "callback", "channels", "commands", "gateway", "guilds", "interactions", "members",
+    "messages", "oauth2", "reactions", "thread-members", "threads", "typing", "users", "webhooks",
+})  # fmt: skip
+OTHER = "other"
 RESERVED = 1  # of a window's edits: growth leaves them to last words
 
 
@@ -217,7 +225,10 @@ class Calls:
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
         headers = params.response.headers
-        if params.response.status == 429 and "X-RateLimit-Global" in headers:
+        if params.response.status != 429:
+            return
+        metrics.throttled("discord", f"{params.method} {kind_of(params.url)}")
+        if "X-RateLimit-Global" in headers:
             self._budget.refused(retry_after(headers.get("Retry-After"), 1.0))
 
 
@@ -229,6 +240,11 @@ def hand_on_limits(client: discord.Client) -> None:
     client.http._buckets = Recent(MAX_BUCKETS)
     client.http._try_clear_expired_ratelimits = lambda: None  # type: ignore[method-assign]
     client.http.max_ratelimit_timeout = 1e-9  # the parameter takes nothing below 30 s
+
+
+def kind_of(url: yarl.URL) -> str:
+    """What is asked for, without ids, tokens and names: "channels/messages"."""
+    return "/".join(part for part in url.raw_parts if part in KINDS) or OTHER
 
 
 def retry_after(value: str | None, default: float) -> float:
