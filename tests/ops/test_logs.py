@@ -42,9 +42,7 @@ def test_a_traceback_shows_where_and_not_what_was_at_hand(
         fail("".join(WORDS))
     except ValueError:
         if library:
-            logging.getLogger(f"a.library.{shape}").exception(
-                "it broke"
-            )  # of a name that nobody has switched off
+            logging.getLogger(f"a.library.{shape}").exception("it broke")  # of a name that nobody has switched off
         else:
             structlog.get_logger().exception("it broke")
     logged = capsys.readouterr().err
