@@ -44,7 +44,7 @@ async def scrape(port: int, **headers: str) -> Mapping[Series, float]:
 async def counted(port: int, what: Series, value: float) -> None:
     """Wait until a count has come to a value."""
     async with asyncio.timeout(PATIENCE):
-        while (await scrape(port)).get(what) != value:
+        while (await scrape(port)).get(what) != value:  # noqa: ASYNC110  # no event
             await asyncio.sleep(LOOK)
 
 
