@@ -146,7 +146,7 @@ async def test_a_token_is_wanted_where_the_settings_have_one(
         address = f"http://127.0.0.1:{port}/metrics"
         async with httpx.AsyncClient(trust_env=False) as client:
             for given in ("", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[1:]}", "Bearer ä"):
-                answer = await client.get(address, headers={"Authorization": given.encode()})
+                answer = await client.get(address, headers=[(b"authorization", given.encode())])
                 assert answer.status_code == 401
                 assert answer.headers["www-authenticate"] == "Bearer"
                 assert "threadbridge_" not in answer.text
