@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
+import adapters.base
+from adapters.base import AgentError
 from bridge.ops.logs import Format, set_up_logs
 from bridge.settings import LogSettings
 
+ROOT = Path(__file__).parents[2]
 WORDS = "what a person wrote"
 
 
@@ -90,3 +95,45 @@ def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str], level: str, 
     structlog.get_logger().debug("fine")
     structlog.get_logger().info("good")
     assert len(capsys.readouterr().err.splitlines()) == told
+
+
+CODE = [path for package in ("bridge", "adapters") for path in (ROOT / package).rglob("*.py")]
+LOUD = {"debug", "info", "warning", "error", "exception", "critical"}
+# What an adapter raises may quote a service, and a service a person: `bridge.turns.failing.logged` says what may be told.
+QUOTES = {
+    name for name, kind in vars(adapters.base).items() if isinstance(kind, type) and issubclass(kind, AgentError)
+} | {"Exception", "BaseException", "ValueError", "KeyError"}
+FORBIDDEN = {"answer", "body", "content", "detail", "message_text", "question", "text", "url", "words"}
+
+
+def log_calls(tree: ast.AST) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if (
+            not isinstance(node, ast.Call)
+            or not isinstance(node.func, ast.Attribute)
+            or node.func.attr not in LOUD
+        ):
+            continue
+        if isinstance(node.func.value, ast.Name) and node.func.value.id in ("log", "_log"):
+            yield node
+
+
+def caught(handler: ast.ExceptHandler) -> set[str]:
+    """The names of what it catches."""
+    kinds = ast.walk(handler.type) if handler.type else ()
+    return {node.id for node in kinds if isinstance(node, ast.Name)}
+
+
+def test_no_line_is_given_an_errors_own_words() -> None:
+    found = []
+    for path in CODE:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for handler in (node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)):
+            if handler.name is None or not caught(handler) & QUOTES:
+                continue
+            quoted = (f"str({handler.name})", f"repr({handler.name})", f"{{{handler.name}")
+            found += [call for call in log_calls(handler) if any(one in ast.unparse(call) for one in quoted)]
+        for call in log_calls(tree):
+            if {keyword.arg for keyword in call.keywords} & FORBIDDEN or isinstance(call.args[0], ast.JoinedStr):
+                found.append(call)
+    assert [ast.unparse(call) for call in found] == []
