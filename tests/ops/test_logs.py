@@ -99,7 +99,7 @@ def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str], level: str, 
 
 CODE = [path for package in ("bridge", "adapters") for path in (ROOT / package).rglob("*.py")]
 LOUD = {"debug", "info", "warning", "error", "exception", "critical"}
-# What an adapter raises may quote a service, and a service a person: `bridge.turns.failing.logged` says what may be told.
+# What an adapter raises may quote a service, and a service a person: see `bridge.turns.failing`.
 QUOTES = {
     name for name, kind in vars(adapters.base).items() if isinstance(kind, type) and issubclass(kind, AgentError)
 } | {"Exception", "BaseException", "ValueError", "KeyError"}
