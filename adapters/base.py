@@ -259,10 +259,12 @@ Event = Checkpoint | Text | Status | Step | File | Table | Chart | InputRequest 
 
 
 class AgentError(Exception):
-    """Root of all that an adapter raises. `str(error)` is the detail for the log, without secrets;
-    `sentence` is for the person in the thread and names no internals."""
+    """Root of all that an adapter raises. `str(error)` is the detail that is stored with the turn, without secrets. It
+    may quote the service, which may quote a person, so it is never logged; `status` is: what the service answered by
+    HTTP. `sentence` is for the person in the thread and names no internals."""
 
     sentence: str = "Something went wrong while talking to the agent."
+    status: int | None = None
 
     def __init__(self, detail: str, *, sentence: str | None = None) -> None:
         super().__init__(detail)

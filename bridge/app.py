@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 from secrets import token_hex
 
 import structlog
@@ -13,11 +14,14 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from adapters.base import Agent
+from bridge import metrics
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
+from bridge.ops.metrics import metrics_routes
+from bridge.ops.retries import count_retries
 from bridge.ops.traces import open_traces
 from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
@@ -73,6 +77,11 @@ async def bridge(
     if not settings.agents:
         raise SettingsError("no agent is configured; add an [agents.NAME] table with its kind")
     replica = token_hex(8)
+    platforms_served = [
+        name for name, table in (("slack", settings.slack), ("discord", settings.discord)) if table
+    ]
+    metrics.begin(version("threadbridge"), settings.agents, platforms_served)
+    count_retries()
     async with (
         open_traces(replica),  # first, as all that follows may be part of them
         open_database(settings.database_url.get_secret_value(), serve=True) as database,
@@ -85,7 +94,7 @@ async def bridge(
         at_once = settings.limits.turns_at_once
         queue = Queue(engine, replica, at_once=at_once)
         if database.exclusive:
-            await queue.free_all()
+            metrics.reclaimed.labels("restart").inc(await queue.free_all())
         presence = database.presence(replica)
         platforms: dict[str, FrontEnd] = {}
         with work_folder() as folder:
@@ -147,6 +156,7 @@ async def bridge(
                     bots=settings.trusted_bots("discord"),
                 )
             routes += health_routes(engine, platforms)
+            routes += metrics_routes(engine, platforms, settings.http.metrics_token)
             speaking = speaking_first(settings, engine, platforms, runner.wake)
             routes += speaking.routes
             routes += link_routes(links, agents)

@@ -93,6 +93,12 @@ def unanswered(error: httpx.HTTPError, detail: str, *, once: bool) -> Failed:
 
 def refused(status: int, headers: Mapping[str, str], detail: str, *, once: bool) -> Failed:
     """A whole answer came, with a bad status. `detail` must hold no secret."""
+    failed = _refused(status, headers, detail, once=once)
+    failed.error.status = status
+    return failed
+
+
+def _refused(status: int, headers: Mapping[str, str], detail: str, *, once: bool) -> Failed:
     wait = retry_after(headers)
     again: bool | float = True if wait is None else wait if wait <= MAX_RETRY_AFTER else False
     if status in {401, 403}:

@@ -214,12 +214,12 @@ class Sema4ai:
         except (Uncertain, ProtocolError) as error:
             if not shown.opened and not await self._found(thread, before):
                 raise
-            _log.warning("answer taken from the messages", reason=str(error))
+            _log.warning("answer taken from the messages", error=type(error).__name__, status=error.status)
         except (*NOT_TAKEN, TimedOut) as error:
             if not shown.opened:
                 yield Checkpoint(thread.id)
                 raise
-            _log.warning("answer taken from the messages", reason=str(error))
+            _log.warning("answer taken from the messages", error=type(error).__name__, status=error.status)
 
     async def _found(self, thread: Thread, before: Before) -> bool:
         """`_arrived`, where it is no matter why that can't be told."""

@@ -74,7 +74,7 @@ def run(config: ConfigOption = None) -> None:
     from bridge.app import serve
     from bridge.ops.logs import set_up_logs
 
-    set_up_logs()
+    set_up_logs(format=settings.logs.format, level=settings.logs.severity)
     run_to_end(serve(settings))
 
 

@@ -20,6 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from adapters.base import Agent, AgentError, Files, NotFound
 from adapters.text import safe_name
+from bridge import metrics
+from bridge.turns.failing import logged
 from bridge.turns.links import PATH, Expired, Linked, Links, NoLink
 
 log = structlog.get_logger()
@@ -77,8 +79,8 @@ class FileLinks:
             return _said(TOO_OFTEN, 429, {"Retry-After": str(round(WINDOW))})
         if self._under_way >= AT_ONCE:
             return _said(BUSY, 503, {"Retry-After": BUSY_FOR})
-        log.info("file by link", agent=linked.agent, file=linked.name, person=linked.person)
-        return await self._answer(linked, self._counted(agent.download(linked.conversation, linked.ref)))
+        log.info("file by link", agent=linked.agent, person=linked.person)
+        return await self._answer(linked, self._counted(linked, agent.download(linked.conversation, linked.ref)))
 
     async def _answer(self, linked: Linked, pieces: AsyncGenerator[bytes, None]) -> Response:
         """Once the first piece is there: what goes wrong before it has a status of its own."""
@@ -90,17 +92,18 @@ class FileLinks:
             return _said(GONE, 404)
         except (AgentError, TimeoutError) as error:
             await pieces.aclose()
-            log.warning("file by link failed", agent=linked.agent, error=type(error).__name__, detail=str(error))
+            log.warning("file by link failed", agent=linked.agent, **logged(error))
             return _said(FAILED, 502)
         except BaseException:
             await pieces.aclose()
             raise
         return _Streamed(first, pieces, linked)
 
-    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _counted(self, linked: Linked, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         self._under_way += 1
         try:
             async for piece in pieces:
+                metrics.file_moved(linked.person.partition(":")[0], "out", len(piece))
                 yield piece
         finally:
             self._under_way -= 1

@@ -5,6 +5,7 @@ from bridge.settings.data import DataSettings
 from bridge.settings.http import HttpSettings
 from bridge.settings.limits import Limits
 from bridge.settings.loading import DEFAULT_FILE, load
+from bridge.settings.logs import LogSettings
 from bridge.settings.root import ENVIRONMENT, Settings
 from bridge.settings.wording import SettingsError, sentences
 
@@ -15,6 +16,7 @@ __all__ = [
     "DataSettings",
     "HttpSettings",
     "Limits",
+    "LogSettings",
     "Route",
     "Settings",
     "SettingsError",

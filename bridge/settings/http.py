@@ -22,13 +22,17 @@ class HttpSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Who has it may read `/metrics`, as a bearer token; without it anybody who reaches the port may.",
+    )
     token: SecretStr | None = None  # of agents and webhooks that speak first; without it none may
     speak: list[str] = Field(default_factory=list)  # where they may: "slack:C0123", "discord:1234", "slack:U07"
     hosts: list[str] = Field(
         default_factory=list
     )  # names of this machine that /mcp answers to, as in a Host header
 
-    @field_validator("token")
+    @field_validator("token", "metrics_token")
     @classmethod
     def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value()) < MIN_TOKEN:

@@ -18,6 +18,7 @@ from bridge.settings.agents import AgentTable, Route, TranscriptionSettings
 from bridge.settings.data import DataSettings
 from bridge.settings.http import HttpSettings
 from bridge.settings.limits import Limits
+from bridge.settings.logs import LogSettings
 
 ENVIRONMENT = "THREADBRIDGE_"
 
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     routes: list[Route] = Field(default_factory=list)
     limits: Limits = Limits()
     data: DataSettings = DataSettings()
+    logs: LogSettings = LogSettings()
     access: AccessTable = AccessTable()
     transcription: TranscriptionSettings | None = None
 

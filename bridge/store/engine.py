@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from bridge import metrics
 from bridge.backoff import Backoff
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -97,6 +98,7 @@ class Health:
         self._recovered.append(tell)
 
     def lost(self) -> None:
+        metrics.database_failures.inc()
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from bridge import metrics
 from bridge.store.engine import Dialect, Fenced, Health, Op, Rows, StoreUnavailable
 
 # What the driver says of each lost connection we say once, of the outage.
@@ -85,6 +87,7 @@ class PostgresEngine:
             task.exception()  # seen, also where nobody is left to be told
 
     async def _run(self, ops: Sequence[Op]) -> Sequence[Rows]:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(UNIT_SECONDS), self._pool.connection() as connection:
                 try:
@@ -101,6 +104,7 @@ class PostgresEngine:
             self.health.lost()
             raise StoreUnavailable(type(error).__name__) from error
         self.health.works()
+        metrics.unit_of_work_took(began)
         return rows
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+from bridge import metrics
 from bridge.store.engine import Dialect, Fenced, Health, Op, Row, Rows, StoreUnavailable
 
 BUSY_SECONDS = (
@@ -53,9 +55,12 @@ class SqliteEngine:
         self._thread.start()
 
     async def run(self, *ops: Op) -> Sequence[Rows]:
+        began = time.perf_counter()
         work = _Work(ops, self._loop.create_future())
         self._queue.put(work)
-        return await work.done
+        rows = await work.done
+        metrics.unit_of_work_took(began)
+        return rows
 
     async def close(self) -> None:
         self._queue.put(None)

@@ -39,8 +39,9 @@ from adapters.base import (
     TimedOut,
     Unavailable,
     Uncertain,
+    Usage,
 )
-from bridge import lifecycle, tracing
+from bridge import lifecycle, metrics, tracing
 from bridge.backoff import Backoff
 from bridge.inbound import Person
 from bridge.lifecycle import Outcome, Relation
@@ -59,6 +60,7 @@ from bridge.store.values import (
     checkpoint_of,
     storable,
 )
+from bridge.turns.failing import logged
 from bridge.turns.prepare import PATIENCE, Prepared, prepare
 from bridge.turns.reply import Reply
 from bridge.turns.requests import approvers, meant
@@ -271,8 +273,9 @@ class Asking:
                 pause = wanted if wanted is not None else backoff.pause()
                 if loop.time() + pause > give_up:
                     raise
-                log.warning("agent can't be reached", error=str(error), again_in=round(pause, 1))
                 tracing.unreached(type(error).__name__, pause)
+                log.warning("agent can't be reached", **logged(error), again_in=round(pause, 1))
+                metrics.agent_retried("turn")
                 self._reply.signs.working(UNREACHED)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -319,8 +322,8 @@ class Asking:
                         return self._concluded(Outcome.APPROVAL, reply.so_far, request=await self._approval(event))
                     case Done():
                         _check_length(len(event.text or ""))
-                        done = event
-                        log.debug("agent done", usage=done.usage)
+                        done, usage = event, event.usage or Usage()
+                        log.debug("agent done", tokens_in=usage.input_tokens, tokens_out=usage.output_tokens)
                         tracing.usage(done.usage)
         if self._stopped.is_set():  # read to its end, so that the next turn finds the agent free
             return self._concluded(Outcome.STOPPED, reply.so_far, notice=STOPPED)
@@ -410,7 +413,7 @@ class Asking:
         try:
             await agent.cancel(checkpoint.conversation, checkpoint)
         except AgentError as error:
-            log.warning("agent can't be stopped", error=str(error))
+            log.warning("agent can't be stopped", **logged(error))
         except Fenced:
             raise
         except Exception:  # an adapter's bug; the turn is read to its end instead
@@ -420,7 +423,7 @@ class Asking:
 
     def _failed(self, error: AgentError) -> Conclusion:
         outcome = outcome_of(error)
-        log.warning("agent failed", error=outcome, detail=str(error))
+        log.warning("agent failed", outcome=outcome, **logged(error))
         if self._stopped.is_set():
             return self._concluded(Outcome.STOPPED, self._reply.so_far, notice=STOPPED, detail=str(error))
         return self._concluded(outcome, self._reply.so_far, notice=error.sentence, detail=str(error))

@@ -13,7 +13,8 @@ from typing import TypeVar
 import structlog
 
 from adapters.base import Checkpoint
-from bridge.lifecycle import Event, Outcome
+from bridge import metrics
+from bridge.lifecycle import Event, Outcome, TurnState, after
 from bridge.store.engine import Fenced, persist
 from bridge.store.lease import Lease
 from bridge.store.queue import Queue
@@ -77,6 +78,10 @@ class Hold:
                 self.claim, turn, checkpoint, start=start, settles=settles, how=how, line=line, joined=joined
             )
         )
+        for one in joined:
+            self._count(after(one.state, Event.JOINED), Outcome.JOINED)
+        if settles is not None and how is Event.ABANDONED:
+            self._count(after(TurnState.WAITING, how), Outcome.ABANDONED)
 
     async def begin_opening(self, turn: str) -> None:
         await persist(lambda: self.queue.speaking.begin_opening(self.claim, self.queue.replica, turn))
@@ -107,7 +112,7 @@ class Hold:
         last_part: str | None,
         shown_at: int | None,
     ) -> Outlook | None:
-        return await self._with_parts(
+        outlook = await self._with_parts(
             turn,
             lambda parts, steps: self.queue.end(
                 self.claim,
@@ -121,6 +126,8 @@ class Hold:
                 shown_at=shown_at,
             ),
         )
+        self._count(after(TurnState.REPLYING, event, outcome), outcome)
+        return outlook
 
     def note(self, turn: str, part: PartRecord) -> None:
         """A part as it stands now; it rides along."""
@@ -144,6 +151,9 @@ class Hold:
             self._timer = None
         self._parts.clear()
         self._steps = None
+
+    def _count(self, state: TurnState, outcome: Outcome) -> None:
+        metrics.turn_ended(self.claim.agent, self.claim.address.platform, state, outcome)
 
     async def _with_parts(self, turn: str, write: Callable[[Sequence[PartRecord], str | None], Awaitable[T]]) -> T:
         parts = list(self._parts.values()) if self._turn == turn else []

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import structlog
 
-from bridge import tracing
+from bridge import metrics, tracing
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
+from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
 from bridge.store.arrivals import Arrivals
 from bridge.store.budgets import OverBudget, uncapped
@@ -107,6 +108,7 @@ class Intake:
             # Nobody is told twice, nor is it asked when a catch-up comes by it.
             if (refusal.sentence or person.bot) and not await self._stored(lambda: self._arrivals.refuse(inbound)):
                 return False
+            self._count(refused, address)
             log.info("not allowed", reason=refusal.reason, channel=address.channel, person=person.id)
             raise refusal from None
         if self._busy_at(address) == "interrupt":
@@ -114,6 +116,8 @@ class Intake:
             if stopped is not None:
                 log.info("turn interrupted by its person", turn=stopped)
                 self._stop_turn(stopped)
+        if stored:
+            metrics.turn_received(agent, address.platform)
         log.debug("message taken" if stored else "message known already", message=inbound.message_id)
         self._wake()  # also for what was known: a claim passes over a thread that is locked, as this one just was
         return stored
@@ -127,6 +131,7 @@ class Intake:
         quotas = self._gate.quotas(agent, address, person)
         over = await self._stored(lambda: self._arrivals.spent(quotas)) if quotas else None
         if over is not None:
+            self._count(over, address)
             raise self._gate.refusal(over)
 
     async def may_order(self, order: Order) -> None:
@@ -147,6 +152,8 @@ class Intake:
 
     async def deleted(self, address: Address, message_id: str) -> None:
         if await self._stored(lambda: self._arrivals.withdraw(address, message_id)):
+            agent, _ = await self._answering(address)
+            metrics.turn_ended(agent, address.platform, TurnState.CANCELLED, Outcome.WITHDRAWN)
             log.info("question withdrawn before it was asked", message=message_id)
 
     async def stop(self, address: Address) -> None:
@@ -163,6 +170,7 @@ class Intake:
             with tracing.receiving("command", about):
                 answer = await self._stored(lambda: self._orders.carry_out(found, self._stop))
         except OverBudget as over:
+            self._count(over, found.address)
             return self._gate.sentence(over)
         log.info("command", command=order.name, person=order.person.id)
         self._wake()
@@ -264,10 +272,13 @@ class Intake:
                         )
                     )
         except OverBudget as over:
+            self._count(over, address)
             return Decision(self._gate.sentence(over))
         self._wake()  # whatever was decided, as in `take`
         if decided in (Decided.TOO_LATE, Decided.TOO_EARLY):
             return Decision(SENTENCES[decided])
+        if decided is Decided.LEFT:
+            metrics.turn_ended(agent, address.platform, TurnState.CANCELLED, Outcome.ABANDONED)
         log.info("decided", decision=decided.name.lower(), turn=press.turn, person=person.id)
         return Decision(SENTENCES[decided], settled)
 
@@ -315,6 +326,10 @@ class Intake:
         except NotAllowed as refusal:
             return refusal.sentence or NOT_HERE
         return ""
+
+    def _count(self, refused: NotAllowed | OverBudget, address: Address) -> None:
+        if isinstance(refused, OverBudget):
+            metrics.over_budget(address.platform, refused.quota.of)
 
     async def _pressed_stop(self, press: Press) -> Decision:
         if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:

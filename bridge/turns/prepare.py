@@ -12,6 +12,7 @@ import structlog
 from adapters import base
 from adapters.base import Attachment, Decision, Exchange, Message
 from adapters.text import safe_name
+from bridge import metrics
 from bridge.inbound import Address, ContextMessage, Person, RemoteFile
 from bridge.store.values import StoredTurn, storable
 from bridge.turns.folder import Folder
@@ -70,7 +71,9 @@ async def prepare(
             log.warning("context left out", reason=str(error))
             missing.append("what was written here before")
     wanted = [file for message in earlier for file in message.files] + list(turn.files)
-    attachments, lost = await _fetch_all(surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes, tell)
+    attachments, lost = await _fetch_all(
+        surface, wanted[-MAX_ATTACHMENTS:], folder, max_bytes, tell, address.platform
+    )
     lost += [safe_name(file.name) for file in wanted[:-MAX_ATTACHMENTS]]
     composed = compose(
         text,
@@ -139,7 +142,12 @@ def _with_files(message: ContextMessage) -> str:
 
 
 async def _fetch_all(
-    surface: Surface, files: Sequence[RemoteFile], folder: Folder, max_bytes: int, tell: Callable[[str], None]
+    surface: Surface,
+    files: Sequence[RemoteFile],
+    folder: Folder,
+    max_bytes: int,
+    tell: Callable[[str], None],
+    platform: str,
 ) -> tuple[tuple[Attachment, ...], list[str]]:
     if not files:
         return (), []
@@ -156,10 +164,12 @@ async def _fetch_all(
             async with gate:
                 await retry(lambda: surface.fetch(file, path, max_bytes), patience=PATIENCE)
         except SurfaceError as error:
-            log.warning("attachment left out", file=name, reason=str(error))
+            log.warning("attachment left out", file=file.id, reason=str(error))
             missing.append(name)
             return None
-        return Attachment(name=name, media_type=file.media_type, path=path, size=path.stat().st_size)
+        size = path.stat().st_size
+        metrics.file_moved(platform, "in", size)
+        return Attachment(name=name, media_type=file.media_type, path=path, size=size)
 
     def line() -> str:
         if total <= LARGE:

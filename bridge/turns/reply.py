@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from adapters.base import Step, StepState
+from bridge import metrics
 from bridge.inbound import position
 from bridge.render.data import Data
 from bridge.store.values import storable
@@ -182,7 +183,9 @@ class Reply:
         """A file into the thread."""
 
         async def post() -> str:
-            return await self._surface.upload(key, [upload], text)
+            message_id = await self._surface.upload(key, [upload], text)
+            metrics.file_moved(self._hold.claim.address.platform, "out", upload.size)
+            return message_id
 
         if self._parts.get(key) is None:
             self._note(key, await self._pump.once(key, post, Sending.LAST), text)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from bridge import metrics
 from bridge.backoff import Backoff
 from bridge.turns.surface import Throttled, Unreachable
 
@@ -32,9 +33,11 @@ async def retry(call: Callable[[], Awaitable[T]], *, patience: float = PATIENCE)
             log.info("platform throttles", retry_after=error.retry_after)
             if loop.time() + pause > give_up:
                 raise
+            metrics.platform_retried("throttled")
         except Unreachable as error:
             pause = backoff.pause()
             log.warning("platform can't be reached", error=str(error), again_in=round(pause, 1))
             if loop.time() + pause > give_up:
                 raise
+            metrics.platform_retried("unreachable")
         await asyncio.sleep(pause)

@@ -17,7 +17,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from adapters.base import Agent, Checkpoint, Event, Message
-from bridge import tracing
+from bridge import metrics, tracing
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, in_line
@@ -187,6 +187,7 @@ class Runner:
                 await self._presence.end_sessions(replica)
                 found = await self._queue.reclaim(replica)
                 await self._presence.leave(replica)
+                metrics.reclaimed.labels("dead").inc(found)
                 log.warning("replica is dead", dead=replica, threads=found)
                 self._wake.set()
 
@@ -206,11 +207,14 @@ class Runner:
         async with self._claiming:  # else a claim whose answer is on its way would be taken for a lost one
             held = {thread: claim.token for thread, (claim, _) in self._held.items()}
             found = await self._queue.free_unheld(held)
+        metrics.reclaimed.labels("sweep").inc(found)
         owners = await self._queue.owners()
         alive = set(await self._presence.alive())  # after them: who owns a thread was alive before
         for owner in owners:
             if owner not in alive:
-                found += await self._queue.reclaim(owner)
+                dead = await self._queue.reclaim(owner)
+                metrics.reclaimed.labels("dead").inc(dead)
+                found += dead
         if found:
             log.warning("threads taken up again", threads=found)
             self._wake.set()
@@ -225,6 +229,7 @@ class Runner:
 
     async def _serve(self, claim: Claim) -> None:
         """Work off a thread's turns. Whatever ends this early leaves the thread to the next sweep."""
+        metrics.threads_held.inc()
         hold = Hold(self._queue, claim, self._presence.lease)
         current_guard.set(hold.guard)
         working_on: str | None = None
@@ -250,6 +255,7 @@ class Runner:
                 if outlook is not None:
                     await persist(lambda: self._queue.release([claim]))
             except Fenced:
+                metrics.lost.inc()
                 log.warning("thread was taken over by another replica")
                 if working_on is not None and hold.doubtful:
                     await self._ask_recheck(claim, working_on)
@@ -257,6 +263,7 @@ class Runner:
                 log.exception("thread put back")
             finally:
                 hold.close()
+                metrics.threads_held.dec()
                 self._let_go(claim)
 
     def _let_go(self, claim: Claim) -> None:
@@ -309,7 +316,8 @@ class Runner:
         self._at_work[turn.id] = at_work
         self._surfaces[claim.thread] = surface
         try:
-            return await at_work.run()
+            with metrics.turn_running(claim.agent, claim.address.platform):
+                return await at_work.run()
         except Changed:
             return await hold.look()
         finally:

@@ -21,11 +21,13 @@ from cachetools import TTLCache
 
 from adapters.base import Accepts, Agent, AgentError, File, Files
 from adapters.text import safe_name
+from bridge import metrics
 from bridge.inbound import Address, Person, Platform, RemoteFile
 from bridge.render.selection import WrongSelection, select
 from bridge.render.tables import to_csv
 from bridge.store.desk import Desk, Overview
 from bridge.store.values import ArtifactRecord
+from bridge.turns.failing import logged
 from bridge.turns.inbox import RECENT, Listed, Listing, Order
 from bridge.turns.links import Linked, Links
 from bridge.turns.orders import NOWHERE, UNKNOWN
@@ -133,7 +135,10 @@ class Shelf:
         async with self._slots:
             with TemporaryDirectory(dir=self._folder, prefix="download-") as folder:
                 fetch = _Fetch(order, there, entry, Path(folder) / "file", max_bytes, progress)
-                yield await self._fetch(fetch)
+                file = await self._fetch(fetch)
+                yield file
+                if isinstance(file, Upload):
+                    metrics.file_moved(order.address.platform, "out", file.size)
 
     async def _thread(self, order: Order) -> Given | str:
         if not order.address.thread:
@@ -190,7 +195,7 @@ class Shelf:
                             return self._too_large(fetch, source.ref)
                         out.write(chunk)
         except (AgentError, TimeoutError) as error:
-            log.warning("file not fetched", agent=there.agent, error=type(error).__name__, detail=str(error))
+            log.warning("file not fetched", agent=there.agent, **logged(error))
             return NOT_HAD
         except Exception:  # an adapter's bug
             log.exception("file not fetched", agent=there.agent)

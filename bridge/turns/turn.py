@@ -7,7 +7,7 @@ import asyncio
 import structlog
 from opentelemetry.trace import SpanKind
 
-from bridge import tracing
+from bridge import metrics, tracing
 from bridge.lifecycle import ENDINGS, Outcome, TurnState
 from bridge.store.engine import persist
 from bridge.store.tables import SECOND, now
@@ -36,6 +36,7 @@ class TurnAtWork:
         self._stopped = work.turn.stopped
         self._marking = Marking(work.surface, work.turn)
         self._settling: asyncio.Task[None] | None = None
+        self._began_at = now()
 
     @property
     def doing(self) -> str:
@@ -170,6 +171,7 @@ class TurnAtWork:
             shown_at=delivered.shown_at,
         )
         first = reply.first_words_after
+        self._measure(first)
         log.info(
             "turn ended",
             outcome=delivered.outcome,
@@ -178,6 +180,16 @@ class TurnAtWork:
             parts=reply.part_count,
         )
         return outlook
+
+    def _measure(self, first_words: float | None) -> None:
+        """What a person waited for. Not where nothing was asked: what is delivered again was stored long before."""
+        if self._asking is None:
+            return
+        place = self._work.hold.claim.agent, self._work.hold.claim.address.platform
+        waited = (self._began_at - self._work.turn.received_at) / SECOND
+        metrics.turn_waited(*place, waited)
+        whole = (now() - self._work.turn.received_at) / SECOND
+        metrics.turn_lasted(*place, whole, None if first_words is None else waited + first_words)
 
 
 def stored_conclusion(turn: StoredTurn) -> Conclusion | None:

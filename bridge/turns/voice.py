@@ -21,6 +21,7 @@ from bridge.inbound import RemoteFile
 from bridge.render.characters import boundary
 from bridge.render.style import Dialect
 from bridge.store.values import StoredTurn, storable
+from bridge.turns.failing import logged
 from bridge.turns.folder import Folder
 from bridge.turns.retry import retry
 from bridge.turns.surface import Refused, Surface, SurfaceError
@@ -88,7 +89,7 @@ async def listen(turn: StoredTurn, surface: Surface, folder: Folder, hears: Hear
             async with asyncio.timeout(PATIENCE + HEARD_WITHIN):
                 words = await _words(note, surface, folder.new(), hears)
         except (AgentError, SurfaceError, TimeoutError) as error:
-            log.warning("voice note not heard", file=note.id, error=type(error).__name__, detail=str(error))
+            log.warning("voice note not heard", file=note.id, **logged(error))
             return Listened(unheard=tuple(safe_name(one.name) for one in notes))
         if not words:
             log.info("voice note without words", file=note.id)

@@ -17,9 +17,10 @@ from types import SimpleNamespace, TracebackType
 
 import aiohttp
 import discord
+import yarl
 from discord.http import Ratelimit
 
-from bridge import tracing
+from bridge import metrics, tracing
 from bridge.frontends.common.budget import Allowance, Budget
 from bridge.frontends.discord.recent import Recent
 from bridge.turns.surface import Guard
@@ -30,9 +31,11 @@ MAX_BUCKETS = 10_000  # windows remembered, some 5 MB; the oldest is forgotten f
 # All that is told of an address: any other piece of it may be an id, a token or what somebody wrote.
 WORDS = frozenset({
     "api", "applications", "attachments", "callback", "channels", "commands", "gateway", "bot", "guilds",
-    "interactions", "members", "messages", "oauth2", "reactions", "roles", "search", "threads", "typing", "users",
-    "webhooks", "@me", "@original",
+    "interactions", "members", "messages", "oauth2", "reactions", "roles", "search", "thread-members", "threads",
+    "typing", "users", "webhooks", "@me", "@original",
 })  # fmt: skip
+KINDS = WORDS - {"api"}
+OTHER = "other"
 RESERVED = 1  # of a window's edits: growth leaves them to last words
 
 
@@ -232,7 +235,10 @@ class Calls:
             tracing.failed(span, str(status))
         span.end()
         headers = params.response.headers
-        if params.response.status == 429 and "X-RateLimit-Global" in headers:
+        if params.response.status != 429:
+            return
+        metrics.throttled("discord", f"{params.method} {kind_of(params.url)}")
+        if "X-RateLimit-Global" in headers:
             self._budget.refused(retry_after(headers.get("Retry-After"), 1.0))
 
 
@@ -263,6 +269,11 @@ def named(method: str, path: str) -> str:
         if words[: len(start)] == start:
             words = words[len(start) :]
     return f"{method} /{'/'.join(words)}"
+
+
+def kind_of(url: yarl.URL) -> str:
+    """What is asked for, without ids, tokens and names: "channels/messages"."""
+    return "/".join(part for part in url.raw_parts if part in KINDS) or OTHER
 
 
 def retry_after(value: str | None, default: float) -> float:

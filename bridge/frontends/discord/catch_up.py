@@ -17,6 +17,7 @@ from datetime import timedelta
 import discord
 import structlog
 
+from bridge import metrics
 from bridge.backoff import Backoff
 from bridge.frontends.discord.calls import Calls, unguarded
 from bridge.frontends.discord.errors import UNREADABLE, told_apart
@@ -126,10 +127,13 @@ class CatchUp:
 
     async def _take(self, message: discord.Message, spot: Spot, since: int) -> None:
         self._read += 1
+        new = False
         try:
-            self._taken += await self._listeners.consider(message, spot, since=since)
+            new = await self._listeners.consider(message, spot, since=since)
         except UNREADABLE as error:  # one message that breaks us must not hide the others
             log.error("discord.message_dropped", message=message.id, error=type(error).__name__)
+        self._taken += new
+        metrics.caught_up("discord", 1, int(new))
 
     async def _page(self, channel: discord.abc.Messageable, after: int) -> Sequence[discord.Message]:
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)

@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from bridge import metrics
 from bridge.backoff import Backoff
 from bridge.frontends.slack.client import HISTORY, REPLIES
 from bridge.frontends.slack.content import Payload
@@ -39,13 +40,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds after a call, or a message tha
 
 
 class CatchUp:
-    """One at a time. `hear` takes a message that was read."""
+    """One at a time. `hear` takes a message that was read, and says whether it is a new turn."""
 
     def __init__(
         self,
         inbox: Inbox,
         workspace: Workspace,
-        hear: Callable[[Heard], Awaitable[None]],
+        hear: Callable[[Heard], Awaitable[bool]],
         *,
         oldest: timedelta = timedelta(hours=24),
         clock: Callable[[], float] = time.time,
@@ -165,7 +166,8 @@ class CatchUp:
         pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             try:
-                await self._hear(heard)
+                new = await self._hear(heard)
+                metrics.caught_up("slack", 1, int(new))
                 return
             except Overloaded:
                 await asyncio.sleep(pauses.pause())

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bridge import tracing
+from bridge import metrics, tracing
 from bridge.frontends.common.budget import WINDOW, Budget
 from bridge.frontends.slack.errors import SDK_ERRORS, Failure, NotSlacksAnswer
 from bridge.frontends.slack.settings import SlackSettings
@@ -128,6 +128,7 @@ class Client(AsyncWebClient):
             async with session.request(verb, url, allow_redirects=False, **arguments) as answer:
                 span.set_attribute("http.response.status_code", answer.status)
                 if answer.status == 429:
+                    metrics.throttled("slack", "files")
                     failure = Failure.of(NotSlacksAnswer(429, answer.headers))
                     raise Throttled(f"{verb} to Slack: HTTP 429", failure.delay)
                 yield answer
@@ -160,9 +161,10 @@ class Client(AsyncWebClient):
                 if tries:
                     continue
                 raise
-            if budget is not None and answer["status_code"] == 429:
-                failure = Failure.of(NotSlacksAnswer(429, answer["headers"]))
-                budget.refused(failure.delay)
+            if answer["status_code"] == 429:
+                metrics.throttled("slack", method)
+                if budget is not None:
+                    budget.refused(Failure.of(NotSlacksAnswer(429, answer["headers"])).delay)
             if answer["status_code"] < 500 or not tries:
                 return answer
 

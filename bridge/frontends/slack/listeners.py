@@ -141,12 +141,11 @@ class Listeners:
         if not refused:
             await self._prompts.show(opened.channel)
 
-    async def hear(self, heard: Heard) -> None:
-        """Take a message that was read and not heard, as if it had been heard now."""
+    async def hear(self, heard: Heard) -> bool:
+        """Take a message that was read and not heard, as if it had been heard now. Whether it is a new turn."""
         async with self._threads.of(heard.address):
             known = await self._inbox.knows(heard.address)
-            if heard.is_for_us(known=known):
-                await self._store(heard, known=known)
+            return heard.is_for_us(known=known) and await self._store(heard, known=known)
 
     async def on_press(self, ack: AsyncAck, body: Payload) -> None:
         ours = self._is_for_this_app(body)

@@ -205,12 +205,12 @@ async def test_it_waits_while_too_many_wait_for_the_store(
     await world.say("ada", "general", "missed", thread)
     overloaded = 3
 
-    async def hear(heard: object) -> None:
+    async def hear(heard: object) -> bool:
         nonlocal overloaded
         if overloaded:
             overloaded -= 1
             raise Overloaded
-        await listeners.hear(heard)  # type: ignore[arg-type]
+        return await listeners.hear(heard)  # type: ignore[arg-type]
 
     await CatchUp(inbox, workspace, hear).run()
     assert missed(inbox, 1) == ["missed"]
