@@ -160,7 +160,9 @@ def manifest_slack(
     address = manifest_link(made)
     write(address)
     if len(address) > LINK_FITS:
-        aside(f"the link has {len(address):,} characters, more than some browsers take; otherwise paste the manifest")
+        aside(
+            f"the link has {len(address):,} characters, more than some browsers take; otherwise paste the manifest"
+        )
 
 
 @manifest.command("discord")

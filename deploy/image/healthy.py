@@ -8,7 +8,9 @@ WITHIN = 4  # seconds; the Dockerfile gives 5
 
 
 def main() -> int:
-    connection = HTTPConnection("127.0.0.1", int(os.environ.get("THREADBRIDGE_HTTP__PORT", "3000")), timeout=WITHIN)
+    connection = HTTPConnection(
+        "127.0.0.1", int(os.environ.get("THREADBRIDGE_HTTP__PORT", "3000")), timeout=WITHIN
+    )
     try:
         connection.request("GET", "/healthz")
         return 0 if connection.getresponse().status == 200 else 1

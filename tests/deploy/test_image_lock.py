@@ -42,7 +42,12 @@ def image_extras() -> list[str]:
 
 def environment(python: str, extra: str) -> dict[str, str]:
     found = {key: str(value) for key, value in default_environment().items()}
-    return found | {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "extra": extra}
+    return found | {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "extra": extra,
+    }
 
 
 def closure(python: str) -> set[str]:

@@ -45,7 +45,9 @@ def test_the_wheel_holds_the_code_its_templates_and_nothing_else(built: Path) ->
     with zipfile.ZipFile(wheel_of(built)) as wheel:
         names = set(wheel.namelist())
     about = f"threadbridge-{PROJECT['version']}.dist-info"
-    described = {f"{about}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
+    described = {
+        f"{about}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
+    }
     assert names == sources() | described
     needed = {"bridge/py.typed", "adapters/py.typed", "bridge/store/migrations/env.py",
               "bridge/store/migrations/script.py.mako", "bridge/playground/page/templates/page.html",
@@ -63,9 +65,8 @@ def test_the_source_distribution_holds_what_makes_the_wheel_and_nothing_else(bui
 
 
 def test_what_is_installed_tells_its_version_and_what_an_extra_is_missing_for(built: Path, tmp_path: Path) -> None:
-    installing = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile",
-                  "--disable-pip-version-check", "--target", str(tmp_path), str(wheel_of(built))]  # fmt: skip
-    subprocess.run(installing, check=True, capture_output=True, timeout=PATIENCE)
+    with zipfile.ZipFile(wheel_of(built)) as wheel:
+        wheel.extractall(tmp_path)  # as installing does
 
     def run(*arguments: str) -> tuple[int, str, str]:
         program = "import sys; sys.modules['jinja2'] = None; from bridge.cli import main; main()"

@@ -34,7 +34,9 @@ def test_the_link_holds_the_manifest_whole(tmp_path: Path) -> None:
     assert not aside
 
 
-def test_prompts_that_hold_what_divides_an_address_come_back_and_a_long_link_is_said_to_be_one(tmp_path: Path) -> None:
+def test_prompts_that_hold_what_divides_an_address_come_back_and_a_long_link_is_said_to_be_one(
+    tmp_path: Path,
+) -> None:
     prompt = 'a & b = c? #1 + "50%" 日本語 ' * 30
     one = f'{{title = "What?", message = {json.dumps(prompt, ensure_ascii=False)}}}'
     text = f"{AGENT}prompts = [{', '.join([one] * 4)}]\n"
