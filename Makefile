@@ -8,7 +8,7 @@ IMAGE_EXTRAS := postgres openai a2a mcp
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo test check format bench bench-parts chaos lock image-steps clean
+.PHONY: demo test check format bench bench-parts chaos wheel lock image-steps clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
@@ -34,6 +34,9 @@ bench-parts: .venv/dev   ## rendering, turns and adapters by themselves, each as
 
 chaos: .venv/dev         ## everything that can go wrong, judged; ARGS="--seed 7 --turns 1000 --database sqlite"
 	$(BIN)/python -m tests.chaos.run $(ARGS)
+
+wheel: .venv/dev         ## the wheel and the source distribution, in dist/
+	$(BIN)/python -m hatchling build
 
 lock: .venv/dev          ## versions and hashes of all that the image installs, after a change of what is required
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
