@@ -24,7 +24,9 @@ RUN /tmp/strip.sh /usr/local/bin/python3 \
     && install --directory --owner 10001 --group 10001 --mode 0700 /data
 COPY --from=build /opt/threadbridge /opt/threadbridge
 # Host and port stand here so that the health check knows them; elsewhere the settings file says them.
+# A home is needed by a library at its import, also where the engine chooses a user of its own.
 ENV PATH=/opt/threadbridge/bin:$PATH \
+    HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     THREADBRIDGE_HTTP__HOST=0.0.0.0 \
