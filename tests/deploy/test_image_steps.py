@@ -5,6 +5,7 @@ They fetch what is locked, so only `make image-steps` runs them; CI builds the i
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
+from ruamel.yaml import YAML
 
 from tests.cli.command import WHOLE_TEST
 from tests.deploy.starting import ROOT, free_port, healthy, started
-from tests.e2e.people import SlackPeople
+from tests.e2e.people import SlackPeople, text_of
 from tests.e2e.running import as_toml, at_rest, settings_for
 from tests.e2e.town import Town
 
@@ -151,3 +155,49 @@ async def test_it_serves_as_another_user_with_a_read_only_root(prefix: Path, fol
         assert "hello" in people.shown(thread)[-1].text
         process.terminate()
         assert await process.ended() == 0, process.log()
+
+
+@pytest.mark.parametrize("any_database_url", ["postgres"], indirect=True)
+async def test_two_replicas_on_postgresql_as_compose_starts_them(
+    prefix: Path, folder: Path, town: Town, any_database_url: str
+) -> None:
+    services = YAML(typ="safe").load(ROOT / "deploy" / "compose.yaml")["services"]
+    data = folder / "compose"
+    data.mkdir()
+    config = data / "settings.toml"
+    config.write_text(as_toml(settings_for(town, "slack", Path("not-used.db"))), encoding="utf-8")
+    variables = environment() | {"DATABASE_URL": any_database_url, "THREADBRIDGE_CONFIG": str(config)}
+    program = str(prefix / "bin" / "threadbridge")
+
+    migrating = await asyncio.create_subprocess_exec(
+        program, *services["migrate"]["command"], env=variables, cwd=data, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await migrating.communicate()
+    assert (migrating.returncode, b"the database is at" in said) == (0, True)
+
+    people = SlackPeople(town.slack)
+    async with AsyncExitStack() as replicas:
+        ports = [free_port(), free_port()]
+        processes = []
+        for number, port in enumerate(ports):
+            own = data / str(number)
+            own.mkdir()
+            its = variables | {"THREADBRIDGE_HTTP__PORT": str(port)}
+            command = [program, *services["bridge"]["command"]]
+            processes.append(await replicas.enter_async_context(started(command, its, own, people)))
+        for process, port in zip(processes, ports, strict=True):
+            await process.until(lambda port=port: ready(port))  # type: ignore[misc]
+            assert await healthy(port, python=f"{prefix}/bin/python")
+        thread = await people.say("ada", "general", "@threadbridge hello")
+        await processes[0].until(lambda: "hello" in text_of(people.shown(thread)))
+        for process in processes:
+            process.terminate()
+            assert await process.ended() == 0, process.log()
+    assert not (data / "not-used.db").exists()
+
+
+def ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
