@@ -64,21 +64,25 @@ def test_the_source_distribution_holds_what_makes_the_wheel_and_nothing_else(bui
     assert names == sources() | documents | {"LICENSE", "pyproject.toml", ".gitignore", "PKG-INFO"}
 
 
-def test_what_is_installed_tells_its_version_and_what_an_extra_is_missing_for(built: Path, tmp_path: Path) -> None:
+COMMANDS = """
+from typer.testing import CliRunner
+from bridge.cli.commands import app
+for arguments in (["--version"], ["demo", "--help"]):
+    print(CliRunner().invoke(app, arguments).output)
+"""
+
+
+def test_what_is_installed_tells_its_version_and_what_an_extra_is_for(built: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel_of(built)) as wheel:
         wheel.extractall(tmp_path)  # as installing does
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        program = "import sys; sys.modules['jinja2'] = None; from bridge.cli import main; main()"
-        ended = subprocess.run(
-            [sys.executable, "-c", program, *arguments], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-        return ended.returncode, ended.stdout, ended.stderr
-
-    assert run("--version") == (0, f"{PROJECT['version']}\n", "")
-    code, out, _ = run("demo", "--help")
-    assert (code, 'Needs the extra "demo"' in out) == (0, True)
+    variables = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMANDS], cwd=tmp_path, env=variables, capture_output=True, text=True,
+        timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    told, _, helped = ended.stdout.partition("\n")
+    assert told == PROJECT["version"]
+    assert 'Needs the extra "demo"' in helped
 
 
 @pytest.mark.parametrize("name", ["Repository", "Issues", "Changelog", "Documentation"])
