@@ -4,7 +4,12 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 4
 
-.PHONY: demo test check format bench bench-parts chaos clean
+# What the image installs; after a change: make lock.
+IMAGE_EXTRAS := postgres openai a2a mcp
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: demo test check format bench bench-parts chaos wheel lock image-steps clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
@@ -30,6 +35,17 @@ bench-parts: .venv/dev   ## rendering, turns and adapters by themselves, each as
 
 chaos: .venv/dev         ## everything that can go wrong, judged; ARGS="--seed 7 --turns 1000 --database sqlite"
 	$(BIN)/python -m tests.chaos.run $(ARGS)
+
+wheel: .venv/dev         ## the wheel and the source distribution, in dist/
+	$(BIN)/python -m hatchling build
+
+lock: .venv/dev          ## versions and hashes of all that the image installs, after a change of what is required
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(LOCK) $(IMAGE_EXTRAS:%=--extra %) --output-file deploy/image/requirements.lock pyproject.toml
+	echo hatchling | $(LOCK) --output-file deploy/image/build.lock -
+
+image-steps: .venv/dev   ## the image's own steps without an engine, and what they made as another user with a read-only root
+	THREADBRIDGE_IMAGE_STEPS=1 $(PYTEST) tests/deploy/test_image_steps.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

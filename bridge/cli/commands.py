@@ -87,7 +87,10 @@ def demo(
         typer.Option(help="A settings file whose agents have channels of their own.", show_default=False),
     ] = None,
 ) -> None:
-    """The playground: a simulated Slack and Discord, agents to talk to, and the real bridge between them."""
+    """The playground: a simulated Slack and Discord, agents to talk to, and the real bridge between them.
+
+    Needs the extra "demo" of the package.
+    """
     if port not in PORTS:
         raise SettingsError(f"--port is {port}, but a port is a number from 0 to {PORTS[-1]}")
     require("demo", "the playground")
@@ -142,12 +145,24 @@ app.command()(backends.history)
 
 
 @manifest.command("slack")
-def manifest_slack(config: ConfigOption = None) -> None:
+def manifest_slack(
+    config: ConfigOption = None,
+    link: Annotated[bool, typer.Option("--link", help="A link that opens Slack's form with it instead.")] = False,
+) -> None:
     """The Slack app manifest, to paste where a new app is made from a manifest."""
-    from bridge.frontends.slack.manifest import slack_manifest
+    from bridge.frontends.slack.manifest import LINK_FITS, manifest_link, slack_manifest
 
     settings = load(config, {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"})
-    write(printable_json(slack_manifest(settings.slack, prompts=settings.default_prompts), indent=2))
+    made = slack_manifest(settings.slack, prompts=settings.default_prompts)
+    if not link:
+        write(printable_json(made, indent=2))
+        return
+    address = manifest_link(made)
+    write(address)
+    if len(address) > LINK_FITS:
+        aside(
+            f"the link has {len(address):,} characters, more than some browsers take; otherwise paste the manifest"
+        )
 
 
 @manifest.command("discord")

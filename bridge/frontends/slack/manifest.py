@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from bridge.commands import COMMANDS
 from bridge.frontends.slack.about import shortcuts
@@ -11,6 +13,8 @@ from bridge.frontends.slack.settings import SlackSettings
 from bridge.prompts import Prompt
 
 EVENTS_PATH = "/slack/events"
+NEW_APP = "https://api.slack.com/apps?new_app=1&manifest_json="
+LINK_FITS = 8_000  # characters of an address that browsers and servers take for sure
 
 SCOPES = (
     "app_mentions:read",
@@ -95,6 +99,11 @@ def slack_manifest(
             "token_rotation_enabled": False,
         },
     }
+
+
+def manifest_link(manifest: Mapping[str, Any]) -> str:
+    """Where Slack offers to make an app of this manifest; may be longer than `LINK_FITS`."""
+    return NEW_APP + quote(json.dumps(manifest, ensure_ascii=False, separators=(",", ":")), safe="")
 
 
 def scopes(settings: SlackSettings | None = None) -> list[str]:
