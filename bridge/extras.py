@@ -11,6 +11,7 @@ EXTRAS = {
     "openai": ("openai",),
     "a2a": ("a2a",),
     "mcp": ("mcp",),
+    "ops": ("jinja2",),
     "demo": ("jinja2", "python_multipart", "sse_starlette", "websockets", "openai", "a2a"),
 }
 

@@ -106,6 +106,7 @@ class Hold:
         detail: str,
         last_part: str | None,
         shown_at: int | None,
+        first_words: float | None = None,
     ) -> Outlook | None:
         return await self._with_parts(
             turn,
@@ -119,6 +120,7 @@ class Hold:
                 detail=detail,
                 last_part=last_part,
                 shown_at=shown_at,
+                first_words=first_words,
             ),
         )
 
