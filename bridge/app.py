@@ -164,7 +164,10 @@ async def bridge(
             async with (
                 speaking.run(),
                 operators_page(settings, seen) as page,
-                http_server(Starlette(routes=[*routes, *page]), settings.http.host, settings.http.port) as (http, port),
+                http_server(Starlette(routes=[*routes, *page]), settings.http.host, settings.http.port) as (
+                    http,
+                    port,
+                ),
             ):
                 serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
                 running = asyncio.create_task(runner.run(), name="runner")

@@ -155,7 +155,9 @@ class Watching:
     async def turns(self, state: str | None, cursor: Cursor, most: int = PAGE) -> Sequence[WatchedTurn]:
         """Newest first."""
         values = _after(cursor, most)
-        op = Op(sql.WATCHED_TURNS, values) if state is None else Op(sql.WATCHED_IN_STATE, values | {"state": state})
+        op = (
+            Op(sql.WATCHED_TURNS, values) if state is None else Op(sql.WATCHED_IN_STATE, values | {"state": state})
+        )
         [rows] = await self._engine.run(op)
         return _turns(rows)
 
@@ -184,7 +186,9 @@ class Watching:
         found += [turn for turn in _turns(waiting) if _key(turn) < (cursor.position, cursor.at, cursor.id)]
         return sorted({turn.id: turn for turn in found}.values(), key=_key, reverse=True)[:most]
 
-    async def threads(self, platforms: Sequence[str], at: int, thread: int, most: int = PAGE) -> Sequence[WatchedThread]:
+    async def threads(
+        self, platforms: Sequence[str], at: int, thread: int, most: int = PAGE
+    ) -> Sequence[WatchedThread]:
         """Those that were written in last, before the thread `thread`, which was at `at`."""
         values = {"until": at, "before": thread, "most": most}
         some = await self._engine.run(
@@ -214,11 +218,9 @@ class Watching:
 
     async def replicas(self) -> Sequence[WatchedReplica]:
         """None where one process serves SQLite."""
-        rows, owners = await self._engine.run(
-            Op(sql.REPLICAS, {"most": REPLICAS}), Op(sql.RUNNING_BY_OWNER, {})
-        )
+        rows, owners = await self._engine.run(Op(sql.REPLICAS, {"most": REPLICAS}), Op(sql.RUNNING_BY_OWNER, {}))
         newest = max((beat for _, _, beat in rows), default=0)
-        threads = {owner: count for owner, count in owners}
+        threads = dict(owners)
         return [
             WatchedReplica(name, started, (newest - beat) / SECOND, threads.get(name, 0))
             for name, started, beat in rows

@@ -68,7 +68,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def comes_from(request: Request) -> str:
-    """Where a request comes from, as far as tries are counted: of an IPv6 address the network, as a household has it."""
+    """Where a request comes from, as far as tries are counted: of an IPv6 address its network."""
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from bridge.store.tables import SECOND
 from bridge.store.watching import Ended
@@ -64,11 +65,11 @@ def last_hour(ended: Sequence[Ended], at: int) -> Hour:
         if age < MINUTES:
             minutes[MINUTES - 1 - age].append(one)
             agents[one.agent].append(one)
-    spans = [sum(minutes[start : start + SPAN], []) for start in range(0, MINUTES, SPAN)]
+    spans = [list(chain(*minutes[start : start + SPAN])) for start in range(0, MINUTES, SPAN)]
     return Hour(
         [_minute(some) for some in minutes],
         [_some(some) for some in spans],
-        _some([one for some in minutes for one in some]),
+        _some(list(chain(*minutes))),
         {name: _some(some) for name, some in sorted(agents.items())},
     )
 

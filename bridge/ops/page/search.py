@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 MAX_QUERY = 300  # characters
 
-_SLACK_LINK = re.compile(r"https://[\w.-]+\.slack\.com/archives/([A-Z0-9]+)/p(\d{6,20})(\d{6})(?:\?(.*))?", re.ASCII)
+_SLACK_LINK = re.compile(
+    r"https://[\w.-]+\.slack\.com/archives/([A-Z0-9]+)/p(\d{6,20})(\d{6})(?:\?(.*))?", re.ASCII
+)
 _SLACK_ROOT = re.compile(r"thread_ts=(\d+\.\d+)")
 _DISCORD_LINK = re.compile(r"https://(?:\w+\.)?discord\.com/channels/(?:\d+|@me)/(\d+)(?:/\d+)?", re.ASCII)
 _TURN = re.compile(r"[0-9a-f]{16}")

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -81,16 +82,7 @@ class Views:
         self._deeds = deeds
         self._doing = doing
         self._replica = replica
-        self._templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals |= {
-            "words": words, "SECOND": SECOND, "COUNTED": COUNTED, "ENDED": ENDED, "WIDTH": WIDTH, "HEIGHT": HEIGHT,
-        }  # fmt: skip
+        self._templates = _templates()
 
     def routes(self) -> list[Route]:
         """Below the page's address."""
@@ -130,7 +122,9 @@ class Views:
             raise HTTPException(401, WRONG, {"WWW-Authenticate": "Bearer"})
         self._tries.right(address)
 
-    def _answered(self, handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def _answered(
+        self, handle: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
         """Nobody outside reads a traceback."""
 
         async def handler(request: Request) -> Response:
@@ -212,7 +206,9 @@ class Views:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         if _wants_json(request):
-            return _json({"error": "the token of the settings, http.ops_token, is needed as a bearer token"}, status)
+            return _json(
+                {"error": "the token of the settings, http.ops_token, is needed as a bearer token"}, status
+            )
         html = self._templates.get_template("sign_in.html").render(
             root=self._root(request), to=to, trouble=trouble, hours=LASTS // 3600
         )
@@ -361,6 +357,21 @@ class Views:
             return _json({"error": error.detail}, error.status_code, error.headers)
         html = self._templates.get_template("refused.html").render(root=self._root(request), sentence=error.detail)
         return HTMLResponse(html, error.status_code, error.headers)
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals |= {
+        "words": words, "SECOND": SECOND, "COUNTED": COUNTED, "ENDED": ENDED, "WIDTH": WIDTH, "HEIGHT": HEIGHT,
+    }  # fmt: skip
+    return templates
 
 
 def _page(turns: Any) -> Data:

@@ -53,12 +53,18 @@ MAY_BE_TWICE = "Nobody can tell whether the agent got the question: sent again, 
 SAID: Mapping[str, tuple[bool, str]] = {
     "sent": (True, "Put in again as a new turn. It runs as soon as its thread is free."),
     "delivering": (True, "The stored answer is being posted again."),
-    "late": (False, "Nothing was done: somebody was quicker, or the turn has moved on. This is how it stands now."),
+    "late": (
+        False,
+        "Nothing was done: somebody was quicker, or the turn has moved on. This is how it stands now.",
+    ),
     "stopping": (True, "It is being stopped. What still comes from the agent isn't shown."),
     "at_rest": (False, "Nothing was stopped: it isn't under way any more."),
     "looking": (True, "The agents are being looked at."),
     "looked": (False, "They were looked at just now. Wait a few seconds."),
-    "away": (False, "Nothing is known to be done: the database didn't answer. Look at the turn before you repeat it."),
+    "away": (
+        False,
+        "Nothing is known to be done: the database didn't answer. Look at the turn before you repeat it.",
+    ),
 }
 
 

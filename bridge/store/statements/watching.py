@@ -34,7 +34,7 @@ _watched = (
 
 
 def _older(*keys: tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]) -> sa.ColumnElement[bool]:
-    """What comes after a row, newest first; the first key by itself besides, as every planner finds that in an index."""
+    """What comes after a row, newest first. The first key by itself besides: every planner finds that in an index."""
     first, at = keys[0]
     row = sa.tuple_(*(key for key, _ in keys)) < sa.tuple_(*(given for _, given in keys))
     return sa.and_(first <= at, row)
@@ -50,9 +50,7 @@ WATCHED_IN_STATE = Statement(
 )
 # Whoever has waited longest.
 OLDEST_IN_STATE = Statement(
-    _watched.where(turn.c.state == string("state"))
-    .order_by(turn.c.received_at, turn.c.id)
-    .limit(number("most"))
+    _watched.where(turn.c.state == string("state")).order_by(turn.c.received_at, turn.c.id).limit(number("most"))
 )
 _some = sa.select(sa.literal_column("1")).where(turn.c.state == string("state")).limit(number("most")).subquery()
 COUNT_IN_STATE = Statement(sa.select(sa.func.count()).select_from(_some))
@@ -76,8 +74,7 @@ THREAD_ACTIVE = _of_thread("asking", "replying")
 # At most one of a thread: the thread's row names it.
 THREAD_WAITING = Statement(
     _watched.add_columns(turn.c.position).where(
-        turn.c.id
-        == sa.select(thread.c.waiting_turn).where(thread.c.id == number("thread_id")).scalar_subquery()
+        turn.c.id == sa.select(thread.c.waiting_turn).where(thread.c.id == number("thread_id")).scalar_subquery()
     )
 )
 # The one statement of this page that reads what people wrote.
