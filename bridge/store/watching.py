@@ -220,7 +220,7 @@ class Watching:
         """None where one process serves SQLite."""
         rows, owners = await self._engine.run(Op(sql.REPLICAS, {"most": REPLICAS}), Op(sql.RUNNING_BY_OWNER, {}))
         newest = max((beat for _, _, beat in rows), default=0)
-        threads = dict(owners)
+        threads: dict[str, int] = dict(owners)
         return [
             WatchedReplica(name, started, (newest - beat) / SECOND, threads.get(name, 0))
             for name, started, beat in rows

@@ -17,7 +17,7 @@ from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome
 from bridge.ops.page import looks
 from bridge.ops.page.session import FREE_TRIES
-from bridge.settings import AgentTable, HttpSettings
+from bridge.settings import HttpSettings
 from bridge.store.budgets import Quota
 from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine, StoreUnavailable
@@ -431,4 +431,3 @@ async def test_an_answer_that_takes_too_long_is_none(monkeypatch: pytest.MonkeyP
 def test_a_bad_token_is_one_sentence(token: str) -> None:
     with pytest.raises(ValueError, match="ops_token"):
         HttpSettings(ops_token=SecretStr(token))
-    assert AgentTable(kind="echo")

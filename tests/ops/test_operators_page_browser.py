@@ -1,4 +1,4 @@
-"""The operator's page in a real browser: signed in, followed live, used to send a turn again, on a phone, in the dark."""
+"""The operator's page in a real browser: followed live, used by keyboard, on a phone, in the dark."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ LONG = "no answer from https://" + "a-very-long-name-without-any-break." * 8
 CONTRAST = """
 () => {
   const light = (rgb) => {
-    const part = rgb.map((one) => one / 255).map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    const curve = (one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+    const part = rgb.map((one) => curve(one / 255));
     return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
   };
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);

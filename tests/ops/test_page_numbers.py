@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from bridge.lifecycle import Outcome, TurnState
+from bridge.lifecycle import Outcome, Retry, TurnState
 from bridge.ops.page import words
 from bridge.ops.page.drawing import HEIGHT, drawn, rounded_up
 from bridge.ops.page.hour import last_hour, percentile
@@ -104,7 +104,7 @@ def test_who_cannot_be_sent_again_says_why() -> None:
     for state in TurnState:
         for outcome in (None, *Outcome):
             one = turn(state, outcome)
-            can = state in (TurnState.FAILED, TurnState.WAITING) and words.retry_of(one) is not words.Retry.NONE
+            can = state in (TurnState.FAILED, TurnState.WAITING) and words.retry_of(one) is not Retry.NONE
             assert (words.why_not(one) is None) == can, (state, outcome)
     assert "already" in (words.why_not(turn("failed", "timed_out", "t2")) or "")
     assert words.why_not(turn("of a newer version", "of a newer version"))

@@ -243,7 +243,7 @@ class Views:
         if state is not None and state not in words.STATES:
             raise HTTPException(404, "There is no such state of a turn.")
         turns = await in_time(self._watching.turns(state, _cursor(request), PAGE + 1))
-        return "turns.html", {"state": state} | _page(turns)
+        return "turns.html", {"state": state, **_page(turns)}
 
     async def _turn(self, request: Request) -> tuple[str, Data]:
         turn = await self._turn_of(request)
@@ -283,7 +283,7 @@ class Views:
         if thread is None:
             raise HTTPException(404, "There is no such thread.")
         turns = await in_time(self._watching.turns_of(number, _cursor(request), PAGE + 1))
-        return "thread.html", {"thread": thread} | _page(turns)
+        return "thread.html", {"thread": thread, **_page(turns)}
 
     async def _system(self, _request: Request) -> tuple[str, Data]:
         data: dict[str, Any] = {"away": False, "replicas": (), "budgets": (), "hour": None}
