@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -26,6 +27,7 @@ pytestmark = [
 ]
 
 NARROW = 360  # pixels
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LONG = "no answer from https://" + "a-very-long-name-without-any-break." * 8
 # The text of each element with its colour and the first ground behind it that isn't transparent: the worst contrast.
 CONTRAST = """
@@ -81,11 +83,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def signed_in(visit: Visit, browser: Browser, *, width: int, dark: bool = False) -> AsyncIterator[Page]:
+async def signed_in(visit: Visit, browser: Browser, *, width: int) -> AsyncIterator[Page]:
     """By keyboard alone. Nothing may stand in the console in the end but that one had to sign in."""
     context = await browser.new_context(
         viewport={"width": width, "height": 760},
-        color_scheme="dark" if dark else "light",
         timezone_id="Asia/Kolkata",
         locale="en-GB",
     )
@@ -130,16 +131,17 @@ async def test_an_operator_follows_what_happens_and_sends_a_turn_again(visit: Vi
         await expect(page.get_by_label("The operator's token")).to_be_focused()
 
 
-@pytest.mark.parametrize("dark", [False, True])
-async def test_each_view_fits_a_phone_and_can_be_read(visit: Visit, browser: Browser, dark: bool) -> None:
+async def test_each_view_fits_a_phone_and_can_be_read_by_day_and_night(visit: Visit, browser: Browser) -> None:
     failed = await visit.asked(1, Outcome.AGENT_ERROR, detail=LONG)
     await visit.asked(1, address=thread(2))
     await visit.asked(1, Outcome.UNCERTAIN, address=thread(3))
     await visit.asked(1, Outcome.ANSWERED, address=thread(4))
-    async with signed_in(visit, browser, width=NARROW, dark=dark) as page:
+    async with signed_in(visit, browser, width=NARROW) as page:
         for path in ("", "turns", f"turns/{failed}?text=1", "threads", "threads/1", "system"):
             await page.goto(f"{visit.url}/ops/{path}")
             assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW, path
-            worst, where = await page.evaluate(CONTRAST)
-            assert worst >= 4.5, (path, where)
+            for scheme in SCHEMES:
+                await page.emulate_media(color_scheme=scheme)
+                worst, where = await page.evaluate(CONTRAST)
+                assert worst >= 4.5, (path, scheme, where)
             assert await page.evaluate(NAMELESS) == [], path
