@@ -13,6 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from bridge.extras import MissingExtra
 from bridge.inbound import Address, Person
 from bridge.lifecycle import Outcome
 from bridge.ops.page import looks
@@ -431,3 +432,12 @@ async def test_an_answer_that_takes_too_long_is_none(monkeypatch: pytest.MonkeyP
 def test_a_bad_token_is_one_sentence(token: str) -> None:
     with pytest.raises(ValueError, match="ops_token"):
         HttpSettings(ops_token=SecretStr(token))
+
+
+async def test_without_its_package_a_sentence_says_what_to_install(
+    database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.extras.installed", lambda _: False)
+    with pytest.raises(MissingExtra, match=r"http\.ops_token.*threadbridge\[ops\]"):
+        async with served(database, engine):
+            pass
