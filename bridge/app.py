@@ -21,6 +21,7 @@ from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_routes
+from bridge.ops.page.serving import Running, operators_page
 from bridge.ops.retries import count_retries
 from bridge.ops.traces import open_traces
 from bridge.settings import Settings, SettingsError
@@ -162,9 +163,24 @@ async def bridge(
             routes += link_routes(links, agents)
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)
+            seen = Running(
+                replica=replica,
+                database=database,
+                engine=engine,
+                platforms=platforms,
+                decisions=decisions,
+                arrivals=desk.arrivals,
+                wake=runner.wake,
+                stop_turn=runner.stop_turn,
+                doing=runner.doing,
+            )
             async with (
                 speaking.run(),
-                http_server(Starlette(routes=routes), settings.http.host, settings.http.port) as (http, port),
+                operators_page(settings, seen) as page,
+                http_server(Starlette(routes=[*routes, *page]), settings.http.host, settings.http.port) as (
+                    http,
+                    port,
+                ),
             ):
                 serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
                 running = asyncio.create_task(runner.run(), name="runner")

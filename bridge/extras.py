@@ -12,6 +12,7 @@ EXTRAS = {
     "a2a": ("a2a",),
     "mcp": ("mcp",),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
+    "ops": ("jinja2",),
     "demo": ("jinja2", "python_multipart", "sse_starlette", "websockets", "openai", "a2a"),
 }
 

@@ -32,7 +32,16 @@ class HttpSettings(BaseModel):
         default_factory=list
     )  # names of this machine that /mcp answers to, as in a Host header
 
-    @field_validator("token", "metrics_token")
+    ops_token: SecretStr | None = Field(
+        default=None,
+        description="Opens the operator's page /ops/, 20 characters or more; without it there is no such page.",
+    )
+    ops_text: bool = Field(
+        default=True,
+        description="Whether a turn's page there can show what was written; nothing is shown before it is asked for.",
+    )
+
+    @field_validator("token", "metrics_token", "ops_token")
     @classmethod
     def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value()) < MIN_TOKEN:

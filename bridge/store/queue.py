@@ -223,10 +223,12 @@ class Queue:
         detail: str = "",
         last_part: str | None = None,
         shown_at: int | None = None,
+        first_words: float | None = None,
     ) -> Outlook | None:
         """The reply is delivered or refused. With it the thread goes on with its next turn, or is given back: None.
 
-        `shown_at` is the position of the message that shows what the turn waits for.
+        `shown_at` is the position of the message that shows what the turn waits for; `first_words` seconds after the
+        reply's beginning.
         """
         becomes = after(TurnState.REPLYING, event, outcome)
         waits = becomes is TurnState.WAITING
@@ -236,6 +238,7 @@ class Queue:
             "result": outcome,
             "details": storable(detail) or None,
             "at": now(),
+            "first": None if first_words is None else round(first_words * SECOND),
         }
         advance = {
             "shown_last": last_part,

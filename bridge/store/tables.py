@@ -104,6 +104,8 @@ class Thread(SQLModel, table=True):
         _where("ix_thread_queued", "seat", "ready_at", where="state = 'queued'"),
         _where("ix_thread_seated", "seat", where="state IN ('ready', 'running')"),
         sa.Index("ix_thread_touched", "platform", "touched_at"),
+        sa.Index("ix_thread_channel", "channel", "id"),
+        sa.Index("ix_thread_thread", "thread", "id"),
     )
 
     id: int = Field(default=None, primary_key=True, sa_type=_ROW_ID)  # given by the database
@@ -158,6 +160,7 @@ class Turn(SQLModel, table=True):
         sa.Index("ix_turn_received_at", "received_at"),
         _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
         sa.Index("ix_turn_state", "state", "received_at"),
+        _where("ix_turn_ended", "ended_at", where="ended_at IS NOT NULL"),
     )
 
     id: str = Field(primary_key=True, max_length=16)
@@ -214,12 +217,16 @@ class Turn(SQLModel, table=True):
     received_at: datetime = _time()
     begun_at: datetime | None = _time(default=None)
     ended_at: datetime | None = _time(default=None)
+    # Microseconds from the reply's beginning until its first words stood in the thread; None where none did, or where
+    # the turn was taken up again.
+    first_words: int | None = _big(default=None)
 
 
 class Budget(SQLModel, table=True):
     """How many turns were stored in an hour, which begins with its first."""
 
     __tablename__ = "budget"
+    __table_args__ = (sa.Index("ix_budget_since", "since"),)
 
     scope: str = Field(primary_key=True, max_length=160)
     since: datetime = _time()

@@ -111,6 +111,7 @@ class Hold:
         detail: str,
         last_part: str | None,
         shown_at: int | None,
+        first_words: float | None = None,
     ) -> Outlook | None:
         outlook = await self._with_parts(
             turn,
@@ -124,6 +125,7 @@ class Hold:
                 detail=detail,
                 last_part=last_part,
                 shown_at=shown_at,
+                first_words=first_words,
             ),
         )
         self._count(after(TurnState.REPLYING, event, outcome), outcome)

@@ -162,6 +162,7 @@ class TurnAtWork:
 
     async def _end(self, reply: Reply, delivered: Delivered) -> Outlook | None:
         turn = self._work.turn
+        first = reply.first_words_after
         outlook = await self._work.hold.end(
             turn.id,
             delivered.event,
@@ -169,8 +170,8 @@ class TurnAtWork:
             detail=delivered.detail,
             last_part=reply.last_part,
             shown_at=delivered.shown_at,
+            first_words=first if turn.begun_at is None else None,
         )
-        first = reply.first_words_after
         self._measure(first)
         log.info(
             "turn ended",

@@ -59,7 +59,7 @@ VALUES: dict[str, object] = {
     "rater": "slack:U1", "good": True, "pause": 60,
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
     "decision": None, "until": None, "line": "Left",
-    "joined_id": "t1-9", "brought": None, "traceparent": None,
+    "joined_id": "t1-9", "brought": None, "traceparent": None, "first": None, "state": "failed",
 }  # fmt: skip
 
 

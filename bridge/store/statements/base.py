@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from bridge.store.tables import Artifact, Budget, Feedback, Part, Refused, Thread, Turn
+from bridge.store.tables import Artifact, Budget, Feedback, Part, Refused, Replica, Thread, Turn
 
 thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
 turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
@@ -16,6 +16,7 @@ part: sa.Table = Part.__table__  # type: ignore[attr-defined]
 artifact: sa.Table = Artifact.__table__  # type: ignore[attr-defined]
 budget: sa.Table = Budget.__table__  # type: ignore[attr-defined]
 refused: sa.Table = Refused.__table__  # type: ignore[attr-defined]
+replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
 feedback: sa.Table = Feedback.__table__  # type: ignore[attr-defined]
 
 

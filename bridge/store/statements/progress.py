@@ -90,7 +90,7 @@ END = Statement(
     sa.update(turn)
     .where(turn.c.id == string("turn_id"))
     .values(state=string("becomes"), outcome=string("result"), detail=value(turn.c.detail, "details"),
-            ended_at=number("at"))
+            ended_at=number("at"), first_words=number("first"))
 )  # fmt: skip
 EXCHANGES = Statement(
     sa.select(turn.c.text, turn.c.answer)
