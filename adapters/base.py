@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import httpx
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 # A checkpoint's value or a table's cell: the same after a trip through JSON.
 Scalar = str | int | float | bool | None
@@ -342,8 +342,8 @@ class AgentSettings(BaseModel):
 class KeyedSettings(AgentSettings):
     """The common case: an address and a key."""
 
-    base_url: str
-    api_key: SecretStr
+    base_url: str = Field(description="The address of the service's API.")
+    api_key: SecretStr = Field(description="The key that it takes.")
 
 
 @runtime_checkable

@@ -321,7 +321,7 @@ class _Conversation:
 class EchoSettings(AgentSettings):
     """How fast it talks."""
 
-    delay: float = Field(default=0.02, ge=0, le=60)  # seconds between two words
+    delay: float = Field(default=0.02, ge=0, le=60, description="Seconds between two words.")
 
 
 class Echo:

@@ -199,9 +199,11 @@ class _Turn:
 class EnthusiastSettings(KeyedSettings):
     """The ids are those of the server's own pages."""
 
-    data_set_id: int
-    agent_id: int | None = None  # 1.3 and later insist on it
-    agent: str = ""  # its name: 1.2 insists on it
+    data_set_id: int = Field(description="The data set that is asked, by its number on the server's pages.")
+    agent_id: int | None = Field(
+        default=None, description="The agent, by its number on the server's pages; required by 1.3 and later."
+    )
+    agent: str = Field(default="", description="The agent's name; required by 1.2.")
 
 
 class Enthusiast:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from adapters.base import (
     AgentError,
@@ -203,7 +203,8 @@ def _value(data: str) -> Any:
 class FifthElementSettings(KeyedSettings):
     """`base_url` is `https://{platform}/v1/api`; `slug` names the agent."""
 
-    slug: str
+    base_url: str = Field(description="As in `https://PLATFORM/v1/api`.")
+    slug: str = Field(description="Names the agent, as on the platform's own page.")
 
 
 class FifthElement:

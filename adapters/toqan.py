@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 
 from adapters.base import (
     AgentError,
@@ -51,7 +51,8 @@ _TOO_LARGE = "That file is too large: the agent takes up to 100 MB."
 class ToqanSettings(KeyedSettings):
     """`base_url` has a default; the key is `sk_…` and stands for one agent."""
 
-    base_url: str = "https://api.toqan.ai/api"
+    base_url: str = Field(default="https://api.toqan.ai/api", description="The address of the service's API.")
+    api_key: SecretStr = Field(description="The agent's key, `sk_…`; it stands for one agent.")
 
 
 class Toqan:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from bridge.inbound import Address, Person, Standing
@@ -30,14 +30,32 @@ class AccessTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    workspaces: tuple[str, ...] = ()  # Slack
-    servers: tuple[str, ...] = ()  # Discord
-    channels: tuple[str, ...] = ()
-    people: tuple[str, ...] = ()  # "slack:U…", "discord:…"
-    roles: tuple[str, ...] = ()  # Discord; who has one of them is named as if by `people`
-    direct_messages: DirectMessages | None = None
-    external: bool | None = None
-    admins: tuple[str, ...] = ()
+    workspaces: tuple[str, ...] = Field(
+        default=(), description="Ids of Slack teams. Empty: no limit of that kind, here and below."
+    )
+    servers: tuple[str, ...] = Field(default=(), description="Ids of Discord servers.")
+    channels: tuple[str, ...] = Field(
+        default=(), description="Ids of channels. Direct messages aren't in a channel."
+    )
+    people: tuple[str, ...] = Field(
+        default=(),
+        description='People: `"slack:U…"`, `"discord:…"`. With a leading `!`, here as in the lists above,'
+        " an entry denies, and that always wins.",
+    )
+    roles: tuple[str, ...] = Field(
+        default=(), description="Ids of Discord roles; whoever has one is named as if by `people`."
+    )
+    direct_messages: DirectMessages | None = Field(
+        default=None,
+        description="Whose are answered. `members` of a workspace or server that is served; `listed`: those in"
+        " `people`; `nobody`. Unset: as the wider table says, in the end `members`.",
+    )
+    external: bool | None = Field(
+        default=None,
+        description="Whether Slack's guests and Slack Connect people may ask. Unset: as the wider table says, in the"
+        " end no.",
+    )
+    admins: tuple[str, ...] = Field(default=(), description="People who may stop, retry and decide for others.")
 
     @field_validator("workspaces", "servers", "channels", "roles")
     @classmethod

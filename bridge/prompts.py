@@ -19,8 +19,10 @@ class Prompt(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
-    message: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE)]
+    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)] = Field(description="What a person is shown.")
+    message: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE)] = Field(
+        description="What is asked in their name when they choose it."
+    )
 
     @model_validator(mode="before")
     @classmethod

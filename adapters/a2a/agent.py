@@ -30,7 +30,7 @@ from a2a.types import (
     Task,
 )
 from a2a.types import Message as A2AMessage
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from adapters.a2a.client import connect, interface_of, is_old, reason
 from adapters.a2a.extension import EXTENSION, HEADER, decided
@@ -79,11 +79,17 @@ T = TypeVar("T")
 
 
 class A2ASettings(AgentSettings):
-    base_url: str  # where the agent card is, or the whole address of a card
-    api_key: SecretStr | None = None
-    header: str = "Authorization"  # gets `Bearer KEY`; any other header the key alone
-    endpoint: str | None = None  # instead of the address in the card
-    file_origins: tuple[str, ...] = ()  # where files may lie besides the agent's own origin: https://files.example
+    base_url: str = Field(description="Where the agent's card is, or the whole address of a card.")
+    api_key: SecretStr | None = Field(default=None, description="The key that it takes, where it wants one.")
+    header: str = Field(
+        default="Authorization",
+        description="The header that carries the key: `Authorization` gets `Bearer KEY`, any other the key alone.",
+    )
+    endpoint: str | None = Field(default=None, description="Instead of the address in the card.")
+    file_origins: tuple[str, ...] = Field(
+        default=(),
+        description='Where files may lie besides the agent\'s own origin, as in `["https://files.example.com"]`.',
+    )
 
 
 class A2A:

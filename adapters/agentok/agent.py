@@ -120,10 +120,14 @@ class _Turn:
 class AgentokSettings(KeyedSettings):
     """What chats are made from: the kind, and the id of that kind."""
 
-    from_type: Literal["flow", "project", "template"] = "flow"  # the guide knows flows, the server the others
-    from_flow: int | str | None = None
-    from_project: int | None = None
-    from_template: int | None = None
+    from_type: Literal["flow", "project", "template"] = Field(
+        default="flow", description="What chats are made from. The guide knows flows, the server the others."
+    )
+    from_flow: int | str | None = Field(default=None, description='The flow\'s id, for `from_type = "flow"`.')
+    from_project: int | None = Field(default=None, description='The project\'s id, for `from_type = "project"`.')
+    from_template: int | None = Field(
+        default=None, description='The template\'s id, for `from_type = "template"`.'
+    )
 
     @model_validator(mode="after")
     def _has_its_id(self) -> Self:

@@ -42,34 +42,56 @@ _LACKS = {404, 405, 501}  # how servers refuse a path of the API that they don't
 class McpServer(AgentSettings):
     """A server of tools that the API calls by itself."""
 
-    label: str
-    url: str
-    token: SecretStr | None = None  # what the API shows it, as `Authorization`
-    approval: bool = True  # each call is asked leave for
+    label: str = Field(description="Its name, for the model and in approvals.")
+    url: str = Field(description="Its address.")
+    token: SecretStr | None = Field(default=None, description="What the API shows it, as `Authorization`.")
+    approval: bool = Field(default=True, description="Whether each call is asked leave for.")
 
 
 class OpenAISettings(AgentSettings):
-    base_url: str = "https://api.openai.com/v1"
-    api_key: SecretStr  # any text for a local server that wants none
-    model: str
-    api: Literal["responses", "chat"] = "responses"
-    instructions: str | None = None
-    # Responses only: what the server runs by itself
-    tools: tuple[Literal["web_search", "code_interpreter", "image_generation"], ...] = ()
-    # Responses only: servers of tools
-    mcp: tuple[McpServer, ...] = ()
-    # Responses only: the answer goes on while nobody listens; off for a server that refuses it
-    background: bool = True
-    # Chat only: earlier exchanges that go along with a question
-    remembers: int = Field(default=50, ge=0, le=1_000)
-    # Who asks goes along as `user` or `safety_identifier`, with Responses as `metadata`, too. Off for a server that
-    # refuses these and doesn't name them: then by headers alone
-    person_fields: bool = True
-    effort: str | None = None  # of a reasoning model: "low", "high", and what else a server knows
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    max_tokens: int | None = Field(default=None, ge=1)  # of an answer
-    headers: dict[str, SecretStr] = Field(default_factory=dict)  # of every request, besides the key's
-    query: dict[str, str] = Field(default_factory=dict)  # of every address, as Azure's `api-version`
+    base_url: str = Field(
+        default="https://api.openai.com/v1", description="The address of OpenAI's API, or of a server like it."
+    )
+    api_key: SecretStr = Field(description="Its key; any text for a local server that wants none.")
+    model: str = Field(description="The model, by the server's name for it.")
+    api: Literal["responses", "chat"] = Field(
+        default="responses",
+        description="Which API is spoken. `responses` can be taken up after a crash, gives files and can be stopped;"
+        " most other servers know `chat` only.",
+    )
+    instructions: str | None = Field(default=None, description="What the model is told before each question.")
+    tools: tuple[Literal["web_search", "code_interpreter", "image_generation"], ...] = Field(
+        default=(), description="What the server runs by itself. `responses` only."
+    )
+    mcp: tuple[McpServer, ...] = Field(
+        default=(), description="Servers of tools that the API calls by itself. `responses` only."
+    )
+    background: bool = Field(
+        default=True,
+        description="Whether the answer goes on while nobody listens; off for a server that refuses it. `responses`"
+        " only.",
+    )
+    remembers: int = Field(
+        default=50, ge=0, le=1_000, description="Earlier exchanges that go along with a question. `chat` only."
+    )
+    person_fields: bool = Field(
+        default=True,
+        description="Whether who asks goes along as `user` or `safety_identifier`, with `responses` as `metadata`, too."
+        " Off for a server that refuses these and doesn't name them: then by headers alone.",
+    )
+    effort: str | None = Field(
+        default=None, description="Of a reasoning model: `low`, `high`, and what else the server knows."
+    )
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Unset: the server's.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="The most that an answer takes. Unset: the server's."
+    )
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Headers of every request, besides the key's."
+    )
+    query: dict[str, str] = Field(
+        default_factory=dict, description="Parameters of every address, as Azure's `api-version`."
+    )
 
     @model_validator(mode="after")
     def _tools_need_responses(self) -> Self:

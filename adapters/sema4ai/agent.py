@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 from httpx_sse import ServerSentEvent
+from pydantic import Field
 
 from adapters.base import (
     AgentError,
@@ -61,8 +62,9 @@ _log = structlog.get_logger()
 class Sema4aiSettings(KeyedSettings):
     """`base_url` is `https://{host}/tenants/{tenant}/api/v2`."""
 
-    agent_id: str  # the agent's id or its name
-    stream: bool = True  # False: each answer comes in one piece
+    base_url: str = Field(description="As in `https://HOST/tenants/TENANT/api/v2`.")
+    agent_id: str = Field(description="The agent's id, or its name.")
+    stream: bool = Field(default=True, description="Whether an answer grows word by word, or comes in one piece.")
 
 
 class Sema4ai:

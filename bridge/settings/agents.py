@@ -18,16 +18,38 @@ class AgentTable(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    kind: str
-    deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
-    access: AccessTable = AccessTable()
-    turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
-    person: Level = "id"  # what the agent is told of who asks: see `Telling`
-    person_key: SecretStr | None = None  # signs it
-    under_reply: tuple[UnderReply, ...] = EVERYTHING  # buttons of an answer
-    prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = []  # offered where nothing was said yet
-    # Who may decide what the agent wants leave for, where it names nobody; empty: whoever asked.
-    approvers: tuple[str, ...] = ()
+    kind: str = Field(description="Which kind of backend it is; the keys of each kind are below.")
+    deadline: Annotated[float, Field(gt=0, le=86_400)] = Field(default=900, description="Seconds a turn may take.")
+    access: AccessTable = Field(
+        default=AccessTable(), description="Who may ask it, besides what the general table and the platform's say."
+    )
+    turns_per_hour: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Turns within an hour, of all people together. 0: no limit."
+    )
+    person: Level = Field(
+        default="id",
+        description="What the agent is told of who asks. `id`: ids of person, place and roles; `full`: the name as"
+        " well, and with `slack.emails` the address; `none`: nothing.",
+    )
+    person_key: SecretStr | None = Field(
+        default=None,
+        description="Signs who asks, for a backend that verifies it: 32 bytes or more, as `openssl rand -hex 32`"
+        " makes them. Give each agent its own.",
+    )
+    under_reply: tuple[UnderReply, ...] = Field(
+        default=EVERYTHING,
+        description="Buttons under an answer: to have it given again, thumbs, and the files where it got or made some.",
+    )
+    prompts: Annotated[list[Prompt], Field(max_length=MAX_PROMPTS)] = Field(
+        default=[],
+        description="Questions that Slack offers above the composer of the direct message: texts, or"
+        ' `{ title = "…", message = "…" }`. The manifest has those of the default agent.',
+    )
+    approvers: tuple[str, ...] = Field(
+        default=(),
+        description='Who may decide what the agent wants leave for, where it names nobody: `["slack:U…", "discord:…"]`.'
+        " Empty: whoever asked.",
+    )
 
     @field_validator("approvers")
     @classmethod
@@ -63,15 +85,42 @@ class Route(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    agent: str
-    platform: Literal["slack", "discord"] | None = None
-    workspace: str | None = None
-    channel: str | None = None
-    choices: list[str] = Field(default_factory=list)  # agents that people may choose there instead, by `agent`
-    listen: Listen = "follow"  # mention: each time · follow: follow-ups are free · all: every message
-    flat: bool = False  # answered in the channel itself, which is one conversation
-    bots: list[Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]] = Field(default_factory=list)  # that may ask
-    busy: Busy = "queue"  # what becomes of messages that come while the agent is at work
+    agent: str = Field(description='An agent\'s name; `""`: nothing is answered there.')
+    platform: Literal["slack", "discord"] | None = Field(default=None, description="Only there. Unset: on any.")
+    workspace: str | None = Field(
+        default=None, description="Only there: a Slack team's id, a Discord server's. Unset: in any."
+    )
+    channel: str | None = Field(
+        default=None,
+        description="Only there: a channel's id; for threads on Discord that of their channel. Unset: in any.",
+    )
+    choices: list[str] = Field(
+        default_factory=list,
+        description="Agents that people may choose there instead, by the command `agent`; each only by whoever may"
+        " ask it.",
+    )
+    listen: Listen = Field(
+        default="follow",
+        description="`mention`: each message needs one; `follow`: follow-ups in a thread are free; `all`: every message"
+        " of the channel or forum and of its threads. Direct messages are always asked.",
+    )
+    flat: bool = Field(
+        default=False,
+        description="Answers in the channel itself, which then is one conversation. A follow-up needs a mention there,"
+        " or on Discord a reply to the bot, unless all is heard. What is asked in a thread is answered in it.",
+    )
+    bots: list[Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]] = Field(
+        default_factory=list,
+        description="Bots that may ask, alerts say: on Slack by the id of bot, app or user, on Discord of user, webhook"
+        " or application. Their messages in the channel need no mention unless `listen` is `mention`. Never more than"
+        " 3 in a thread without a person in between, and 30 in a channel an hour.",
+    )
+    busy: Busy = Field(
+        default="queue",
+        description="What becomes of messages that come while the agent is at work. `queue`: each is asked in its turn;"
+        " `steer`: those of one person in a row are asked together; `interrupt`: a new message of the same person"
+        " stops what is under way for them, and is asked next in its turn.",
+    )
 
     @property
     def listening(self) -> Listening:
@@ -93,10 +142,18 @@ class TranscriptionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    base_url: str
-    model: Annotated[str, Field(min_length=1)]
-    api_key: SecretStr | None = None
-    language: Annotated[str, Field(max_length=16)] = ""  # ISO 639-1, as in "de"; "": the service finds out
+    base_url: str = Field(
+        description="The service's address, as in `https://api.openai.com/v1`. Voice notes are written down there,"
+        " quoted and asked."
+    )
+    model: Annotated[str, Field(min_length=1)] = Field(
+        description="Its model for speech, as in `gpt-4o-mini-transcribe`."
+    )
+    api_key: SecretStr | None = Field(default=None, description="Its key.")
+    language: Annotated[str, Field(max_length=16)] = Field(
+        default="",
+        description="The language that people speak (ISO 639-1), as in `de`. Empty: the service finds out.",
+    )
 
     @field_validator("base_url")
     @classmethod

@@ -20,17 +20,31 @@ _PLACE = re.compile(r"(?:slack:[A-Z0-9]{2,64}|discord:[0-9]{1,20})")
 class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address that this process listens on: for Slack's events, health, metrics and all else below.",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=3000, description="Its port; 0 lets the system choose."
+    )
     metrics_token: SecretStr | None = Field(
         default=None,
         description="Who has it may read `/metrics`, as a bearer token; without it anybody who reaches the port may.",
     )
-    token: SecretStr | None = None  # of agents and webhooks that speak first; without it none may
-    speak: list[str] = Field(default_factory=list)  # where they may: "slack:C0123", "discord:1234", "slack:U07"
+    token: SecretStr | None = Field(
+        default=None,
+        description="Who has it may speak first, by `POST /threads` and `/mcp`: 20 characters or more. Without it"
+        " nobody may.",
+    )
+    speak: list[str] = Field(
+        default_factory=list,
+        description='Where they may: channels, and people for direct messages, as in `["slack:C0123", "discord:1234",'
+        ' "slack:U07"]`.',
+    )
     hosts: list[str] = Field(
-        default_factory=list
-    )  # names of this machine that /mcp answers to, as in a Host header
+        default_factory=list,
+        description="Names that `/mcp` answers to besides `host` and this machine's own, as a proxy passes them on.",
+    )
 
     ops_token: SecretStr | None = Field(
         default=None,
@@ -60,9 +74,18 @@ class HttpSettings(BaseModel):
                 )
         return places
 
-    public_url: str = ""  # where people's browsers reach this process, through a proxy with TLS
-    link_key: SecretStr | None = None  # signs links to files too large for a platform; without it there are none
-    link_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 24  # how long such a link is good
+    public_url: str = Field(
+        default="",
+        description="Where people's browsers reach this process, `https://…`, through a proxy of yours with TLS.",
+    )
+    link_key: SecretStr | None = Field(
+        default=None,
+        description="Switches on links to files that are too large for a platform, and signs them: 32 bytes or more,"
+        " the same for every process. Needs `public_url`.",
+    )
+    link_hours: Annotated[float, Field(gt=0, le=24 * 7)] = Field(
+        default=24, description="How many hours such a link is good."
+    )
 
     @field_validator("public_url")
     @classmethod

@@ -12,14 +12,30 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    running_threads: Annotated[int, Field(ge=1, le=20_000)] = 2_000  # worked on at once
-    attachment_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * 1024  # one file from a person
-    quiet_after: Annotated[float, Field(gt=0, le=86_400)] = (
-        120  # seconds without a word of the agent, until it is said
+    running_threads: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=2_000, description="Threads that one process works on at once; the others wait."
     )
-    catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = 24  # how far back what was missed is fetched
-    approval_hours: Annotated[float, Field(gt=0, le=24 * 90)] = 24  # that an approval waits at most
-    grace: Annotated[float, Field(ge=0, le=600)] = 20  # seconds that running turns get at shutdown
-    turns_per_hour: Annotated[int, Field(ge=0)] = 0  # of one person; 0: no limit
-    channel_turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
-    turns_at_once: Annotated[int, Field(ge=1, le=20_000)] = 4  # of one person; the rest waits in the queue
+    attachment_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=100 * 1024 * 1024, description="The size of one file from a person, in bytes (100 MB)."
+    )
+    quiet_after: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        default=120, description="Seconds without a word of the agent, until the person is told so."
+    )
+    catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = Field(
+        default=24, description="How far back threads are looked into for what was missed, in hours."
+    )
+    approval_hours: Annotated[float, Field(gt=0, le=24 * 90)] = Field(
+        default=24, description="How long an approval waits at most, in hours; then it is declined."
+    )
+    grace: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=20, description="Seconds that running turns get at shutdown."
+    )
+    turns_per_hour: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Turns of one person within an hour. 0: no limit."
+    )
+    channel_turns_per_hour: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Turns in one channel within an hour. 0: no limit."
+    )
+    turns_at_once: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=4, description="Turns of one person at once, in all processes together; the rest waits."
+    )

@@ -26,19 +26,34 @@ ENVIRONMENT = "THREADBRIDGE_"
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT, env_nested_delimiter="__", extra="forbid")
 
-    database_url: SecretStr = SecretStr("sqlite:///threadbridge.db")
-    default_agent: str | None = None
-    choices: list[str] = Field(default_factory=list)  # agents that people may choose where no route matches
-    http: HttpSettings = HttpSettings()
-    slack: SlackSettings | None = None
-    discord: DiscordSettings | None = None
-    agents: dict[Annotated[str, Field(max_length=64)], AgentTable] = Field(default_factory=dict)
-    routes: list[Route] = Field(default_factory=list)
-    limits: Limits = Limits()
-    data: DataSettings = DataSettings()
-    logs: LogSettings = LogSettings()
-    access: AccessTable = AccessTable()
-    transcription: TranscriptionSettings | None = None
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///threadbridge.db"),
+        description="Where everything is stored: a file of SQLite for one process, or `postgresql://…` for several.",
+    )
+    default_agent: str | None = Field(
+        default=None, description="Who answers where no route matches. Unset: the first agent in the file."
+    )
+    choices: list[str] = Field(
+        default_factory=list,
+        description="Agents that people may choose where no route matches, by the command `agent`.",
+    )
+    http: HttpSettings = Field(default=HttpSettings(), description="What this process serves over HTTP.")
+    slack: SlackSettings | None = Field(default=None, description="Slack, where it is served.")
+    discord: DiscordSettings | None = Field(default=None, description="Discord, where it is served.")
+    agents: dict[Annotated[str, Field(max_length=64)], AgentTable] = Field(
+        default_factory=dict, description="The agents by name; 64 characters at most."
+    )
+    routes: list[Route] = Field(
+        default_factory=list,
+        description="Who answers where. The first that matches decides; else `default_agent`.",
+    )
+    limits: Limits = Field(default=Limits(), description="Bounds of the process, and of what people may ask.")
+    data: DataSettings = Field(default=DataSettings(), description="What is kept, how long, and how.")
+    logs: LogSettings = Field(default=LogSettings(), description="What is logged, and in which form.")
+    access: AccessTable = Field(default=AccessTable(), description="Who may ask, and where.")
+    transcription: TranscriptionSettings | None = Field(
+        default=None, description="The service that writes voice notes down. Unset: none does."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 MAX_EMOJI = 100  # characters of a name
 
@@ -12,6 +12,10 @@ class Reactions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seen: str = ""  # on a question that is worked on
-    done: str = ""  # instead, once its answer stands
-    ask: str = ""  # of a person, on anybody's message: what about this?
+    seen: str = Field(default="", description="On a question that is worked on. Empty, here and below: none.")
+    done: str = Field(default="", description="Instead of it, once the answer stands.")
+    ask: str = Field(
+        default="",
+        description="Of a person, on anybody's message: asks about it. On Slack the manifest then asks for the scope"
+        " `reactions:read`: install the app again.",
+    )

@@ -38,17 +38,35 @@ class DiscordSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    token: SecretStr
-    api_url: str = API_URL
-    gateway_url: str = ""
-    access: AccessTable = AccessTable()
-    reactions: DiscordReactions = DiscordReactions()
-    file_origins: tuple[str, ...] = ()
-    """Where attachments may be fetched besides Discord's own hosts and `api_url`'s: of a compatible server."""
-    requests_a_second: int = Field(default=REQUESTS_A_SECOND, ge=1)
-    """Of the whole bot, other processes with its token included; Discord grants large bots more."""
-    notify_after: float = Field(default=0.0, ge=0.0)
-    """Seconds after which whoever asked is told by a mention when the reply is complete; 0: never."""
+    token: SecretStr = Field(description="The bot's token, from *Bot* in the Discord Developer Portal.")
+    api_url: str = Field(
+        default=API_URL,
+        description="Only to point it elsewhere, together with `gateway_url`: a compatible server.",
+    )
+    gateway_url: str = Field(
+        default="", description="A `wss://` address, together with `api_url`. Empty: Discord's own."
+    )
+    access: AccessTable = Field(default=AccessTable(), description="Who may ask on Discord.")
+    reactions: DiscordReactions = Field(
+        default=DiscordReactions(),
+        description='Reactions that mean something: each the emoji itself (`"👀"`), or one of a server as `"name:id"`.',
+    )
+    file_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Where attachments may be fetched besides Discord's own hosts and `api_url`'s, as in"
+        ' `["https://cdn.example.com"]`.',
+    )
+    requests_a_second: int = Field(
+        default=REQUESTS_A_SECOND,
+        ge=1,
+        description="Requests of the whole bot, other processes with its token included. Discord takes 50 from most,"
+        " and grants large bots more.",
+    )
+    notify_after: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="Seconds after which whoever asked is told by a mention that the answer is complete. 0: never.",
+    )
 
     @field_validator("token")
     @classmethod

@@ -34,18 +34,42 @@ class SlackSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Literal["socket", "http"] = "socket"
-    bot_token: SecretStr
-    app_token: SecretStr | None = None  # for mode "socket"
-    signing_secret: SecretStr | None = None  # for mode "http"
-    api_url: str = "https://slack.com/api/"
-    emails: bool = False  # an agent that is told all of who asks is told the address, too: another scope
-    prompts_title: Annotated[str, Field(max_length=MAX_PROMPTS_TITLE)] = ""  # above an agent's prompts
-    # Slack shows them in turn as long as the agent says nothing of its work.
-    loading: Annotated[list[LoadingMessage], Field(max_length=MAX_LOADING)] = []
-    command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/agent"  # Slack takes 32 characters
-    access: AccessTable = AccessTable()
-    reactions: SlackReactions = SlackReactions()
+    mode: Literal["socket", "http"] = Field(
+        default="socket",
+        description="How events arrive. `socket`: this process calls Slack; `http`: Slack calls `/slack/events`.",
+    )
+    bot_token: SecretStr = Field(description="The Bot User OAuth Token, from *OAuth & Permissions*.")
+    app_token: SecretStr | None = Field(
+        default=None,
+        description="An app-level token with the scope `connections:write`, from *Basic Information*. Required for"
+        " `socket`.",
+    )
+    signing_secret: SecretStr | None = Field(
+        default=None, description="The Signing Secret, from *Basic Information*. Required for `http`."
+    )
+    api_url: str = Field(default="https://slack.com/api/", description="Only to point it elsewhere.")
+    emails: bool = Field(
+        default=False,
+        description='Whether an agent with `person = "full"` is told the e-mail address, too. The manifest then asks'
+        " for the scope `users:read.email`: install the app again.",
+    )
+    prompts_title: Annotated[str, Field(max_length=MAX_PROMPTS_TITLE)] = Field(
+        default="", description="Stands above an agent's prompts in its direct message."
+    )
+    loading: Annotated[list[LoadingMessage], Field(max_length=MAX_LOADING)] = Field(
+        default=[],
+        description='Lines that Slack shows in turn while the agent says nothing of its work, as in'
+        ' `["is looking around…"]`.',
+    )
+    command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = Field(
+        default="/agent",
+        description="The app's slash command. The manifest has it too: install the app again after a change.",
+    )
+    access: AccessTable = Field(default=AccessTable(), description="Who may ask on Slack.")
+    reactions: SlackReactions = Field(
+        default=SlackReactions(),
+        description='Reactions that mean something: each an emoji by Slack\'s name, as in `"eyes"`.',
+    )
 
     @field_validator("bot_token")
     @classmethod
