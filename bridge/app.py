@@ -73,7 +73,9 @@ async def bridge(
         raise SettingsError("no agent is configured; add an [agents.NAME] table with its kind")
     replica = token_hex(8)
     async with (
-        open_database(settings.database_url.get_secret_value(), serve=True) as database,
+        open_database(
+            settings.database_url.get_secret_value(), serve=True, encryption=settings.data.encryption
+        ) as database,
         database.prepared(replica) as engine,
         open_agents(settings.agents, guard=look_before_request) as agents,
         open_transcription(settings.transcription, guard=look_before_request) as transcription,

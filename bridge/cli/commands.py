@@ -270,7 +270,8 @@ async def _ledger(settings: Settings) -> AsyncIterator[Ledger]:
     from bridge.store.database import open_database
     from bridge.store.ledger import Ledger
 
-    async with open_database(settings.database_url.get_secret_value()) as database:
+    url, encryption = settings.database_url.get_secret_value(), settings.data.encryption
+    async with open_database(url, encryption=encryption) as database:
         current, newest = await database.revision()
         if current != newest:
             fail("the database isn't up to date; run `threadbridge db upgrade`")
