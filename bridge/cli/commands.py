@@ -293,6 +293,14 @@ async def _upgrade(settings: Settings) -> None:
         write(f"the database is at {current}")
 
 
+@db.command("encrypt")
+def db_encrypt(config: ConfigOption = None) -> None:
+    """Rewrite all stored texts as the settings want them: encrypted by the first key, or clear. The bridge may run."""
+    from bridge.cli.encrypt import encrypt_stored
+
+    run_to_end(encrypt_stored(load(config)))
+
+
 @db.command("revision")
 def db_revision(message: Annotated[str, typer.Argument(help="What it is for, in a few words.")]) -> None:
     """For developers: draft the migration from the newest revision to what the tables are now."""
