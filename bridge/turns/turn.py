@@ -92,7 +92,7 @@ class TurnAtWork:
     async def _deliver(self, reply: Reply) -> Delivered:
         if reason := self._unreadable():
             # Nothing is stored but how it ended: with the key back, all of it can be had again.
-            log.error("turn can't be read", reason=reason)
+            log.error("turn can't be read", turn=self._work.turn.id, reason=reason)
             return await self._bring(reply, Conclusion(Outcome.UNREADABLE, notice=UNREADABLE, detail=reason))
         conclusion = stored_conclusion(self._work.turn)
         if conclusion is None:
