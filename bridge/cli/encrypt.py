@@ -43,7 +43,8 @@ async def _rewrite(database: Database, encryption: Encryption) -> dict[str, Prog
     async for progress in reencrypt(database, encryption):
         ends[progress.table] = progress
         percent = 100 if progress.seen >= progress.rows else progress.seen * 100 // progress.rows
-        if percent >= told.get(progress.table, 0) + TOLD:
+        before = told.get(progress.table, 0)
+        if percent >= before + TOLD or before < percent == 100:
             told[progress.table] = percent
             write(f"{progress.table}: {percent} %, {progress.replaced} values rewritten")
     assert len(ends) == len(TABLES)  # noqa: S101

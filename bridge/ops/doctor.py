@@ -44,7 +44,10 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
     except SettingsError as error:
         return [fail("settings", str(error), "The rest can be checked once they can be read.")]
     async with create_client() as client:
-        checks = {DATABASE: check_database(settings.database_url, settings.data), "http": check_http(settings.http, client)}
+        checks = {
+            DATABASE: check_database(settings.database_url, settings.data),
+            "http": check_http(settings.http, client),
+        }
         if settings.slack is not None:
             checks["slack"] = check_slack(settings.slack, routed_channels(settings, "slack"))
         if settings.discord is not None:
@@ -138,7 +141,9 @@ def check_keys(used: frozenset[str], data: DataSettings) -> Finding | None:
         if used <= {given[0]}:
             return ok(KEYS, f"texts are encrypted by key {given[0]}")
         return warn(
-            KEYS, f"texts are encrypted by key {given[0]}, older ones perhaps by another", f"Run {ENCRYPT}, then drop it."
+            KEYS,
+            f"texts are encrypted by key {given[0]}, older ones perhaps by another",
+            f"Run {ENCRYPT}, then drop it.",
         )
     if used:
         return warn(KEYS, "texts are stored clear from now on, older ones are encrypted", f"Run {ENCRYPT}.")

@@ -255,7 +255,14 @@ def _thread(row: Row) -> KnownThread:
 def _line(row: Row) -> Line:
     turn, position, state, person, name, text, answer, spoken, received_at = row
     return Line(
-        turn, position, TurnState(state), person, name or "", text or "", answer or "", spoken is not None,
+        turn,
+        position,
+        TurnState(state),
+        person,
+        name or "",
+        text or "",
+        answer or "",
+        spoken is not None,
         received_at,
     )
 

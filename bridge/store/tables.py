@@ -195,10 +195,14 @@ class Turn(SQLModel, table=True):
     person_name: str = _words("turn.person_name", on_sqlite=255)
     person_workspace: str = Field(max_length=64)
     person_roles: list[str] | None = _words("turn.person_roles", json=True, default=None)
-    asked_by: dict[str, Any] | None = _words("turn.asked_by", json=True, default=None)  # who pressed *Try again*; None: whoever wrote
+    asked_by: dict[str, Any] | None = _words(
+        "turn.asked_by", json=True, default=None
+    )  # who pressed *Try again*; None: whoever wrote
     text: str = _words("turn.text")
     files: list[dict[str, Any]] = _words("turn.files", json=True)
-    heard: str | None = _words("turn.heard", default=None)  # the words of its voice notes, which are part of `text` then
+    heard: str | None = _words(
+        "turn.heard", default=None
+    )  # the words of its voice notes, which are part of `text` then
     direct: bool = False
     mid_thread: bool = False
     revision: int = 0  # how often its author changed it
@@ -215,22 +219,34 @@ class Turn(SQLModel, table=True):
     )  # the turn whose input request or approval a press answers
     # Of what the agent says unasked: digest of the request, title, whether the backend's conversation knows of it.
     spoken: dict[str, Any] | None = _words("turn.spoken", json=True, default=None)
-    decision: dict[str, Any] | None = _words("turn.decision", json=True, default=None)  # what this turn says to an approval
+    decision: dict[str, Any] | None = _words(
+        "turn.decision", json=True, default=None
+    )  # what this turn says to an approval
     settles: str | None = Field(
         default=None, max_length=16
     )  # the turn that it answered or abandoned when it began
     joined_into: str | None = Field(default=None, max_length=16)  # the turn that it was asked together with
     marked: bool = False  # its message shows that it waits, or may
-    start: str | None = _words("turn.start", default=None)  # JSON of the checkpoint that it begins at: another turn left it
+    start: str | None = _words(
+        "turn.start", default=None
+    )  # JSON of the checkpoint that it begins at: another turn left it
     checkpoint: dict[str, Any] | None = _words("turn.checkpoint", json=True, default=None)
     # Stored together with the state `replying`; from there on no agent is needed.
     answer: str | None = _words("turn.answer", default=None)
-    request: dict[str, Any] | None = _words("turn.request", json=True, default=None)  # what the agent asked back, or wants leave for
+    request: dict[str, Any] | None = _words(
+        "turn.request", json=True, default=None
+    )  # what the agent asked back, or wants leave for
     expires_at: datetime | None = _time(default=None)  # of an approval: then nobody decided in time
-    settled: str | None = _words("turn.settled", default=None)  # what stands in place of the buttons, once it was decided
+    settled: str | None = _words(
+        "turn.settled", default=None
+    )  # what stands in place of the buttons, once it was decided
     notice: str | None = _words("turn.notice", default=None)  # the bridge's own sentence below the answer
-    steps: str | None = _words("turn.steps", default=None)  # JSON of the agent's steps as they are shown: see `turns.steps`
-    sources: list[list[str]] | None = _words("turn.sources", json=True, default=None)  # what the answer quotes: address, title
+    steps: str | None = _words(
+        "turn.steps", default=None
+    )  # JSON of the agent's steps as they are shown: see `turns.steps`
+    sources: list[list[str]] | None = _words(
+        "turn.sources", json=True, default=None
+    )  # what the answer quotes: address, title
     outcome: str | None = Field(default=None, max_length=32)
     detail: str | None = _words("turn.detail", default=None)  # for the operator
     superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as

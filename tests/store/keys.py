@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
-import subprocess
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,5 +34,5 @@ def bytes_of(path: Path) -> bytes:
 async def stored(database: Database, column: str, table: str = "turn") -> list[Any]:
     """As it stands in the database, without a key."""
     async with database.engine.connect() as connection:
-        rows = await connection.execute(sa.text(f'SELECT "{column}" FROM {table} ORDER BY 1'))  # noqa: S608
+        rows = await connection.execute(sa.text(f'SELECT "{column}" FROM {table} ORDER BY 1'))
         return list(rows.scalars())

@@ -50,12 +50,18 @@ async def ask(database: Database, number: int = 1) -> StoredTurn:
             InputRequestShown(f"which {MARKED}?", (f"this {MARKED}",)),
             f"notice {MARKED}",
             f"detail {MARKED}",
-            (ArtifactRecord(0, "table", f"{MARKED}.csv", "text/csv", f"ref-{MARKED}", table={"rows": [[MARKED]]}),),
+            (
+                ArtifactRecord(
+                    0, "table", f"{MARKED}.csv", "text/csv", f"ref-{MARKED}", table={"rows": [[MARKED]]}
+                ),
+            ),
             (Source(f"https://example.com/{MARKED}", MARKED),),
         )
         steps = f'[["{MARKED}"]]'
         await queue.conclude(claim, turn.id, conclusion, [part(digest=f"digest {MARKED}")], steps=steps)
-        await queue.end(claim, turn.id, Event.DELIVERED, Outcome.INPUT_REQUEST, detail=f"detail {MARKED}", shown_at=50)
+        await queue.end(
+            claim, turn.id, Event.DELIVERED, Outcome.INPUT_REQUEST, detail=f"detail {MARKED}", shown_at=50
+        )
         await Decisions(engine).choose(where, turn.id, 0, PERSON, f"line {MARKED}")
         claim = await claim_one(queue)
         chosen, _ = await work_off(queue, claim, answer=f"answer {MARKED}")
@@ -82,7 +88,7 @@ async def dumped(database: Database) -> str:
     """All that is stored, as a dump has it."""
     async with database.engine.connect() as connection:
         tables = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
-        rows = [await connection.execute(sa.text(f'SELECT * FROM "{table}"')) for table in tables]  # noqa: S608
+        rows = [await connection.execute(sa.text(f'SELECT * FROM "{table}"')) for table in tables]
         return repr([sorted(row.all(), key=repr) for row in rows])
 
 
@@ -225,7 +231,7 @@ async def test_the_clear_bytes_are_gone_from_the_file(migrated_sqlite: Path, tmp
 
 async def spoil(database: Database, turn: str, column: str, value: str) -> None:
     async with database.engine.begin() as connection:
-        statement = sa.text(f"UPDATE turn SET {column} = :value WHERE id = :id")  # noqa: S608
+        statement = sa.text(f"UPDATE turn SET {column} = :value WHERE id = :id")
         await connection.execute(statement, {"value": value, "id": turn})
 
 
@@ -329,9 +335,7 @@ async def test_values_without_a_key_stay_and_are_told(database: Database) -> Non
 # --- start --------------------------------------------------------------------------------------------------------
 
 
-async def test_the_start_says_which_key_is_missing(
-    migrated_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_the_start_says_which_key_is_missing(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with open_database(migrated_url, serve=True, encryption=encrypting(1)) as database:
         turn = await ask(database)
     assert "a key is missing" not in capsys.readouterr().out

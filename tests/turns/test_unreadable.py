@@ -22,7 +22,9 @@ async def store(database: Database, *texts: str, thread: str = HERE.thread) -> N
             await Arrivals(engine).put(inbound(number, text, thread=thread), "support")
 
 
-async def test_it_fails_with_a_sentence_and_nothing_else_does(database: Database, platform: MemoryPlatform) -> None:
+async def test_it_fails_with_a_sentence_and_nothing_else_does(
+    database: Database, platform: MemoryPlatform
+) -> None:
     database.use(encrypting(1))
     await store(database, "lost")
     database.use(encrypting(2))
@@ -78,7 +80,9 @@ async def test_a_stored_answer_is_delivered_once_the_key_is_back(
 
 async def set_state(database: Database, turn: str, state: str) -> None:
     async with database.engine.begin() as connection:
-        await connection.execute(sa.text("UPDATE turn SET state = :state WHERE id = :id"), {"state": state, "id": turn})
+        await connection.execute(
+            sa.text("UPDATE turn SET state = :state WHERE id = :id"), {"state": state, "id": turn}
+        )
         await connection.execute(sa.text("UPDATE thread SET state = 'ready', seat = 'U1'"))
 
 
