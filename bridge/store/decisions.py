@@ -255,8 +255,15 @@ class Decisions:
         log.error("approval can't be declined", turn=turn.id, reason=turn.unreadable)
         ops = [Op(sql.SETTLE, {"turn_id": turn.id, "was": turn.state, "line": LEFT})]
         if turn.state is TurnState.WAITING:
-            left = {"becomes": after(turn.state, Event.ABANDONED), "result": Outcome.ABANDONED, "line": None}
-            ops.append(Op(sql.DECIDE, {"turn_id": turn.id, "was": turn.state} | left))
+            becomes = after(turn.state, Event.ABANDONED)
+            values = {
+                "turn_id": turn.id,
+                "was": turn.state,
+                "becomes": becomes,
+                "result": Outcome.ABANDONED,
+                "line": None,
+            }
+            ops.append(Op(sql.DECIDE, values))
         await self._decide(turn, ops, Decided.LEFT)
 
     async def _answer(

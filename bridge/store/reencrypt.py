@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,7 +91,7 @@ async def reencrypt(database: Database, encryption: Encryption) -> AsyncIterator
     needed: set[str] = set()
     async with database.plain("encrypt") as engine:
         for table in TABLES:
-            [[[rows]]] = await persist(lambda op=Op(table.count, {}): engine.run(op))  # type: ignore[misc]
+            [[[rows]]] = await persist(partial(engine.run, Op(table.count, {})))
             progress = Progress(table.name, int(rows))
             for _ in range(MAX_PASSES):
                 before, progress.seen = progress.replaced, 0
@@ -112,11 +113,11 @@ async def _pass(
     """Once over the table. `keys` gets the ids of those that encrypted what stays."""
     op = Op(table.first, {"most": ROWS})
     while True:
-        [rows] = await persist(lambda op=op: engine.run(op))  # type: ignore[misc]
+        [rows] = await persist(partial(engine.run, op))
         # Each row is a unit of its own: it waits for one turn's lock at most, and holds up one. SQLite commits them
         # together.
         ops = [found for row in rows if (found := _replacements(table, row, encryption, progress, keys))]
-        for replaced in await asyncio.gather(*(persist(lambda ops=ops: engine.run(*ops)) for ops in ops)):  # type: ignore[misc]
+        for replaced in await asyncio.gather(*(persist(partial(engine.run, *one)) for one in ops)):
             progress.replaced += sum(map(len, replaced))
         progress.seen += len(rows)
         yield

@@ -89,7 +89,7 @@ def _time(**options: Any) -> Any:
 
 
 def _words(column: str, *, json: bool = False, on_sqlite: int | None = None, **options: Any) -> Any:
-    return Field(sa_type=Words(column, json=json, on_sqlite=on_sqlite), **options)  # type: ignore[call-overload]
+    return Field(sa_type=Words(column, json=json, on_sqlite=on_sqlite), **options)
 
 
 def _big(**options: Any) -> Any:

