@@ -85,7 +85,9 @@ async def bridge(
     count_retries()
     async with (
         open_traces(replica),  # first, as all that follows may be part of them
-        open_database(settings.database_url.get_secret_value(), serve=True) as database,
+        open_database(
+            settings.database_url.get_secret_value(), serve=True, encryption=settings.data.encryption
+        ) as database,
         database.prepared(replica) as engine,
         open_agents(settings.agents, guard=look_before_request) as agents,
         open_transcription(settings.transcription, guard=look_before_request) as transcription,

@@ -285,7 +285,8 @@ async def _ledger(settings: Settings) -> AsyncIterator[Ledger]:
     from bridge.store.database import open_database
     from bridge.store.ledger import Ledger
 
-    async with open_database(settings.database_url.get_secret_value()) as database:
+    url, encryption = settings.database_url.get_secret_value(), settings.data.encryption
+    async with open_database(url, encryption=encryption) as database:
         current, newest = await database.revision()
         if current != newest:
             fail("the database isn't up to date; run `threadbridge db upgrade`")
@@ -305,6 +306,14 @@ async def _upgrade(settings: Settings) -> None:
         await database.upgrade()
         current, _ = await database.revision()
         write(f"the database is at {current}")
+
+
+@db.command("encrypt")
+def db_encrypt(config: ConfigOption = None) -> None:
+    """Rewrite all stored texts as the settings want them: encrypted by the first key, or clear. The bridge may run."""
+    from bridge.cli.encrypt import encrypt_stored
+
+    run_to_end(encrypt_stored(load(config)))
 
 
 @db.command("revision")

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from bridge.cipher import Cipher, read_key
+from bridge.store.encryption import Encryption
 
 MAX_KEYS = 10
 Days = Annotated[float, Field(ge=0, le=36_500)]
@@ -42,3 +43,8 @@ class DataSettings(BaseModel):
     def cipher(self) -> Cipher | None:
         """None without a key."""
         return Cipher(self.keys) if self.keys else None
+
+    @property
+    def encryption(self) -> Encryption | None:
+        """How texts are stored. None without a key."""
+        return Encryption(self.keys, encrypts=self.encrypt_text) if self.keys else None

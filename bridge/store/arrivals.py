@@ -128,9 +128,17 @@ class Arrivals:
 
     async def change_text(self, address: Address, message_id: str, text: str) -> Edit:
         """New words for a message. A turn that hasn't been asked yet is asked in them; of any other they are kept."""
-        values = {"key": _message_key(address, message_id), "words": storable(text)}
-        changed, noted = await self._engine.run(Op(sql.CHANGE_TEXT, values), Op(sql.NOTE_EDIT, values))
-        return Edit(bool(changed), str(noted[0][0]) if noted else None)
+        key, words = {"key": _message_key(address, message_id)}, storable(text)
+        changed, found = await self._engine.run(Op(sql.CHANGE_TEXT, key | {"words": words}), Op(sql.EDITED, key))
+        while found:
+            [[revision, edited]] = found
+            if (edited or "") == words:
+                break
+            values = key | {"words": words, "revised": revision}
+            noted, found = await self._engine.run(Op(sql.NOTE_EDIT, values), Op(sql.EDITED, key))
+            if noted:
+                return Edit(bool(changed), str(noted[0][0]))
+        return Edit(bool(changed))
 
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""

@@ -5,11 +5,12 @@ Needs no claim, like `bridge.store.arrivals`: the thread's row is locked first.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
+
+import structlog
 
 from bridge import tracing
 from bridge.inbound import Address, Person
@@ -40,6 +41,8 @@ from bridge.store.values import (
 LEFT = "Left"  # stands in place of the buttons of what was abandoned
 NOBODY = "nobody decided in time"
 NOT_SHOWN = "it couldn't be shown to anybody"
+
+log = structlog.get_logger()
 
 
 class Decided(Enum):
@@ -95,7 +98,7 @@ class Decisions:
             case Retry.NONE:
                 return Decided.TOO_LATE
             case _:
-                return await self._send_again(turn, person, quotas, resumes=means is Retry.RESUME)
+                return await self._send_again(turn, person, quotas, resumes=means is not Retry.ANEW)
 
     async def ask_again(
         self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
@@ -123,8 +126,7 @@ class Decisions:
         if found is None or words is None:
             return Decided.TOO_LATE
         turn = found.turn
-        key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None}
+        again = _again(turn, key=f"edited:{turn.id}:{turn.revision}") | {"text": words, "heard": None}
         return await self._put_again(turn, again, quotas)
 
     async def regenerate(
@@ -240,12 +242,31 @@ class Decisions:
         for row in rows:
             found = _Found(turn_of(row), row[-2], row[-1])
             turn = found.turn
+            if turn.unreadable:
+                await self._leave_unreadable(turn)
+                continue
             reason = NOBODY if turn.state is TurnState.WAITING else NOT_SHOWN
             decision = DecisionMade(approved=False, reason=reason, by_nobody=True)
             text, line = f"Declined: {reason}", f"Declined · {reason}"
             with tracing.receiving("expire"):
                 await self._answer(found, text, turn.asked_by or turn.person, line, decision)
         return len(rows)
+
+    async def _leave_unreadable(self, turn: StoredTurn) -> None:
+        """Its agent can't be told that nobody decided: what it waits with can't be read."""
+        log.error("approval can't be declined", turn=turn.id, reason=turn.unreadable)
+        ops = [Op(sql.SETTLE, {"turn_id": turn.id, "was": turn.state, "line": LEFT})]
+        if turn.state is TurnState.WAITING:
+            becomes = after(turn.state, Event.ABANDONED)
+            values = {
+                "turn_id": turn.id,
+                "was": turn.state,
+                "becomes": becomes,
+                "result": Outcome.ABANDONED,
+                "line": None,
+            }
+            ops.append(Op(sql.DECIDE, values))
+        await self._decide(turn, ops, Decided.LEFT)
 
     async def _answer(
         self,
@@ -300,12 +321,13 @@ class Decisions:
         return Decided.CHOSEN
 
     async def _find(self, address: Address, turn_id: str) -> _Found | None:
-        """The turn, if it is of this thread."""
+        """The turn, if it is of this thread and can be read."""
         [found] = await self._engine.run(Op(sql.TURN_OF_THREAD, asdict(address) | {"turn_id": turn_id}))
         if not found:
             return None
         row: Row = found[0]
-        return _Found(turn_of(row), row[-2], row[-1])
+        turn = turn_of(row)
+        return None if turn.unreadable else _Found(turn, row[-2], row[-1])
 
     async def _redeliver(self, turn: StoredTurn) -> Decided:
         becomes = after(turn.state, Event.REDELIVERED)

@@ -11,6 +11,8 @@ from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
 from bridge.store.arrivals import Arrivals
 from bridge.store.decisions import LEFT, Decisions
+from bridge.store.encrypted_engine import is_readable
+from bridge.store.encryption import UNREADABLE
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.queue import artifact_of
 from bridge.store.seats import NO_LIMIT
@@ -60,7 +62,7 @@ class Desk:
 
     async def _asked_in(self, person: Person) -> Sequence[tuple[Address, str]]:
         [rows] = await self._engine.run(Op(sql.RECENT, {"person": person.id, "most": RECENT}))
-        return [(Address(*place), text) for *place, text in rows]
+        return [(Address(*place), UNREADABLE if text is None else text) for *place, text in rows]
 
     async def overview(self, address: Address) -> Overview | None:
         """None of a thread that the agent was never called into."""
@@ -114,9 +116,9 @@ class Desk:
         """The last `most` questions of the thread's conversation that were answered, oldest first."""
         values = {"thread_id": thread, "before": EVERY_POSITION, "most": most}
         [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
-        return [Exchange(text, answer or "") for text, answer in reversed(rows)]
+        return [Exchange(row[0], row[1] or "") for row in reversed(rows) if is_readable(row)]
 
     async def artifacts(self, thread: int, most: int) -> Sequence[ArtifactRecord]:
         """What the agent made in the thread's conversation: the last `most`, oldest first."""
         [rows] = await self._engine.run(Op(sql.ARTIFACTS_OF_THREAD, {"thread_id": thread, "most": most}))
-        return [artifact_of(row) for row in reversed(rows)]
+        return [artifact_of(row) for row in reversed(rows) if is_readable(row)]

@@ -24,6 +24,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import takewhile
 from typing import Any
 
 from adapters.base import Checkpoint, Exchange
@@ -31,6 +32,7 @@ from bridge.inbound import Address, Person
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
 from bridge.store.decisions import Decisions
+from bridge.store.encrypted_engine import is_readable
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.speaking import Speaking, said_unknown
@@ -279,9 +281,9 @@ class Queue:
     # --- messages that wait ---------------------------------------------------------------------------------
 
     async def line(self, thread: int, most: int) -> Sequence[StoredTurn]:
-        """The turns that can run in a thread, in their order."""
+        """The turns that can run in a thread, in their order, up to one that can't be read."""
         [rows] = await self._engine.run(Op(sql.LOOK_LINE, {"thread_id": thread, "most": most}))
-        return [turn_of(row) for row in rows]
+        return list(takewhile(lambda turn: not turn.unreadable, map(turn_of, rows)))
 
     async def overtaken(self, turn: StoredTurn, position: int) -> bool:
         """Whether the turn's person wrote something that waits, after that position."""
@@ -316,13 +318,13 @@ class Queue:
 
     async def artifacts(self, turn: str) -> Sequence[ArtifactRecord]:
         [rows] = await self._engine.run(Op(sql.ARTIFACTS, {"turn_id": turn}))
-        return [artifact_of(row) for row in rows]
+        return [artifact_of(row) for row in rows if is_readable(row)]
 
     async def exchanges(self, thread: int, before: int, most: int) -> tuple[Exchange, ...]:
         """The last `most` questions before a position that were answered, oldest first."""
         values = {"thread_id": thread, "before": before, "most": most}
         [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
-        return tuple(Exchange(text, answer or "") for text, answer in reversed(rows))
+        return tuple(Exchange(row[0], row[1] or "") for row in reversed(rows) if is_readable(row))
 
     async def said_unknown(self, thread: int, before: int, most: int) -> Sequence[str]:
         """What the agent said unasked right before a position and its backend doesn't know, oldest first."""
@@ -449,7 +451,7 @@ def _waiting(row: Row) -> WaitingTurn:
     outcome = turn.outcome or Outcome.UNCERTAIN
     stored = checkpoint_json(turn.checkpoint)
     waiting = Waiting(outcome, shown_at if shown_at is not None else turn.position)
-    return WaitingTurn(turn.id, waiting, stored, turn.request, turn.traceparent)
+    return WaitingTurn(turn.id, waiting, stored, turn.request, turn.traceparent, turn.unreadable)
 
 
 def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:

@@ -357,7 +357,7 @@ class Runner:
     async def _restate(self, hold: Hold, turn_id: str) -> None:
         """A replica that had lost this thread may have written over a finished reply: write it again."""
         turn = await persist(lambda: self._queue.turn(turn_id))
-        if turn is not None and turn.answer is not None:
+        if turn is not None and turn.answer is not None and not turn.unreadable:
             records = await persist(lambda: self._queue.parts(turn_id))
             surface = self._surface(hold, turn.person)
             if turn.settled is None:

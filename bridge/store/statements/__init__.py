@@ -13,6 +13,7 @@ from bridge.store.statements.arrivals import (
     ANSWERING,
     ASKER,
     CHANGE_TEXT,
+    EDITED,
     FORGET_REFUSED,
     KNOWN_TURN,
     KNOWS,
@@ -29,8 +30,14 @@ from bridge.store.statements.arrivals import (
     TURN_GIVEN,
     WITHDRAW,
 )
-from bridge.store.statements.base import TURN_COLUMNS
-from bridge.store.statements.budgets import FREE_BUDGET, SPEND, SPENT
+from bridge.store.statements.base import (
+    TURN_COLUMNS,
+)
+from bridge.store.statements.budgets import (
+    FREE_BUDGET,
+    SPEND,
+    SPENT,
+)
 from bridge.store.statements.claims import (
     CLAIM,
     CLAIM_COLUMNS,
@@ -68,9 +75,26 @@ from bridge.store.statements.desk import (
     QUEUED,
     RECENT,
 )
-from bridge.store.statements.feedback import ADD_WORDS, FEEDBACK_TOLD, RATE, RATED_TURN, TAKE_DUE_FEEDBACK
-from bridge.store.statements.marks import MARK, MARKED_NO_MORE, UNMARK
-from bridge.store.statements.parts import ARTIFACTS, FORGET_PART, PARTS, PUT_ARTIFACT, PUT_PART, PUT_STEPS
+from bridge.store.statements.feedback import (
+    ADD_WORDS,
+    FEEDBACK_TOLD,
+    RATE,
+    RATED_TURN,
+    TAKE_DUE_FEEDBACK,
+)
+from bridge.store.statements.marks import (
+    MARK,
+    MARKED_NO_MORE,
+    UNMARK,
+)
+from bridge.store.statements.parts import (
+    ARTIFACTS,
+    FORGET_PART,
+    PARTS,
+    PUT_ARTIFACT,
+    PUT_PART,
+    PUT_STEPS,
+)
 from bridge.store.statements.progress import (
     ADVANCE_THREAD,
     BEGIN,
@@ -81,8 +105,20 @@ from bridge.store.statements.progress import (
     JOIN,
     SETTLE_WAITING,
 )
-from bridge.store.statements.replicas import FREE, FREE_ALL, HELD_BY, OWNERS, PING, RECLAIM, RECLAIMED_AT_ONCE
-from bridge.store.statements.seats import LOCK_SEATS, SEAT, WITHOUT_SEAT
+from bridge.store.statements.replicas import (
+    FREE,
+    FREE_ALL,
+    HELD_BY,
+    OWNERS,
+    PING,
+    RECLAIM,
+    RECLAIMED_AT_ONCE,
+)
+from bridge.store.statements.seats import (
+    LOCK_SEATS,
+    SEAT,
+    WITHOUT_SEAT,
+)
 from bridge.store.statements.speaking import (
     BEGIN_OPENING,
     DROP_OPENING,
@@ -105,8 +141,17 @@ from bridge.store.statements.speaking import (
     TAKE_FIRST,
     TAKE_POSITION,
 )
-from bridge.store.statements.stopping import ACTIVE_TURN, INTERRUPT, NEXT_TURN, OVERTAKEN, STOP, STOPPED
-from bridge.store.statements.waiting import WAITING
+from bridge.store.statements.stopping import (
+    ACTIVE_TURN,
+    INTERRUPT,
+    NEXT_TURN,
+    OVERTAKEN,
+    STOP,
+    STOPPED,
+)
+from bridge.store.statements.waiting import (
+    WAITING,
+)
 from bridge.store.statements.watching import (
     BUDGETS_SINCE,
     COUNT_IN_STATE,
@@ -136,7 +181,7 @@ from bridge.store.statements.watching import (
 __all__ = [
     "ACTIVE_TURN", "ADD_WORDS", "ADVANCE_THREAD", "ANNOUNCE", "ANSWERING", "ARTIFACTS", "ARTIFACTS_OF_THREAD",
     "ASKER", "BEGIN", "BEGIN_ANEW", "BEGIN_OPENING", "BUDGETS_SINCE", "CHANGE_TEXT", "CHECKPOINT", "CLAIM",
-    "CLAIM_COLUMNS", "CLAIM_SUSPECT", "CONCLUDE", "COUNT_IN_STATE", "DECIDE", "DROP_OPENING", "END",
+    "CLAIM_COLUMNS", "CLAIM_SUSPECT", "CONCLUDE", "COUNT_IN_STATE", "DECIDE", "DROP_OPENING", "EDITED", "END",
     "ENDED_COLUMNS", "ENDED_SINCE", "EXCHANGES", "EXPIRED", "FEEDBACK_TOLD", "FENCE", "FORGET_PART",
     "FORGET_REFUSED", "FREE", "FREE_ALL", "FREE_BUDGET", "GO_ON", "HELD_BY", "HOLD_BEFORE", "INTERRUPT", "JOIN",
     "KNOWN_TURN", "KNOWS", "LAST_ANSWERED", "LAST_UNANSWERED", "LEAVE_OPENING", "LOCK_SEATS", "LOCK_THREAD",
@@ -147,10 +192,10 @@ __all__ = [
     "READY", "READY_THREAD", "READ_COLUMNS", "RECENT", "RECHECK", "RECHECKED", "RECLAIM", "RECLAIMED_AT_ONCE",
     "REFUSE", "REFUSED", "RELEASE", "REPLICAS", "RUNNING_BY_OWNER", "SAID_BEFORE", "SAID_SINCE", "SEAT", "SEEN",
     "SETTLE", "SETTLE_WAITING", "SPEND", "SPENT", "SPOKEN_BY_ID", "SPOKEN_BY_KEY", "SPOKEN_COLUMNS",
-    "SPOKEN_GIVEN", "SPOKEN_THREAD", "SPOKEN_WAITING", "STILL_NEWEST", "STOP", "STOPPED", "SUPERSEDE", "SUSPECT",
-    "TAKE_DUE_FEEDBACK", "TAKE_FIRST", "TAKE_POSITION", "THREADS_NAMED", "THREADS_OF_CHANNEL", "THREAD_ACTIVE",
-    "THREAD_DONE", "THREAD_RECEIVED", "THREAD_UNANSWERED", "THREAD_WAITING", "TOUCH_THREAD", "TURN",
-    "TURN_COLUMNS", "TURN_GIVEN", "TURN_OF_THREAD", "UNMARK", "WAITING", "WAITS_NO_MORE", "WATCHED_IN_STATE",
-    "WATCHED_THREAD", "WATCHED_THREADS", "WATCHED_THREAD_COLUMNS", "WATCHED_TURN", "WATCHED_TURNS",
-    "WATCHED_TURN_COLUMNS", "WITHDRAW", "WITHOUT_SEAT", "WRITTEN", "WRITTEN_COLUMNS",
+    "SPOKEN_GIVEN", "SPOKEN_THREAD", "SPOKEN_WAITING", "STILL_NEWEST", "STOP", "STOPPED", "SUPERSEDE",
+    "SUSPECT", "TAKE_DUE_FEEDBACK", "TAKE_FIRST", "TAKE_POSITION", "THREADS_NAMED", "THREADS_OF_CHANNEL",
+    "THREAD_ACTIVE", "THREAD_DONE", "THREAD_RECEIVED", "THREAD_UNANSWERED", "THREAD_WAITING", "TOUCH_THREAD",
+    "TURN", "TURN_COLUMNS", "TURN_GIVEN", "TURN_OF_THREAD", "UNMARK", "WAITING", "WAITS_NO_MORE",
+    "WATCHED_IN_STATE", "WATCHED_THREAD", "WATCHED_THREADS", "WATCHED_THREAD_COLUMNS", "WATCHED_TURN",
+    "WATCHED_TURNS", "WATCHED_TURN_COLUMNS", "WITHDRAW", "WITHOUT_SEAT", "WRITTEN", "WRITTEN_COLUMNS",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from bridge.store.tables import Artifact, Budget, Feedback, Part, Refused, Replica, Thread, Turn
+from bridge.store.tables import Artifact, Budget, Feedback, Moment, Part, Refused, Replica, Thread, Turn
 
 thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
 turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
@@ -21,8 +21,8 @@ feedback: sa.Table = Feedback.__table__  # type: ignore[attr-defined]
 
 
 def value(column: sa.Column[Any], name: str | None = None) -> sa.BindParameter[Any]:
-    """A parameter of a column's type. Times and JSON come as they are stored."""
-    plain = column.type.impl if isinstance(column.type, sa.TypeDecorator) else column.type
+    """A parameter of a column's type. Times and JSON come as they are stored, and words before they are encrypted."""
+    plain = column.type.impl if isinstance(column.type, Moment) else column.type
     return sa.bindparam(name or column.name, type_=plain)
 
 

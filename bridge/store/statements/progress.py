@@ -12,8 +12,10 @@ BEGIN = Statement(
     sa.update(turn)
     .where(
         turn.c.id == string("turn_id"),
-        sa.or_(one_of(turn.c.state, "received"), turn.c.state == string("becomes")),
-        turn.c.revision == number("revised"),
+        sa.or_(
+            sa.and_(one_of(turn.c.state, "received"), turn.c.revision == number("revised")),
+            turn.c.state == string("becomes"),
+        ),
     )
     .values(
         state=string("becomes"),
