@@ -20,6 +20,7 @@ from bridge.store.values import (
     MAX_NAME,
     Edit,
     files_json,
+    key_digest,
     new_turn_id,
     roles_json,
     storable,
@@ -70,10 +71,11 @@ class Arrivals:
             "created_at": at,
         }
         values = _turn(turn, inbound, at)
+        digests = _digests(inbound)
         try:
             _, stored, *_ = await self._engine.run(
-                Op(sql.TOUCH_THREAD, thread | {"message_key": values["message_key"]}),
-                Op(sql.PUT_TURN, address | values),
+                Op(sql.TOUCH_THREAD, thread | digests),
+                Op(sql.PUT_TURN, address | values | digests),
                 *spend(quotas, turn),
                 *freed(frees),
                 Op(sql.READY, address | {"at": at}),
@@ -82,10 +84,10 @@ class Arrivals:
             )
         except Fenced:
             keys = _keys(inbound)
-            known, refused = await self._engine.run(
-                Op(sql.KNOWN_TURN, keys), Op(sql.REFUSED, {"key": keys["message_key"]})
+            found = await self._engine.run(
+                Op(sql.KNOWN_TURN, keys), *(Op(sql.REFUSED, {"key": key}) for key in digests.values())
             )
-            if known or refused:
+            if any(found):
                 return False
             raise await self._over_budget(quotas) from None
         return bool(stored)
@@ -95,7 +97,7 @@ class Arrivals:
         refused or as a turn."""
         at = now()
         keys = _keys(inbound)
-        refused = {"key": keys["message_key"], "at": at}
+        refused = {"key": _digests(inbound)["message_digest"], "at": at}
         *_, known, new = await self._engine.run(
             Op(sql.FORGET_REFUSED, {"since": at - REFUSED_FOR}),
             Op(sql.KNOWN_TURN, keys),
@@ -183,6 +185,14 @@ def _keys(inbound: Inbound) -> dict[str, str]:
         "event_key": f"{inbound.address.platform}:{inbound.event_id}",
         "message_key": _message_key(inbound.address, inbound.message_id)
         + (f":{inbound.asked_with}" if inbound.asked_with else ""),
+    }
+
+
+def _digests(inbound: Inbound) -> dict[str, str]:
+    keys = _keys(inbound)
+    return {
+        "message_digest": key_digest(keys["message_key"]),
+        "event_digest": key_digest(keys["event_key"]),
     }
 
 
