@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store import statements as sql
 from bridge.store.announcing import STOP, WORK, announcement
+from bridge.store.audit import Deed, entry
 from bridge.store.budgets import OverBudget, Quota, freed, left, spend, used_up
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.seats import NO_LIMIT, give_seat
@@ -146,9 +147,13 @@ class Arrivals:
         found = active or next_turn
         return str(found[0][0]) if found else None
 
-    async def record_stop(self, turn: str) -> None:
-        """A person pressed stop. Holds until the reply is delivered again."""
-        await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *announcement(self._engine, f"{STOP}{turn}"))
+    async def record_stop(self, turn: str, who: str = "") -> None:
+        """A person pressed stop, by the audit log's `who` if that is known. Holds until the reply is delivered
+        again."""
+        audited = [entry(who, Deed.STOPPED, turn)] if who else []
+        await self._engine.run(
+            Op(sql.STOP, {"turn_id": turn}), *audited, *announcement(self._engine, f"{STOP}{turn}")
+        )
 
     async def interrupt(self, inbound: Inbound) -> str | None:
         """Stop what the agent works on in a thread for the person who wrote this message, as long as it waits. The

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlmodel import col, select
-
-from bridge.inbound import Platform
 from bridge.store import statements as sql
-from bridge.store.database import Database
 from bridge.store.engine import Engine, Op
-from bridge.store.tables import Audit, as_json, now
+from bridge.store.tables import as_json, now
 
 MAX_WHO = 160  # characters
 BRIDGE = "bridge"  # nobody in particular: a rule of the settings
+SOMEBODY = "somebody in the thread"  # where the platform doesn't tell who
 FORGOTTEN = "forgotten"  # stands where a person stood
 
 Detail = Mapping[str, str | int | None]
@@ -58,7 +54,7 @@ async def record(engine: Engine, who: str, what: str, about: str = "", detail: D
     await engine.run(entry(who, what, about, detail))
 
 
-def person(platform: Platform | str, person_id: str) -> str:
+def person(platform: str, person_id: str) -> str:
     return f"{platform}:{person_id}"
 
 
@@ -68,12 +64,3 @@ def operator() -> str:
         return f"operator:{getpass.getuser()}"
     except (OSError, KeyError):  # an account without a name, as in a container
         return "operator"
-
-
-async def read(database: Database, *, since: datetime | None, most: int) -> Sequence[Audit]:
-    """The newest first."""
-    query = select(Audit)
-    if since is not None:
-        query = query.where(col(Audit.at) >= since)
-    async with database.transaction() as session:
-        return (await session.exec(query.order_by(col(Audit.at).desc(), col(Audit.id).desc()).limit(most))).all()

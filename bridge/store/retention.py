@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from adapters.base import Checkpoint
 from bridge.store import statements as sql
 from bridge.store.arrivals import REFUSED_FOR
 from bridge.store.audit import BRIDGE, Deed, entry
 from bridge.store.budgets import HOUR
 from bridge.store.engine import Engine, Fenced, Op, Row
 from bridge.store.tables import now
-from bridge.store.values import files_json, key_digest
+from bridge.store.values import checkpoint_json, files_json, key_digest
 
 BITE = 50  # turns, threads or words on answers in one step
 PLATFORMS = ("slack", "discord")
@@ -161,19 +162,25 @@ class Retention:
         return True
 
 
-def remove_turn(turn: Row) -> Sequence[Op]:
-    """A turn with all that hangs on it, by `REMOVED_COLUMNS`."""
-    turn_id, message_key, event_key, _ = turn
+def remove_turn(turn: Row, *, leaves: str | None = None) -> Sequence[Op]:
+    """A turn with all that hangs on it, by `REMOVED_COLUMNS`. `leaves`: a conversation at its agent that it names, and
+    that could not be deleted: then its row stays, with nothing else in it."""
+    turn_id, message_key, event_key, ended_at = turn
     of_turn = {"turn_id": turn_id}
     at = now()
-    keys = [key_digest(key) for key in (message_key, event_key)]
+    old = ended_at is not None and ended_at < at - REFUSED_FOR  # nobody brings its message any more
+    keys = () if old else (message_key, event_key)
+    hangs_on_it = (sql.REMOVE_PARTS, sql.REMOVE_ARTIFACTS, sql.REMOVE_FEEDBACK)
     return [
-        *(Op(sql.REFUSE, {"key": key, "at": at}) for key in keys),
-        Op(sql.REMOVE_PARTS, of_turn),
-        Op(sql.REMOVE_ARTIFACTS, of_turn),
-        Op(sql.REMOVE_FEEDBACK, of_turn),
-        Op(sql.REMOVE_TURN, of_turn),
+        *(Op(sql.REFUSE, {"key": key_digest(key), "at": at}) for key in keys),
+        *(Op(statement, of_turn) for statement in hangs_on_it),
+        _empty(turn_id, leaves, at) if leaves is not None else Op(sql.REMOVE_TURN, of_turn),
     ]
+
+
+def _empty(turn: str, conversation: str, at: int) -> Op:
+    stands = checkpoint_json(Checkpoint(conversation, {}))
+    return Op(sql.EMPTY_TURN, {"turn_id": turn, "stands": stands, "no_files": files_json(()), "at": at})
 
 
 def _before(keep: timedelta) -> int:

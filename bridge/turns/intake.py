@@ -11,6 +11,7 @@ import structlog
 
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
+from bridge.store import audit
 from bridge.store.arrivals import Arrivals
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.decisions import LEFT, Decided, Decisions
@@ -144,14 +145,15 @@ class Intake:
     async def stop(self, address: Address) -> None:
         turn = await self._stored(lambda: self._arrivals.active_turn(address))
         if turn is not None:
-            await self._stop(turn)
+            await self._stop(turn, audit.SOMEBODY)
 
     async def ordered(self, order: Order) -> str:
         found = await self._found(order)
         if refusal := await self._check(found):
             return refusal
         try:
-            answer = await self._stored(lambda: self._orders.carry_out(found, self._stop))
+            who = audit.person(found.address.platform, found.person.id)
+            answer = await self._stored(lambda: self._orders.carry_out(found, lambda turn: self._stop(turn, who)))
         except OverBudget as over:
             return self._gate.sentence(over)
         log.info("command", command=order.name, person=order.person.id)
@@ -307,12 +309,12 @@ class Intake:
     async def _pressed_stop(self, press: Press) -> Decision:
         if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:
             return Decision(ENDED)
-        await self._stop(press.turn)
+        await self._stop(press.turn, audit.person(press.address.platform, press.person.id))
         return Decision()
 
-    async def _stop(self, turn: str) -> None:
+    async def _stop(self, turn: str, who: str) -> None:
         self._stop_turn(turn)
-        await self._stored(lambda: self._arrivals.record_stop(turn))
+        await self._stored(lambda: self._arrivals.record_stop(turn, who))
 
     async def _stored(self, work: Callable[[], Awaitable[T]]) -> T:
         with self._one_more():

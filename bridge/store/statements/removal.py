@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from bridge.store.engine import Statement
@@ -85,7 +87,15 @@ TURNS_OF_THREAD = Statement(
     .order_by(turn.c.received_at)
     .limit(number("most"))
 )
-REMOVE_THREAD = Statement(sa.delete(thread).where(thread.c.id == number("thread_id")))
+# Somebody may have written there just now.
+REMOVE_THREAD = Statement(
+    sa.delete(thread)
+    .where(
+        thread.c.id == number("thread_id"),
+        sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(turn).where(turn.c.thread_id == thread.c.id))),
+    )
+    .returning(thread.c.id)
+)
 
 OLD_FEEDBACK = Statement(
     sa.select(feedback.c.turn_id, feedback.c.person)
@@ -113,6 +123,32 @@ TAKE_AWAY = Statement(
     sa.update(thread)
     .where(thread.c.id == number("thread_id"), _at_work)
     .values(state=sa.literal_column("'idle'"), owner=sa.null(), token=thread.c.token + 1)
+)
+# Of a person's turn that alone knows of a conversation at an agent's service, nothing else is left.
+_EMPTY: dict[str, Any] = {
+    name: sa.null()
+    for name in (
+        "person_roles", "asked_by", "heard", "edited", "spoken", "decision", "start", "answer", "request",
+        "expires_at", "settled", "notice", "steps", "sources", "detail",
+    )
+}  # fmt: skip
+EMPTY_TURN = Statement(
+    sa.update(turn)
+    .where(turn.c.id == string("turn_id"))
+    .values(
+        **_EMPTY,
+        person_name=sa.literal_column("''"),
+        person_workspace=sa.literal_column("''"),
+        text=sa.literal_column("''"),
+        files=value(turn.c.files, "no_files"),
+        event_key=string("turn_id"),
+        message_key=string("turn_id"),
+        message_id=sa.literal_column("''"),
+        state=sa.literal_column("'cancelled'"),
+        outcome=sa.literal_column("'withdrawn'"),
+        ended_at=sa.func.coalesce(turn.c.ended_at, number("at")),
+        checkpoint=value(turn.c.checkpoint, "stands"),
+    )
 )
 # Whose turn is next there is seen again, as what was next may be gone.
 SEAT_ANEW = Statement(
