@@ -27,6 +27,8 @@ from bridge.store.values import (
     storable,
 )
 
+DISCORD_EPOCH = 1_420_070_400_000  # milliseconds since 1970, where its ids begin to count
+SNOWFLAKE_BITS = 22  # of an id, below its time
 REFUSED_FOR = 14 * 24 * 3600 * SECOND  # as far back as a catch-up may look
 
 
@@ -39,10 +41,12 @@ class Answering:
 
 
 class Arrivals:
-    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT) -> None:
-        """`at_once`: turns of one person, in all replicas together."""
+    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT, restored_at: int = 0) -> None:
+        """`at_once`: turns of one person, in all replicas together. `restored_at`: a stored time; what was written
+        before isn't asked."""
         self._engine = engine
         self._at_once = at_once
+        self._restored_at = restored_at
 
     async def put(
         self,
@@ -59,6 +63,8 @@ class Arrivals:
         :raises OverBudget: a quota is used up.
         """
         at = now()
+        if _written_at(inbound, at) < self._restored_at:
+            return False
         address = asdict(inbound.address)
         turn = new_turn_id()
         thread = address | {
@@ -179,6 +185,15 @@ class Arrivals:
     async def _over_budget(self, quotas: Sequence[Quota]) -> OverBudget:
         """Which quota fenced. It may be free again by now."""
         return await used_up(self._engine, quotas) or OverBudget(quotas[0], 0.0)
+
+
+def _written_at(inbound: Inbound, at: int) -> int:
+    """When a message was written, by its platform's clock, as a stored time. What is asked about one is asked now."""
+    if inbound.asked_with:
+        return at
+    if inbound.address.platform == "slack":
+        return inbound.position
+    return ((inbound.position >> SNOWFLAKE_BITS) + DISCORD_EPOCH) * 1_000
 
 
 def _message_key(address: Address, message_id: str) -> str:

@@ -175,7 +175,7 @@ class Turn(SQLModel, table=True):
     person_roles: list[str] | None = _json(default=None)
     asked_by: dict[str, Any] | None = _json(default=None)  # who pressed *Try again*; None: whoever wrote
     text: str = _text()
-    files: list[dict[str, Any]] = _json()
+    files: list[list[Any]] = _json()  # see `values.files_json`
     heard: str | None = _text(default=None)  # the words of its voice notes, which are part of `text` then
     direct: bool = False
     mid_thread: bool = False
