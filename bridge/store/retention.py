@@ -57,7 +57,7 @@ class Retention:
     def __init__(self, engine: Engine, keep: Keep) -> None:
         self._engine = engine
         self._keep = keep
-        self._files_until = 0  # a stored time: of turns that ended before, the files are removed
+        self._files_until = 0, ""  # when the last turn ended whose files were removed, and its id
 
     async def sweep(self, pause: Callable[[], Awaitable[None]]) -> Removed:
         """Remove what is too old now. `pause` is awaited between two bites."""
@@ -115,13 +115,13 @@ class Retention:
     async def _files(self, removed: Removed) -> int:
         if not (before := _before(self._keep.files)):
             return 0
-        values = {"since": self._files_until, "before": before, "most": BITE}
+        since, last = self._files_until
+        values = {"since": since, "turn_id": last, "before": before, "most": BITE}
         [turns] = await self._engine.run(Op(sql.ENDED_BETWEEN, values))
         for turn in turns:
             removed.files += await self._clear_files(str(turn[0]))
         if turns:
-            last = int(turns[-1][-1])
-            self._files_until = max(last, self._files_until + 1)
+            self._files_until = int(turns[-1][-1]), str(turns[-1][0])
         return len(turns)
 
     async def _clear_files(self, turn: str) -> bool:

@@ -159,7 +159,7 @@ class Turn(SQLModel, table=True):
         _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
         sa.Index("ix_turn_state", "state", "received_at"),
         # For what is removed: by age, and with its thread.
-        sa.Index("ix_turn_ended", "ended_at"),
+        sa.Index("ix_turn_ended", "ended_at", "id"),
         sa.Index("ix_turn_thread", "thread_id", "received_at"),
     )
 

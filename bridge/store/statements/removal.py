@@ -38,8 +38,13 @@ ENDED_BEFORE = Statement(
 )
 ENDED_BETWEEN = Statement(
     sa.select(*_removed)
-    .where(turn.c.ended_at >= number("since"), turn.c.ended_at < number("before"), one_of(turn.c.state, *ENDED))
-    .order_by(turn.c.ended_at)
+    .where(
+        turn.c.ended_at >= number("since"),
+        turn.c.ended_at < number("before"),
+        sa.or_(turn.c.ended_at > number("since"), turn.c.id > string("turn_id")),
+        one_of(turn.c.state, *ENDED),
+    )
+    .order_by(turn.c.ended_at, turn.c.id)
     .limit(number("most"))
 )
 LOCK_ENDED = Statement(

@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("at"),
     )
     op.add_column("turn", sa.Column("agent", sa.String(length=64), nullable=True))
-    op.create_index("ix_turn_ended", "turn", ["ended_at"])
+    op.create_index("ix_turn_ended", "turn", ["ended_at", "id"])
     op.create_index("ix_turn_thread", "turn", ["thread_id", "received_at"])
     op.create_index("ix_budget_since", "budget", ["since"])
     _digest_keys()
