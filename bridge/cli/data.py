@@ -64,7 +64,9 @@ async def _forget(settings: Settings, who: Identity, rewrite: bool) -> None:
 
 def export(
     person: PersonArgument,
-    out: Annotated[Path | None, typer.Option(help="Write it to this file; without it, to standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it to this file; without it, to standard output.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """All that is kept of a person, as JSON, with what their agents' services show of their conversations."""
@@ -83,11 +85,16 @@ async def _export(settings: Settings, who: Identity, out: Path | None) -> None:
         write(text)
         return
     try:
-        with open(os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY), "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        _write_out(out, text)
     except OSError as error:
         fail(f"--out: {out} can't be written: {error.strerror}")
     aside(f"written to {out}")
+
+
+def _write_out(path: Path, text: str) -> None:
+    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
+    with os.fdopen(file, "w", encoding="utf-8") as out:
+        out.write(text + "\n")
 
 
 def audit(

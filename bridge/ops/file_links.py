@@ -77,7 +77,7 @@ class FileLinks:
             return _said(TOO_OFTEN, 429, {"Retry-After": str(round(WINDOW))})
         if self._under_way >= AT_ONCE:
             return _said(BUSY, 503, {"Retry-After": BUSY_FOR})
-        log.info("file by link", agent=linked.agent, file=linked.name, person=linked.person)
+        log.info("file by link", agent=linked.agent, person=linked.person)
         return await self._answer(linked, self._counted(agent.download(linked.conversation, linked.ref)))
 
     async def _answer(self, linked: Linked, pieces: AsyncGenerator[bytes, None]) -> Response:
@@ -90,7 +90,7 @@ class FileLinks:
             return _said(GONE, 404)
         except (AgentError, TimeoutError) as error:
             await pieces.aclose()
-            log.warning("file by link failed", agent=linked.agent, error=type(error).__name__, detail=str(error))
+            log.warning("file by link failed", agent=linked.agent, error=type(error).__name__)
             return _said(FAILED, 502)
         except BaseException:
             await pieces.aclose()

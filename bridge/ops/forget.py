@@ -38,7 +38,12 @@ class Report:
 
 
 async def forget(
-    database: Database, who: Identity, open_agents: OpenAgents, *, rewrite: bool = False, patience: float = PATIENCE
+    database: Database,
+    who: Identity,
+    open_agents: OpenAgents,
+    *,
+    rewrite: bool = False,
+    patience: float = PATIENCE,
 ) -> Report:
     """Everything that is kept of a person. Raises `StoreUnavailable`; then it may be repeated, as always."""
     report = Report()

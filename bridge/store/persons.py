@@ -108,7 +108,9 @@ async def belongings(database: Database, who: Identity) -> Belongings:
             elif _names(turn, who):
                 found.named_in.append(turn)
                 found.names |= _names_given(turn, who)
-        async for turn, _ in _rows(session, None, col(Turn.request).is_not(None), col(Thread.platform) != who.platform):
+        async for turn, _ in _rows(
+            session, None, col(Turn.request).is_not(None), col(Thread.platform) != who.platform
+        ):
             if _names(turn, who):
                 found.named_in.append(turn)
         found.turns.sort(key=lambda one: one[0].received_at, reverse=True)
@@ -148,9 +150,7 @@ async def _rows(
         query = query.where(of_it)
     last = ""
     while True:
-        bite = (
-            await session.exec(query.where(col(Turn.id) > last).order_by(col(Turn.id)).limit(AT_ONCE))
-        ).all()
+        bite = (await session.exec(query.where(col(Turn.id) > last).order_by(col(Turn.id)).limit(AT_ONCE))).all()
         for turn, thread in bite:
             yield turn, thread
             last = turn.id

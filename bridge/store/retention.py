@@ -1,5 +1,5 @@
-"""What is kept too long is removed, in bites: each finds its rows by an index, and none touches a turn that is worked on
-or waits.
+"""What is kept too long is removed, in bites: each finds its rows by an index, and none touches a turn that is worked
+on or waits.
 
 A turn leaves the digests of its keys behind for as long as a platform or a catch-up may bring its message again, so
 that it isn't asked a second time.
@@ -69,9 +69,7 @@ class Retention:
         used_up = Op(sql.REMOVE_BUDGETS, {"before": at - HOUR})
         ops = [used_up, Op(sql.REMOVE_REFUSED, {"before": at - REFUSED_FOR})]
         if removed:
-            counts = {
-                name: getattr(removed, name) for name in Removed.__slots__ if getattr(removed, name)
-            }
+            counts = {name: getattr(removed, name) for name in Removed.__slots__ if getattr(removed, name)}
             ops.append(entry(BRIDGE, Deed.SWEPT, detail=counts))
         await self._engine.run(*ops)
         return removed

@@ -271,7 +271,7 @@ class Asking:
                 pause = wanted if wanted is not None else backoff.pause()
                 if loop.time() + pause > give_up:
                     raise
-                log.warning("agent can't be reached", error=str(error), again_in=round(pause, 1))
+                log.warning("agent can't be reached", error=type(error).__name__, again_in=round(pause, 1))
                 self._reply.signs.working(UNREACHED)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -404,7 +404,7 @@ class Asking:
         try:
             await agent.cancel(checkpoint.conversation, checkpoint)
         except AgentError as error:
-            log.warning("agent can't be stopped", error=str(error))
+            log.warning("agent can't be stopped", error=type(error).__name__)
         except Fenced:
             raise
         except Exception:  # an adapter's bug; the turn is read to its end instead
@@ -414,7 +414,7 @@ class Asking:
 
     def _failed(self, error: AgentError) -> Conclusion:
         outcome = outcome_of(error)
-        log.warning("agent failed", error=outcome, detail=str(error))
+        log.warning("agent failed", error=outcome)  # the detail may quote what was asked: `turns show` has it
         if self._stopped.is_set():
             return self._concluded(Outcome.STOPPED, self._reply.so_far, notice=STOPPED, detail=str(error))
         return self._concluded(outcome, self._reply.so_far, notice=error.sentence, detail=str(error))

@@ -141,7 +141,7 @@ class _Delivery:
                 if not await self._brought(artifact, artifacts):
                     refused.append(artifact.name)
             except _TooLarge:
-                log.warning("file too large for the platform", file=artifact.name)
+                log.warning("file too large for the platform", artifact=artifact.index)
                 link = await self._link(artifact)  # everyone who sees the thread may have its files
                 if link is None or style.measure("".join([*linked, link])) > style.limit - BESIDE_LINKS:
                     refused.append(artifact.name)
@@ -183,10 +183,10 @@ class _Delivery:
         except (Fenced, _TooLarge):
             raise
         except (AgentError, SurfaceError, TimeoutError) as error:
-            log.warning("file left out", file=artifact.name, error=type(error).__name__, detail=str(error))
+            log.warning("file left out", artifact=artifact.index, error=type(error).__name__)
             return False
         except Exception:  # an adapter's bug costs the file, not the reply
-            log.exception("file left out", file=artifact.name)
+            log.exception("file left out", artifact=artifact.index)
             return False
         return True
 

@@ -156,7 +156,7 @@ async def _fetch_all(
             async with gate:
                 await retry(lambda: surface.fetch(file, path, max_bytes), patience=PATIENCE)
         except SurfaceError as error:
-            log.warning("attachment left out", file=name, reason=str(error))
+            log.warning("attachment left out", file=file.id, reason=str(error))
             missing.append(name)
             return None
         return Attachment(name=name, media_type=file.media_type, path=path, size=path.stat().st_size)

@@ -190,7 +190,7 @@ class Shelf:
                             return self._too_large(fetch, source.ref)
                         out.write(chunk)
         except (AgentError, TimeoutError) as error:
-            log.warning("file not fetched", agent=there.agent, error=type(error).__name__, detail=str(error))
+            log.warning("file not fetched", agent=there.agent, error=type(error).__name__)
             return NOT_HAD
         except Exception:  # an adapter's bug
             log.exception("file not fetched", agent=there.agent)

@@ -88,7 +88,7 @@ async def listen(turn: StoredTurn, surface: Surface, folder: Folder, hears: Hear
             async with asyncio.timeout(PATIENCE + HEARD_WITHIN):
                 words = await _words(note, surface, folder.new(), hears)
         except (AgentError, SurfaceError, TimeoutError) as error:
-            log.warning("voice note not heard", file=note.id, error=type(error).__name__, detail=str(error))
+            log.warning("voice note not heard", file=note.id, error=type(error).__name__)
             return Listened(unheard=tuple(safe_name(one.name) for one in notes))
         if not words:
             log.info("voice note without words", file=note.id)

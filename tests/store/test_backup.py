@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
 import stat
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +33,7 @@ async def copied(database: Database, url: str, tmp_path: Path) -> Path:
     if url.startswith("sqlite"):
         await back_up(database.url, copy)
     else:
-        subprocess.run([PG_DUMP, "--format=custom", "--file", copy, url], check=True)
+        await run(PG_DUMP, "--format=custom", "--file", copy, url)
     return copy
 
 
@@ -45,9 +44,12 @@ async def put_back(database: Database, url: str, copy: Path) -> None:
             Path(f"{database.url.database}{companion}").unlink(missing_ok=True)
         shutil.copyfile(copy, str(database.url.database))
     else:
-        subprocess.run(
-            [PG_RESTORE, "--clean", "--if-exists", "--single-transaction", "--dbname", url, copy], check=True
-        )
+        await run(PG_RESTORE, "--clean", "--if-exists", "--single-transaction", "--dbname", url, copy)
+
+
+async def run(*command: Path | str) -> None:
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == 0
 
 
 @pytest.mark.slow
@@ -116,4 +118,4 @@ async def test_a_backup_is_its_owners_alone_and_replaces_nothing(migrated_sqlite
         await back_up(url, to)
     with pytest.raises(DatabaseError, match="No such file"):
         await back_up(url, tmp_path / "no" / "such")
-    assert os.listdir(tmp_path) == ["backup.db"]
+    assert list(tmp_path.iterdir()) == [to]

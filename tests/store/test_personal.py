@@ -176,7 +176,9 @@ async def test_only_the_named_workspace_is_forgotten(database: Database, service
         assert [one.text for one in (await session.exec(select(Turn))).all()] == ["first"]
     await forget(database, Identity("discord", WHO), service.opened)
     async with database.transaction() as session:
-        assert len((await session.exec(select(Turn))).all()) == 1, "the same id on another platform is somebody else"
+        assert len((await session.exec(select(Turn))).all()) == 1, (
+            "the same id on another platform is somebody else"
+        )
 
 
 async def test_an_export_has_what_is_theirs_and_nothing_of_others(database: Database, service: Service) -> None:

@@ -22,6 +22,7 @@ from tests.store.steps import HERE, begin_next, claim_one, end, inbound, work_of
 from tests.store.steps import thread as address
 
 DAY = timedelta(days=1)
+FILES = [["F1", "name", "text/plain", 1, "https://files"]]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -77,7 +78,7 @@ async def test_turns_that_ended_are_removed_with_all_that_hangs_on_them(
         await arrivals.put(inbound(number), "a")
     claim = await claim_one(queue)
     first, _ = await work_off(queue, claim)
-    second, _ = await work_off(queue, claim)
+    await work_off(queue, claim)
     at_work = await begin_next(queue, claim)
     await put(
         database,
@@ -153,8 +154,8 @@ async def test_files_go_and_words_stay(database: Database, engine: Engine) -> No
     await put(database, thread())
     await put(
         database,
-        *(turn(number, 1, ended_at=LONG_AGO, text="words", files=[["F1", "name", "t", 1, "u"]]) for number in range(1, BITE + 4)),
-        turn(100, 1, state="waiting", ended_at=LONG_AGO, files=[["F1", "name", "t", 1, "u"]]),
+        *(turn(number, 1, ended_at=LONG_AGO, text="words", files=FILES) for number in range(1, BITE + 4)),
+        turn(100, 1, state="waiting", ended_at=LONG_AGO, files=FILES),
         Artifact(turn_id="t1", index=0, kind="file", name="n", media_type="t", ref="r"),
     )  # fmt: skip
     retention = Retention(engine, Keep(files=DAY))
@@ -167,9 +168,7 @@ async def test_files_go_and_words_stay(database: Database, engine: Engine) -> No
         assert {one.text for one in (await session.exec(select(Turn))).all()} == {"words", ""}
 
 
-async def test_feedback_audit_budgets_and_refusals_go_by_their_own_age(
-    database: Database, engine: Engine
-) -> None:
+async def test_feedback_audit_budgets_and_refusals_go_by_their_own_age(database: Database, engine: Engine) -> None:
     young = datetime.now(UTC)
     await put(database, thread(), turn(1, 1))
     for at in (LONG_AGO, young):

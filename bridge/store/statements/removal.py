@@ -97,7 +97,9 @@ REMOVE_THREAD = Statement(
     sa.delete(thread)
     .where(
         thread.c.id == number("thread_id"),
-        sa.not_(sa.exists(sa.select(sa.literal_column("1")).select_from(turn).where(turn.c.thread_id == thread.c.id))),
+        sa.not_(
+            sa.exists(sa.select(sa.literal_column("1")).select_from(turn).where(turn.c.thread_id == thread.c.id))
+        ),
     )
     .returning(thread.c.id)
 )
@@ -170,9 +172,7 @@ CLEAR_PERSON = Statement(
     sa.update(thread)
     .where(thread.c.id == number("thread_id"))
     .values(
-        person=sa.case(
-            (thread.c.person == string("person"), sa.literal_column("''")), else_=thread.c.person
-        ),
+        person=sa.case((thread.c.person == string("person"), sa.literal_column("''")), else_=thread.c.person),
         seat=sa.case((thread.c.seat == string("person"), sa.null()), else_=thread.c.seat),
     )
 )
