@@ -6,7 +6,7 @@ import asyncio
 from secrets import token_hex
 from typing import Any
 
-from adapters.base import Agent, AgentError, History
+from adapters.base import AgentError, History
 from bridge.ops.forget import OpenAgents
 from bridge.store.audit import Deed, operator, record
 from bridge.store.database import Database
@@ -38,7 +38,7 @@ async def export_person(database: Database, who: Identity, open_agents: OpenAgen
     return exported | {"conversations": told}
 
 
-async def _history(agent: Agent | None, one: Conversation) -> dict[str, Any]:
+async def _history(agent: object, one: Conversation) -> dict[str, Any]:
     if not isinstance(agent, History):
         return {"history": None, "why_not": "the agent isn't in the settings, or its service shows no history"}
     try:

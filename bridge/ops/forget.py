@@ -95,7 +95,7 @@ async def _delete(
     undeleted = []
     async with open_agents(sorted({str(one.agent) for one in wanted})) as agents:
         for one in wanted:
-            agent = agents.get(str(one.agent))
+            agent: object = agents.get(str(one.agent))
             problem = await _delete_one(agent, one)
             if problem is None:
                 report.deleted += 1
@@ -108,7 +108,7 @@ async def _delete(
     return undeleted
 
 
-async def _delete_one(agent: Agent | None, one: Conversation) -> str | None:
+async def _delete_one(agent: object, one: Conversation) -> str | None:
     """Why it isn't deleted."""
     if agent is None:
         return "the settings have no such agent"

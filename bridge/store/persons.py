@@ -85,8 +85,8 @@ class Belongings:
         alone = {thread.id for thread in self.alone}
         for thread in (*self.alone, *self.shared):
             if thread.conversation:
-                key = (thread.id, thread.agent, thread.conversation)
-                found[key] = Conversation(*key, ours_alone=thread.id in alone)
+                known_as = (thread.id, thread.agent, thread.conversation)
+                found[known_as] = Conversation(*known_as, ours_alone=thread.id in alone)
         for turn, thread in self.turns:
             for id_ in _conversations(turn):
                 key = (thread.id, _agent(turn, thread), id_)

@@ -119,13 +119,12 @@ def settings_file(migrated_sqlite: Path, tmp_path: Path) -> Path:
 def test_who_is_not_known_and_who_is_nobody(settings_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data.forget("slack:U404", config=settings_file)
     assert capsys.readouterr().out == "nothing is kept of slack:U404\n"
-    for call, sentence in (
-        (lambda: data.export("slack:U404", config=settings_file), "nothing is kept of slack:U404"),
-        (lambda: data.forget("ada", config=settings_file), "PERSON is 'ada': write a person as"),
-    ):
-        with pytest.raises(SystemExit):
-            call()
-        assert sentence in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        data.export("slack:U404", config=settings_file)
+    assert "nothing is kept of slack:U404" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        data.forget("ada", config=settings_file)
+    assert "PERSON is 'ada': write a person as" in capsys.readouterr().err
 
 
 def test_an_empty_audit_log_says_so_and_a_retention_line_is_readable(

@@ -43,7 +43,7 @@ def marked(row: SQLModel, **shapes: Any) -> SQLModel:
 
 
 def thread(**values: Any) -> Thread:
-    given = {
+    given: dict[str, Any] = {
         "platform": "slack", "workspace": "T1", "channel": "C1", "thread": "1.0", "direct": False, "agent": "a",
         "ready_at": AT, "person": WHO, "newest": "1.0", "newest_position": 1, "touched_at": AT, "created_at": AT,
     }  # fmt: skip
@@ -51,7 +51,7 @@ def thread(**values: Any) -> Thread:
 
 
 def turn(number: int, thread_id: int, **values: Any) -> Turn:
-    given = {
+    given: dict[str, Any] = {
         "id": f"t{number}", "thread_id": thread_id, "event_key": f"slack:Ev{number}",
         "message_key": f"slack:T1:C1:{number}.0", "message_id": f"{number}.0", "position": number, "person": WHO,
         "person_name": "", "person_workspace": "", "text": "", "files": [], "state": "done",
@@ -119,8 +119,11 @@ async def fill(database: Database) -> set[str]:
     )  # fmt: skip
     await put(
         database,
-        marked(Part(turn_id="t1", kind="p", index=0)),
-        marked(Artifact(turn_id="t1", index=0, kind="file"), table={"columns": [word("artifact", "table")]}),
+        marked(Part(turn_id="t1", kind="p", index=0, message_id="")),
+        marked(
+            Artifact(turn_id="t1", index=0, kind="file", name="", media_type="", ref=""),
+            table={"columns": [word("artifact", "table")]},
+        ),
         Feedback(
             turn_id="t3", person=f"slack:{WHO}", agent="a", good=True, words=word("feedback", "words"), at=AT
         ),

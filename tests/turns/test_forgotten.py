@@ -42,7 +42,10 @@ async def texts(database: Database) -> set[str]:
         return {turn.text for turn in (await session.exec(select(Turn))).all()}
 
 
-async def test_what_does_not_end_is_taken_away_and_nothing_of_it_is_written_again(database: Database) -> None:
+async def test_what_does_not_end_is_taken_away_and_nothing_of_it_is_written_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.1)
     go_on = asyncio.Event()
     platform = MemoryPlatform()
     agent = ScriptedAgent(Backend([Text(f"You said {WORDS}. "), go_on.wait, Done("The end.")]))  # type: ignore[list-item]
