@@ -184,13 +184,21 @@ def _identity(person: str) -> Identity:
 
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Database]:
-    from bridge.store.database import open_database
+    from sqlalchemy.exc import DBAPIError
 
-    async with open_database(settings.database_url.get_secret_value()) as database:
-        current, newest = await database.revision()
-        if current != newest:
-            fail("the database isn't up to date; run `threadbridge db upgrade`")
-        yield database
+    from bridge.store.database import open_database
+    from bridge.store.engine import StoreUnavailable
+
+    try:
+        async with open_database(settings.database_url.get_secret_value()) as database:
+            current, newest = await database.revision()
+            if current != newest:
+                fail("the database isn't up to date; run `threadbridge db upgrade`")
+            yield database
+    except (StoreUnavailable, DBAPIError) as error:
+        # Without what the statement was given: that is what people wrote.
+        why = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
+        fail(f"the database can't be used now ({why}); nothing is done by halves, run the same command again")
 
 
 @asynccontextmanager

@@ -152,3 +152,15 @@ def test_a_file_of_a_turn_at_work_is_removed_with_it() -> None:
             (folder / name / "1.txt").write_text(WORDS)
         remove_of_turns(["t1"])
         assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["t2"]
+
+
+def test_a_database_that_is_held_by_another_is_one_sentence(
+    settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bridge.store.database.BUSY_SECONDS", 0.01)
+    with closing(sqlite3.connect(tmp_path / "empty.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SystemExit):
+            data.forget("slack:U404", config=settings_file)
+        holder.execute("ROLLBACK")
+    assert "the database can't be used now" in capsys.readouterr().err
