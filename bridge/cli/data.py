@@ -198,7 +198,7 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
     except (StoreUnavailable, DBAPIError) as error:
         # Without what the statement was given: that is what people wrote.
         why = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
-        fail(f"the database can't be used now ({why}); nothing is done by halves, run the same command again")
+        fail(f"the database can't be used now ({why}); run the same command again")
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from bridge.cli import data
+from bridge.store.engine import StoreUnavailable
 from bridge.turns.folder import remove_of_turns, work_folder
 from tests.cli.command import WHOLE_TEST
 from tests.cli.conftest import Command
@@ -154,13 +155,13 @@ def test_a_file_of_a_turn_at_work_is_removed_with_it() -> None:
         assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["t2"]
 
 
-def test_a_database_that_is_held_by_another_is_one_sentence(
-    settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_database_that_is_lost_meanwhile_is_one_sentence(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("bridge.store.database.BUSY_SECONDS", 0.01)
-    with closing(sqlite3.connect(tmp_path / "empty.db", isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SystemExit):
-            data.forget("slack:U404", config=settings_file)
-        holder.execute("ROLLBACK")
-    assert "the database can't be used now" in capsys.readouterr().err
+    async def lost(*_: object, **__: object) -> None:
+        raise StoreUnavailable("database is locked")
+
+    monkeypatch.setattr("bridge.ops.forget.forget", lost)
+    with pytest.raises(SystemExit):
+        data.forget("slack:U404", config=settings_file)
+    assert "can't be used now (database is locked); run the same command again" in capsys.readouterr().err
