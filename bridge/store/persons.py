@@ -123,6 +123,7 @@ async def belongings(database: Database, who: Identity) -> Belongings:
             query = query.where(col(Thread.workspace) == who.workspace)
         threads |= {thread.id: thread for thread in (await session.exec(query)).all()}
         await _sort_threads(session, who, found, threads)
+        await _add_spoken(session, found)
         await _read_rest(session, who, found)
         session.expunge_all()
     return found
@@ -172,6 +173,17 @@ async def _sort_threads(
     for thread in threads.values():
         alone = not thread.several and thread.person in (who.id, "") and thread.id not in others
         (found.alone if alone else found.shared).append(thread)
+
+
+async def _add_spoken(session: AsyncSession, found: Belongings) -> None:
+    """What an agent said unasked, where nobody else could be meant."""
+    known = {turn.id for turn, _ in found.turns}
+    for start in range(0, len(found.alone), AT_ONCE):
+        threads = {thread.id: thread for thread in found.alone[start : start + AT_ONCE]}
+        query = select(Turn).where(col(Turn.thread_id).in_(threads), col(Turn.person) == "")
+        for turn in (await session.exec(query)).all():
+            if turn.id not in known:
+                found.turns.append((turn, threads[turn.thread_id]))
 
 
 async def _read_rest(session: AsyncSession, who: Identity, found: Belongings) -> None:

@@ -200,6 +200,29 @@ async def test_an_export_has_what_is_theirs_and_nothing_of_others(database: Data
         assert [line.what for line in lines if line.who != f"slack:{WHO}"] == ["person exported"]
 
 
+async def test_what_an_agent_said_to_them_unasked_is_theirs(database: Database, service: Service) -> None:
+    """In a thread of theirs alone, in an opening to them, and by name in a thread of others."""
+    said = {"digest": "d", "place": "slack:C1", "title": "", "known": True}
+    others = thread(thread="3.0", person="U2")
+    opening = thread(channel=f"@{WHO}", thread="~1", person="", state="moved")
+    await put(database, thread(thread="1.0"), opening, others)
+    unasked = {"person": "", "text": "unasked", "state": "done"}
+    await put(
+        database,
+        turn(1, 1, text="asked"),
+        turn(2, 1, spoken=said, answer="by the way", **unasked),
+        turn(3, 3, spoken=said | {"place": f"slack:{WHO}"}, answer="to them", **unasked),
+        turn(4, 3, spoken=said, answer="to all", **unasked),
+    )
+    exported = await export_person(database, MARKED, service.opened)
+    assert exported is not None
+    assert {one["answer"] for one in exported["turns"]} == {None, "by the way", "to them"}
+    report = await forget(database, MARKED, service.opened)
+    assert (report.forgotten.turns, report.forgotten.threads, report.remains) == (3, 2, [])
+    async with database.transaction() as session:
+        assert [one.answer for one in (await session.exec(select(Turn))).all()] == ["to all"]
+
+
 async def test_a_turn_knows_which_agent_it_was_put_to(engine: Engine, arrivals: Arrivals, queue: Queue) -> None:
     await arrivals.put(inbound(1), "first")
     claim = await claim_one(queue)
