@@ -22,17 +22,20 @@ from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_routes
 from bridge.ops.page.serving import Running, operators_page
+from bridge.ops.retention import keep_of, sweep_for_ever
 from bridge.ops.retries import count_retries
 from bridge.ops.traces import open_traces
 from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
 from bridge.store.arrivals import Arrivals
+from bridge.store.backup import restored_at
 from bridge.store.database import open_database
 from bridge.store.decisions import Decisions
 from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.feedback import FeedbackStore
 from bridge.store.queue import Queue
+from bridge.store.retention import Retention
 from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.gate import Gate
@@ -124,7 +127,7 @@ async def bridge(
             gate = Gate(settings.rules, settings.turns_per_hour)
             decisions, feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
             intake = Intake(
-                Arrivals(engine, at_once=at_once),
+                Arrivals(engine, at_once=at_once, restored_at=await restored_at(engine)),
                 decisions,
                 Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
@@ -187,12 +190,14 @@ async def bridge(
                 serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
                 running = asyncio.create_task(runner.run(), name="runner")
                 rating = asyncio.create_task(Ratings(feedback, agents).run(), name="ratings")
+                retention = Retention(engine, keep_of(settings.data))
+                sweeping = asyncio.create_task(sweep_for_ever(retention), name="retention")
                 log.info("serving", platforms=list(platforms), agents=list(agents), port=port, replica=replica)
                 try:
-                    yield [*serving, running, rating, http]
+                    yield [*serving, running, rating, sweeping, http]
                 finally:
                     await _end(running)  # first: its turns still need the platforms to finish their replies
-                    await _end(rating, *serving)
+                    await _end(rating, sweeping, *serving)
                     await catching_up.close()
                     with suppress(StoreUnavailable):
                         await presence.leave(replica)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli import backends
+from bridge.cli import backends, data
 from bridge.cli.options import ConfigOption
 from bridge.cli.output import aside, fail, in_sentences, write
 from bridge.cli.output import run as run_to_end
@@ -142,6 +142,11 @@ app.command()(backends.ask)
 app.command()(backends.files)
 app.command()(backends.conversations)
 app.command()(backends.history)
+app.command()(data.forget)
+app.command()(data.export)
+app.command()(data.audit)
+db.command("backup")(data.back_up)
+db.command("restored")(data.restored)
 
 
 @manifest.command("slack")

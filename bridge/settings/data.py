@@ -25,6 +25,28 @@ class DataSettings(BaseModel):
         default=False,
         description="Whether what people wrote and agents answered is stored encrypted; needs a key.",
     )
+    keep_threads_days: Days = Field(
+        default=0,
+        description="A thread in which nobody wrote for so many days is removed with all that it holds; one that is"
+        " worked on isn't. 0: never.",
+    )
+    keep_turns_days: Days = Field(
+        default=0,
+        description="A turn that ended so many days ago is removed: question, answer, names, files, feedback. One that"
+        " waits for a person stays until its thread goes. 0: never.",
+    )
+    keep_files_days: Days = Field(
+        default=0,
+        description="Of a turn that ended so many days ago, names and addresses of files, and tables and charts, are"
+        " removed; its words stay. 0: as long as the turn.",
+    )
+    keep_feedback_days: Days = Field(
+        default=0,
+        description="What people think of answers is removed after so many days. 0: as long as the turn.",
+    )
+    keep_audit_days: Days = Field(
+        default=0, description="Lines of the audit log are removed after so many days. 0: never."
+    )
 
     @field_validator("keys")
     @classmethod

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +267,22 @@ def _make_file(url: URL) -> None:
 
 def _without_query(url: URL) -> str:
     return url.set(query={}).render_as_string()  # a password may stand there too
+
+
+@contextmanager
+def unserved(url: URL) -> Iterator[bool]:
+    """Whether no process serves a SQLite file; then none begins to, while the block lasts. PostgreSQL's know of each
+    other by `Database.presence`."""
+    try:
+        lock = _lock(url)
+    except DatabaseError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _lock(url: URL) -> FileLock | None:

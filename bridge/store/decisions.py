@@ -15,8 +15,10 @@ import structlog
 from bridge import tracing
 from bridge.inbound import Address, Person
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
+from bridge.store import audit
 from bridge.store import statements as sql
 from bridge.store.announcing import WORK, announcement
+from bridge.store.audit import BRIDGE, Deed
 from bridge.store.budgets import Quota, spend, used_up
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
@@ -78,10 +80,17 @@ class Decisions:
         self._at_once = at_once
 
     async def retry(
-        self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
+        self,
+        address: Address,
+        turn_id: str,
+        person: Person | None = None,
+        *,
+        quotas: Sequence[Quota] = (),
+        who: str = "",
     ) -> Decided:
         """A word on a turn that waits or failed: once more, as `lifecycle.Retry` says. The agent is then asked by
-        `person`; None is the operator, who asks in nobody's place: it stays with whoever asked before.
+        `person`; None is the operator, `who` in the audit log, who asks in nobody's place: it stays with whoever
+        asked before.
 
         :raises OverBudget: it would be sent again, and a quota is used up.
         """
@@ -92,13 +101,15 @@ class Decisions:
         means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
         if turn.superseded_by is not None or turn.state not in (TurnState.WAITING, TurnState.FAILED):
             means = Retry.NONE
+        by = who if person is None else audit.person(address.platform, person.id)
+        audited = [audit.entry(by, Deed.RETRIED, turn.id)] if by else []
         match means:
             case Retry.DELIVER if turn.answer is not None:
-                return await self._redeliver(turn)
+                return await self._redeliver(turn, audited)
             case Retry.NONE:
                 return Decided.TOO_LATE
             case _:
-                return await self._send_again(turn, person, quotas, resumes=means is not Retry.ANEW)
+                return await self._send_again(turn, person, quotas, audited, resumes=means is not Retry.ANEW)
 
     async def ask_again(
         self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
@@ -233,7 +244,8 @@ class Decisions:
         found = await self._find(address, turn_id)
         if found is None or not isinstance(found.turn.request, ApprovalShown):
             return Decided.TOO_LATE
-        return await self._answer(found, text, person, line, decision)
+        by = audit.person(address.platform, person.id)
+        return await self._answer(found, text, person, line, decision, by=by)
 
     async def expire(self, most: int) -> int:
         """Decline the approvals whose time is over, at most `most`. How many there were; of several replicas exactly
@@ -277,8 +289,9 @@ class Decisions:
         decision: DecisionMade | None = None,
         *,
         quotas: Sequence[Quota] = (),
+        by: str = BRIDGE,
     ) -> Decided:
-        """The next turn of the thread, whoever writes next."""
+        """The next turn of the thread, whoever writes next. A decision is made by the audit log's `by`."""
         turn = found.turn
         shown_at = turn.position if found.shown_at is None else found.shown_at
         waits = turn.state is TurnState.WAITING
@@ -312,6 +325,7 @@ class Decisions:
             *([] if waits else [Op(sql.SUPERSEDE, of_turn | superseded)]),
             *spend(quotas, str(answer["id"])),
             *holds,
+            *([] if decision is None else [audit.entry(by, _deed(decision), turn.id)]),
         ]
         try:
             await self.make_ready(turn.thread, person, ops)
@@ -329,11 +343,11 @@ class Decisions:
         turn = turn_of(row)
         return None if turn.unreadable else _Found(turn, row[-2], row[-1])
 
-    async def _redeliver(self, turn: StoredTurn) -> Decided:
+    async def _redeliver(self, turn: StoredTurn, audited: Sequence[Op]) -> Decided:
         becomes = after(turn.state, Event.REDELIVERED)
         tracing.following(turn.traceparent)
         decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id, "line": None}
-        return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
+        return await self._decide(turn, [Op(sql.DECIDE, decision), *audited], Decided.DELIVERING)
 
     async def _put_again(self, turn: StoredTurn, again: dict[str, object], quotas: Sequence[Quota]) -> Decided:
         thread = {"thread_id": turn.thread}
@@ -350,7 +364,13 @@ class Decisions:
         return Decided.SENT if results[1] else Decided.TOO_LATE
 
     async def _send_again(
-        self, turn: StoredTurn, person: Person | None, quotas: Sequence[Quota], *, resumes: bool
+        self,
+        turn: StoredTurn,
+        person: Person | None,
+        quotas: Sequence[Quota],
+        audited: Sequence[Op],
+        *,
+        resumes: bool,
     ) -> Decided:
         again = _again(turn, key=f"again:{turn.id}") | {
             "asked_by": person_json(person or turn.asked_by),
@@ -365,6 +385,7 @@ class Decisions:
             Op(sql.SUPERSEDE, superseded),
             Op(sql.PUT_TURN_INTO, again | {"thread_id": turn.thread}),
             *spend(quotas, str(again["id"])),
+            *audited,
         ]
         return await self._decide(turn, ops, Decided.SENT, quotas)
 
@@ -406,6 +427,10 @@ class Decisions:
     async def _check_budget(self, quotas: Sequence[Quota]) -> None:
         if (over := await used_up(self._engine, quotas)) is not None:
             raise over
+
+
+def _deed(decision: DecisionMade) -> Deed:
+    return Deed.APPROVED if decision.approved else Deed.DECLINED
 
 
 def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from bridge.inbound import Address, Person, Platform
 from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
 from bridge.store.arrivals import Arrivals
+from bridge.store.audit import Deed, entry
 from bridge.store.decisions import LEFT, Decisions
 from bridge.store.encrypted_engine import is_readable
 from bridge.store.encryption import UNREADABLE
@@ -91,9 +92,9 @@ class Desk:
             last=max(last, key=lambda turn: (turn.position, turn.received_at), default=None),
         )
 
-    async def begin_anew(self, thread: Overview, agent: str, person: Person) -> bool:
-        """A person wants it: the next message of the thread begins a conversation, with this agent. What the thread
-        waits for is abandoned. False while something is worked on."""
+    async def begin_anew(self, thread: Overview, agent: str, person: Person, *, who: str = "") -> bool:
+        """A person wants it, by the audit log's `who`: the next message of the thread begins a conversation, with this
+        agent. What the thread waits for is abandoned. False while something is worked on."""
         place = {"thread_id": thread.id}
         ops = [Op(sql.LOCK_THREAD, place), Op(sql.BEGIN_ANEW, place | {"chosen_agent": agent})]
         if thread.waiting_turn is not None:
@@ -106,6 +107,10 @@ class Desk:
             }
             waited = place | {"turn_id": thread.waiting_turn}
             ops += [Op(sql.DECIDE, abandoned), Op(sql.WAITS_NO_MORE, waited)]
+        if who:
+            changed = agent != thread.agent
+            agents = {"from": thread.agent, "to": agent} if changed else {"agent": agent}
+            ops.append(entry(who, Deed.AGENT if changed else Deed.NEW, f"thread {thread.id}", agents))
         try:
             await self.decisions.make_ready(thread.id, person, ops, restates=thread.waiting_turn)
         except Fenced:  # a turn was begun, or what waited was answered, just now

@@ -185,7 +185,9 @@ class Turn(SQLModel, table=True):
         sa.Index("ix_turn_received_at", "received_at"),
         _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
         sa.Index("ix_turn_state", "state", "received_at"),
-        _where("ix_turn_ended", "ended_at", where="ended_at IS NOT NULL"),
+        # For what is removed: by age, and with its thread.
+        sa.Index("ix_turn_ended", "ended_at", "id"),
+        sa.Index("ix_turn_thread", "thread_id", "received_at"),
     )
 
     id: str = Field(primary_key=True, max_length=16)
@@ -202,7 +204,7 @@ class Turn(SQLModel, table=True):
         "turn.asked_by", json=True, default=None
     )  # who pressed *Try again*; None: whoever wrote
     text: str = _words("turn.text")
-    files: list[dict[str, Any]] = _words("turn.files", json=True)
+    files: list[list[Any]] = _words("turn.files", json=True)  # see `values.files_json`
     heard: str | None = _words(
         "turn.heard", default=None
     )  # the words of its voice notes, which are part of `text` then
@@ -253,6 +255,7 @@ class Turn(SQLModel, table=True):
     outcome: str | None = Field(default=None, max_length=32)
     detail: str | None = _words("turn.detail", default=None)  # for the operator
     superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as
+    agent: str | None = Field(default=None, max_length=64)  # that was asked; None: not begun yet
 
     traceparent: str | None = Field(default=None, max_length=55)  # of its first span: see `bridge.tracing`
     received_at: datetime = _time()
@@ -275,7 +278,8 @@ class Budget(SQLModel, table=True):
 
 
 class Refused(SQLModel, table=True):
-    """A message that was refused, and isn't asked when a catch-up comes by it again. Nothing else is kept of it."""
+    """A message that was refused, or whose turn was removed, and isn't asked when it comes by again. Nothing else is
+    kept of it: its key is a digest."""
 
     __tablename__ = "refused"
     __table_args__ = (sa.Index("ix_refused_at", "at"),)
@@ -341,3 +345,27 @@ class EncryptionKey(SQLModel, table=True):
 
     id: str = Field(primary_key=True, max_length=16)
     since: datetime = _time()
+
+
+class Audit(SQLModel, table=True):
+    """Who did what. Holds no text that people or agents wrote."""
+
+    __tablename__ = "audit"
+    __table_args__ = (sa.Index("ix_audit_at", "at"), sa.Index("ix_audit_who", "who"))
+
+    id: int = Field(default=None, primary_key=True, sa_type=_ROW_ID)  # given by the database
+    at: datetime = _time()
+    who: str = Field(max_length=160)  # "slack:U07", "operator:ann", "bridge"
+    what: str = Field(max_length=64)
+    about: str = _text(default="")  # a turn, a thread, an agent, by its id or name
+    detail: dict[str, Any] | None = _words(
+        "audit.detail", json=True, default=None
+    )  # counts and names of the settings
+
+
+class Restored(SQLModel, table=True):
+    """The database was restored from a backup: what people wrote before then isn't asked any more."""
+
+    __tablename__ = "restored"
+
+    at: datetime = Field(primary_key=True, sa_type=Moment)

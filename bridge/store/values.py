@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -217,6 +218,11 @@ def can_be_regenerated(turn: StoredTurn) -> bool:
 def new_turn_id() -> str:
     """16 characters, so that a part's nonce stays within Discord's 25."""
     return secrets.token_hex(8)
+
+
+def key_digest(key: str) -> str:
+    """Of a message's or an event's key: what is left of one that was refused or removed. It names nobody."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def storable(text: str) -> str:

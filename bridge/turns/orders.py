@@ -14,6 +14,7 @@ from adapters.base import Agent, AgentError, History, Row
 from bridge.inbound import Address
 from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState, TurnState
 from bridge.render.characters import boundary
+from bridge.store import audit
 from bridge.store.budgets import Quota
 from bridge.store.decisions import Decided
 from bridge.store.desk import QUEUED, Desk, Overview
@@ -144,7 +145,8 @@ class Orders:
         """Why it can't be; "" if it is done."""
         if thread.waiting is not None and not self._gate.decides(order, thread.agent, thread.waiting.person.id):
             return NOT_YOURS  # what it waits for would be abandoned
-        return "" if await self._desk.begin_anew(thread, agent, order.person) else BUSY
+        who = audit.person(order.address.platform, order.person.id)
+        return "" if await self._desk.begin_anew(thread, agent, order.person, who=who) else BUSY
 
     # --- history --------------------------------------------------------------------------------------------
 

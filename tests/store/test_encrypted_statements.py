@@ -24,19 +24,21 @@ STATEMENTS = {name: one for name, one in vars(statements).items() if isinstance(
 # Compared, sorted, unique or looked for, or nobody's words: see `.github/docs/encryption.md`.
 CLEAR = {
     "artifact": {"turn_id", "kind", "media_type"},
+    "audit": {"who", "what", "about"},
     "budget": {"scope"},
     "encryption_key": {"id"},
     "feedback": {"turn_id", "person", "agent"},
     "part": {"turn_id", "kind", "message_id"},
     "refused": {"message_key"},
     "replica": {"id"},
+    "restored": set(),
     "thread": {
         "platform", "workspace", "channel", "thread", "agent", "conversation", "state", "owner", "seat",
         "waiting_turn", "last_part", "recheck_turn", "person", "newest",
     },
     "turn": {
         "id", "event_key", "message_key", "message_id", "person", "person_workspace", "state", "retry_of", "asked_as",
-        "chosen", "settles", "joined_into", "outcome", "superseded_by",
+        "chosen", "settles", "joined_into", "outcome", "superseded_by", "traceparent", "agent",
     },
 }  # fmt: skip
 

@@ -60,6 +60,8 @@ VALUES: dict[str, object] = {
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None, "traceparent": None, "first": None, "state": "failed",
+    "message_digest": "a", "event_digest": "b", "audited_at": 4, "who": "bridge", "what": "new", "about": "",
+    "audit_detail": None, "instead": "-", "spoken_before": 4, "no_files": "[]",
 }  # fmt: skip
 
 

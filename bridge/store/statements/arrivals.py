@@ -24,7 +24,11 @@ from bridge.store.statements.base import (
     value,
 )
 
-_was_refused = sa.exists(sa.select(refused.c.message_key).where(refused.c.message_key == string("message_key")))
+_was_refused = sa.exists(
+    sa.select(refused.c.message_key).where(
+        refused.c.message_key.in_([string("message_digest"), string("event_digest")])
+    )
+)
 _new_thread = insert(thread).from_select(
     [*THREAD_GIVEN, "state", "token", "attempts", "several"],
     sa.select(

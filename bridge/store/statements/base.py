@@ -8,7 +8,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from bridge.store.tables import Artifact, Budget, Feedback, Moment, Part, Refused, Replica, Thread, Turn
+from bridge.store.tables import (
+    Artifact,
+    Audit,
+    Budget,
+    Feedback,
+    Moment,
+    Part,
+    Refused,
+    Replica,
+    Restored,
+    Thread,
+    Turn,
+)
 
 thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
 turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
@@ -18,6 +30,8 @@ budget: sa.Table = Budget.__table__  # type: ignore[attr-defined]
 refused: sa.Table = Refused.__table__  # type: ignore[attr-defined]
 replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
 feedback: sa.Table = Feedback.__table__  # type: ignore[attr-defined]
+audit: sa.Table = Audit.__table__  # type: ignore[attr-defined]
+restored: sa.Table = Restored.__table__  # type: ignore[attr-defined]
 
 
 def value(column: sa.Column[Any], name: str | None = None) -> sa.BindParameter[Any]:

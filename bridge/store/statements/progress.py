@@ -27,6 +27,7 @@ BEGIN = Statement(
         start=value(turn.c.start, "starts"),
         checkpoint=value(turn.c.checkpoint, "stands"),
         settles=string("waiting_id"),
+        agent=sa.select(thread.c.agent).where(thread.c.id == turn.c.thread_id).scalar_subquery(),
     )
     .returning(turn.c.id),
     fences=True,

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015encryption"
-down_revision = "0013traces"
+down_revision = "0014audit"
 branch_labels = None
 depends_on = None
 
