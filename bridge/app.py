@@ -103,6 +103,10 @@ async def bridge(
                 links=links,
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
+                at_once={name: table.turns_at_once for name, table in settings.agents.items()},
+                breaker_seconds=lambda name: (
+                    settings.agents[name].breaker_seconds if name in settings.agents else 0.0
+                ),
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
             desk = Desk(engine, at_once=at_once)
@@ -120,7 +124,7 @@ async def bridge(
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
-                has_room=lambda: runner.has_room,
+                has_room=runner.has_room,
                 catch_up_hours=settings.limits.catch_up_hours,
             )
             routes: list[BaseRoute] = []
