@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from secrets import token_hex
 
@@ -121,15 +122,21 @@ async def bridge(
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
                 kind_of=lambda name: settings.agents[name].kind if name in settings.agents else "",
+                at_once={name: table.turns_at_once for name, table in settings.agents.items()},
+                breaker_seconds=lambda name: (
+                    settings.agents[name].breaker_seconds if name in settings.agents else 0.0
+                ),
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
+            for name in agents:
+                metrics.breaker_open.labels(name).set_function(partial(_is_open, runner, name))
             desk = Desk(engine, at_once=at_once)
             gate = Gate(settings.rules, settings.turns_per_hour)
             decisions, feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
             intake = Intake(
                 Arrivals(engine, at_once=at_once, restored_at=await restored_at(engine)),
                 decisions,
-                Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
+                Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing, outage=runner.outage),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
                 PressedUnderReply(decisions, feedback),
                 agent_for=settings.agent_for,
@@ -138,7 +145,7 @@ async def bridge(
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
-                has_room=lambda: runner.has_room,
+                has_room=runner.has_room,
                 catch_up_hours=settings.limits.catch_up_hours,
             )
             routes: list[BaseRoute] = []
@@ -178,6 +185,7 @@ async def bridge(
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
                 doing=runner.doing,
+                breaker=runner.outage,
             )
             async with (
                 speaking.run(),
@@ -234,6 +242,10 @@ class CatchingUp:
                 await platform.catch_up()
         finally:
             del self._tasks[platform.platform]
+
+
+def _is_open(runner: Runner, agent: str) -> float:
+    return float(runner.breaker(agent).is_open)
 
 
 async def look_before_request() -> None:

@@ -77,11 +77,18 @@ class Queue:
 
     # --- claim ----------------------------------------------------------------------------------------------
 
-    async def claim(self, most: int, platforms: Sequence[str], *, suspects: bool = False) -> Sequence[Claim]:
+    async def claim(
+        self,
+        most: int,
+        platforms: Sequence[str],
+        *,
+        suspects: bool = False,
+        only: str = "",
+        without: Sequence[str] = (),
+    ) -> Sequence[Claim]:
         """Take up to `most` ready threads, longest waiting first. `suspects`: those that took this many attempts
-        already that they may be what ends processes."""
-        first, second = (*platforms, *platforms)[:2]
-        values = {"replica": self.replica, "most": most, "platform_1": first, "platform_2": second}
+        already that they may be what ends processes. `only` and `without` name agents."""
+        values = self._served(platforms) | {"most": most, "only": only, "without": sql.listed(without)}
         [rows] = await self._engine.run(Op(sql.CLAIM_SUSPECT if suspects else sql.CLAIM, values))
         return [_claim(dict(zip(sql.CLAIM_COLUMNS, row, strict=True))) for row in rows]
 
@@ -291,20 +298,23 @@ class Queue:
         [rows] = await self._engine.run(Op(sql.OVERTAKEN, values))
         return bool(rows)
 
-    async def mark(self, waited: float, most: int) -> Sequence[tuple[int, str]]:
-        """Messages that wait for so many seconds in threads that are worked on here: their threads and ids. They count
-        as marked from now on, whatever becomes of that."""
+    async def mark(self, waited: float, most: int, platforms: Sequence[str]) -> Sequence[Marked]:
+        """Messages that wait for so many seconds: in a thread that is worked on here, or in one that nobody has room
+        for. They count as marked from now on, whatever becomes of that."""
         before = now() - round(waited * SECOND)
-        [rows] = await self._engine.run(Op(sql.MARK, {"replica": self.replica, "before": before, "most": most}))
-        return [(thread, message) for _, thread, message in rows]
+        [rows] = await self._engine.run(
+            Op(sql.IN_LINE, self._served(platforms) | {"before": before, "most": most})
+        )
+        found = [_marked(row) for row in rows]
+        if not found:
+            return ()
+        taken = await self._engine.run(*(Op(sql.MARK, {"turn_id": one.turn}) for one in found))
+        return [one for one, changed in zip(found, taken, strict=True) if changed]
 
-    async def marked_no_more(self, most: int) -> Sequence[Marked]:
+    async def marked_no_more(self, most: int, platforms: Sequence[str]) -> Sequence[Marked]:
         """Messages that are marked and wait no longer."""
-        [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, {"replica": self.replica, "most": most}))
-        return [
-            Marked(turn, thread, message, Address(*place), Person(person), outcome == Outcome.WITHDRAWN)
-            for turn, thread, message, person, outcome, *place in rows
-        ]
+        [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, self._served(platforms) | {"most": most}))
+        return [_marked(row) for row in rows]
 
     async def unmark(self, turns: Collection[str]) -> None:
         if turns:
@@ -386,6 +396,10 @@ class Queue:
         return len(lost)
 
     # --- within -----------------------------------------------------------------------------------------------
+
+    def _served(self, platforms: Sequence[str]) -> dict[str, Any]:
+        first, second = (*platforms, *platforms)[:2]
+        return {"replica": self.replica, "platform_1": first, "platform_2": second}
 
     def _fence(self, claim: Claim) -> dict[str, object]:
         return {"thread_id": claim.thread, "token": claim.token, "replica": self.replica}
@@ -469,3 +483,8 @@ def _artifact(artifact: ArtifactRecord) -> dict[str, object]:
 def artifact_of(row: Row) -> ArtifactRecord:
     _, index, kind, name, media_type, ref, size, table = row
     return ArtifactRecord(index, kind, name, media_type, ref, size, json.loads(table) if table else None)
+
+
+def _marked(row: Row) -> Marked:
+    turn, thread, message, person, outcome, *place = row
+    return Marked(turn, thread, message, Address(*place), Person(person), outcome == Outcome.WITHDRAWN)

@@ -66,7 +66,7 @@ class Intake:
         gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
-        has_room: Callable[[], bool],
+        has_room: Callable[[str], bool],
         catch_up_hours: float,
     ) -> None:
         self._arrivals = arrivals
@@ -91,7 +91,7 @@ class Intake:
     async def _take(self, inbound: Inbound, received: tracing.Received) -> bool:
         address, person = inbound.address, inbound.person
         agent, asked_back = await self._answering(address)
-        announce = not self._has_room()
+        announce = not self._has_room(agent)
         try:
             self._gate.admit(agent, address, person)
             quotas = self._gate.quotas(agent, address, person)

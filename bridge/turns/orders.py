@@ -53,7 +53,8 @@ LEFT = {"person": "of yours", "channel": "in this channel", "agent": "to this ag
 
 
 class Orders:
-    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn."""
+    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn, `outage`
+    the sentence of an agent that is out of reach."""
 
     def __init__(
         self,
@@ -63,12 +64,14 @@ class Orders:
         *,
         choices: Callable[[Address], Sequence[str]],
         doing: Callable[[str], str],
+        outage: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._desk = desk
         self._agents = agents
         self._gate = gate
         self._choices = choices
         self._doing = doing
+        self._outage = outage
 
     async def latest(self, order: Order) -> Address | None:
         """The thread that a person asked in last, in the channel of a command. Raises `StoreUnavailable`."""
@@ -203,7 +206,9 @@ class Orders:
         quotas = self._gate.quotas(thread.agent, order.address, order.person)
         left = await self._desk.arrivals.left(quotas)
         queue = _queue(thread, order.person.id)
-        return " ".join([f"`{thread.agent}` answers here.", self._work(thread), *queue, *_budget(left)])
+        outage = self._outage(thread.agent)
+        answers = [f"`{thread.agent}` answers here.", *([outage] if outage else [])]
+        return " ".join([*answers, self._work(thread), *queue, *_budget(left)])
 
     def _work(self, thread: Overview) -> str:
         turn = thread.active

@@ -53,6 +53,20 @@ def one_of(column: sa.Column[Any], *literals: str) -> sa.ColumnElement[bool]:
     return column == values[0] if len(values) == 1 else column.in_(values)
 
 
+# Both databases have `replace`, and in neither can a list be bound as one value.
+_BETWEEN = "\x1f"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The value for `is_listed`."""
+    return "".join(f"{_BETWEEN}{name}{_BETWEEN}" for name in names)
+
+
+def is_listed(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
+    separator = sa.literal_column(f"'{_BETWEEN}'")
+    return sa.func.replace(string(name), separator + column + separator, sa.literal_column("''")) != string(name)
+
+
 def raw(table: sa.Table, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
     """Columns as they are stored, without the types that make times and values of them."""
     return [table.c[name] for name in names]
