@@ -17,6 +17,8 @@ DEFAULT_FILE = "threadbridge.toml"
 # Names that the platforms' own guides use, and where they belong.
 FAMILIAR = {
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
+    "SLACK_CLIENT_ID": ("slack", "client_id"),
+    "SLACK_CLIENT_SECRET": ("slack", "client_secret"),
     "SLACK_APP_TOKEN": ("slack", "app_token"),
     "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
     "DISCORD_TOKEN": ("discord", "token"),
