@@ -47,16 +47,12 @@ class Installations(Protocol):
         """What changed after a mark, removed ones too, and the next mark. The first is 0."""
         ...
 
-    async def find(self, team: str, enterprise: str = "") -> Installation | None:
-        """The one that serves a workspace: its own, else that of its organisation. A removed one has no tokens."""
+    async def find(self, id: str) -> Installation | None:
+        """That of a workspace or organisation; a removed one has no tokens."""
         ...
 
     async def put(self, installation: Installation) -> Installation:
         """Keep a new one, or in place of the one before."""
-        ...
-
-    async def belongs(self, team: str, installation: str) -> None:
-        """A workspace is one of an organisation that the app was put into."""
         ...
 
     async def remove(self, id: str, version: int) -> bool:

@@ -39,13 +39,9 @@ class InstallationStore:
                 log.error("installation can't be read", installation=row[0], mend="give its key back to data.keys")
         return found, max(since, newest)
 
-    async def find(self, team: str, enterprise: str = "") -> Installation | None:
-        values = {"team": team, "enterprise": enterprise or team}
-        [rows] = await self._run(Op(sql.FIND_INSTALLATION, values))
-        found = [self._read(row) for row in rows]
-        # An organisation's serves a workspace that has none of its own.
-        found.sort(key=lambda one: (one.tokens is None, one.id != team, one.id != enterprise))
-        return found[0] if found else None
+    async def find(self, id: str) -> Installation | None:
+        [rows] = await self._run(Op(sql.FIND_INSTALLATION, {"id": id}))
+        return self._read(rows[0]) if rows else None
 
     async def put(self, installation: Installation) -> Installation:
         if installation.tokens is None:
@@ -65,9 +61,6 @@ class InstallationStore:
         }
         [[row]] = await self._run(Op(sql.PUT_INSTALLATION, values))
         return replace(installation, version=row[sql.INSTALLATION_COLUMNS.index("version")])
-
-    async def belongs(self, team: str, installation: str) -> None:
-        await self._run(Op(sql.BELONGS, {"team": team, "installation": installation}))
 
     async def remove(self, id: str, version: int) -> bool:
         [rows] = await self._run(Op(sql.REMOVE_INSTALLATION, {"id": id, "version": version, "at": now()}))

@@ -307,15 +307,6 @@ class Installation(SQLModel, table=True):
     refreshing_until: datetime | None = _time(default=None)  # by one process; others may try after that
 
 
-class InstalledTeam(SQLModel, table=True):
-    """Which installation serves a workspace that belongs to an organisation."""
-
-    __tablename__ = "installed_team"
-
-    team: str = Field(primary_key=True, max_length=64)
-    installation: str = Field(max_length=64)
-
-
 class SpentState(SQLModel, table=True):
     """A state of an installation that was used; kept for as long as it would be good."""
 

@@ -43,19 +43,6 @@ async def test_what_was_put_is_found_as_it_was(store: InstallationStore) -> None
     assert await store.changed(0) == ([kept], (await store.changed(0))[1])
 
 
-async def test_an_organisations_serves_a_workspace_that_has_none_of_its_own(store: InstallationStore) -> None:
-    org = await store.put(of("E1", org=True, enterprise="E1"))
-    assert await store.find("T1", "E1") == org
-    assert await store.find("T1") is None  # nobody said yet whose it is
-    await store.belongs("T1", "E1")
-    await store.belongs("T1", "E1")
-    assert await store.find("T1") == org
-    own = await store.put(of("T1", enterprise="E1"))
-    assert await store.find("T1", "E1") == own
-    assert await store.remove("T1", own.version)
-    assert await store.find("T1", "E1") == org
-
-
 async def test_what_was_uninstalled_keeps_no_token_and_can_be_installed_again(store: InstallationStore) -> None:
     kept = await store.put(of("T1"))
     assert await store.remove("T1", kept.version)

@@ -7,10 +7,9 @@ from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
 
 from bridge.store.engine import Statement
 from bridge.store.statements.base import number, raw, string, value
-from bridge.store.tables import InstalledTeam, Installation, SpentState
+from bridge.store.tables import Installation, SpentState
 
 installation: sa.Table = Installation.__table__  # type: ignore[attr-defined]
-installed_team: sa.Table = InstalledTeam.__table__  # type: ignore[attr-defined]
 spent_state: sa.Table = SpentState.__table__  # type: ignore[attr-defined]
 
 INSTALLATION_COLUMNS = (
@@ -37,21 +36,8 @@ CHANGED_INSTALLATIONS = Statement(
     .where(installation.c.changed_at >= number("since"))
     .order_by(installation.c.changed_at, installation.c.id)
 )
-_serves = sa.select(installed_team.c.installation).where(installed_team.c.team == string("team")).scalar_subquery()
-# At most three: its own, that of its organisation, and that of the organisation it was last seen in.
 FIND_INSTALLATION = Statement(
-    sa.select(*raw(installation, INSTALLATION_COLUMNS)).where(
-        sa.or_(
-            installation.c.id == string("team"),
-            installation.c.id == string("enterprise"),
-            installation.c.id == _serves,
-        )
-    )
-)
-BELONGS = Statement(
-    insert(installed_team)
-    .values(team=string("team"), installation=string("installation"))
-    .on_conflict_do_update(index_elements=["team"], set_={"installation": string("installation")})
+    sa.select(*raw(installation, INSTALLATION_COLUMNS)).where(installation.c.id == string("id"))
 )
 REMOVE_INSTALLATION = Statement(
     sa.update(installation)

@@ -31,12 +31,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_installation_changed_at", "installation", ["changed_at"])
     op.create_table(
-        "installed_team",
-        sa.Column("team", sa.String(length=64), nullable=False),
-        sa.Column("installation", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("team"),
-    )
-    op.create_table(
         "spent_state",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
@@ -47,5 +41,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("spent_state")
-    op.drop_table("installed_team")
     op.drop_table("installation")
