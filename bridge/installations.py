@@ -47,7 +47,7 @@ class Installations(Protocol):
         """What changed after a mark, removed ones too, and the next mark. The first is 0."""
         ...
 
-    async def find(self, id: str) -> Installation | None:
+    async def find(self, place: str) -> Installation | None:
         """That of a workspace or organisation; a removed one has no tokens."""
         ...
 
@@ -55,15 +55,15 @@ class Installations(Protocol):
         """Keep a new one, or in place of the one before."""
         ...
 
-    async def remove(self, id: str, version: int) -> bool:
+    async def remove(self, place: str, version: int) -> bool:
         """It was uninstalled: its tokens are forgotten."""
         ...
 
-    async def claim_refresh(self, id: str, version: int, seconds: float) -> bool:
+    async def claim_refresh(self, place: str, version: int, seconds: float) -> bool:
         """Whether this process may use the refresh token; nobody else may for so long."""
         ...
 
-    async def refreshed(self, id: str, version: int, tokens: Tokens) -> Installation | None:
+    async def refreshed(self, place: str, version: int, tokens: Tokens) -> Installation | None:
         """Keep new tokens; None where there are others by now."""
         ...
 

@@ -39,8 +39,8 @@ class InstallationStore:
                 log.error("installation can't be read", installation=row[0], mend="give its key back to data.keys")
         return found, max(since, newest)
 
-    async def find(self, id: str) -> Installation | None:
-        [rows] = await self._run(Op(sql.FIND_INSTALLATION, {"id": id}))
+    async def find(self, place: str) -> Installation | None:
+        [rows] = await self._run(Op(sql.FIND_INSTALLATION, {"id": place}))
         return self._read(rows[0]) if rows else None
 
     async def put(self, installation: Installation) -> Installation:
@@ -62,18 +62,18 @@ class InstallationStore:
         [[row]] = await self._run(Op(sql.PUT_INSTALLATION, values))
         return replace(installation, version=row[sql.INSTALLATION_COLUMNS.index("version")])
 
-    async def remove(self, id: str, version: int) -> bool:
-        [rows] = await self._run(Op(sql.REMOVE_INSTALLATION, {"id": id, "version": version, "at": now()}))
+    async def remove(self, place: str, version: int) -> bool:
+        [rows] = await self._run(Op(sql.REMOVE_INSTALLATION, {"id": place, "version": version, "at": now()}))
         return bool(rows)
 
-    async def claim_refresh(self, id: str, version: int, seconds: float) -> bool:
+    async def claim_refresh(self, place: str, version: int, seconds: float) -> bool:
         at = now()
-        values = {"id": id, "version": version, "at": at, "until": at + round(seconds * SECOND)}
+        values = {"id": place, "version": version, "at": at, "until": at + round(seconds * SECOND)}
         [rows] = await self._run(Op(sql.CLAIM_REFRESH, values))
         return bool(rows)
 
-    async def refreshed(self, id: str, version: int, tokens: Tokens) -> Installation | None:
-        values = {"id": id, "version": version, **self._sealed(tokens), "at": now()}
+    async def refreshed(self, place: str, version: int, tokens: Tokens) -> Installation | None:
+        values = {"id": place, "version": version, **self._sealed(tokens), "at": now()}
         [rows] = await self._run(Op(sql.REFRESHED, values))
         return self._read(rows[0]) if rows else None
 

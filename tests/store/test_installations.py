@@ -1,4 +1,4 @@
-"""What is kept of where the app was installed: by whom it is found, that one process refreshes, that tokens are sealed."""
+"""What is kept of where the app was installed: that one process refreshes, and that tokens are sealed."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Client(AsyncWebClient):
         connections: Connections | None = None,
     ) -> None:
         """Without a login only for methods that take other credentials."""
-        self._connections = connections or Connections()
+        self.connections = connections or Connections()
         token = None if login is None else OWN
         super().__init__(token=token, base_url=settings.api_url, retry_handlers=[], logger=SDK_LOG)
         self.login = login or Login()
@@ -140,11 +140,11 @@ class Client(AsyncWebClient):
 
     @property
     def session(self) -> aiohttp.ClientSession | None:
-        return self._connections.session
+        return self.connections.session
 
     @session.setter
     def session(self, session: aiohttp.ClientSession | None) -> None:
-        self._connections.session = session
+        self.connections.session = session
 
     @asynccontextmanager
     async def transfer(self, verb: str, url: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:
