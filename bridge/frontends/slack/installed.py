@@ -346,9 +346,9 @@ class Installed:
         secret = self._settings.client_secret
         assert self._settings.client_id is not None  # noqa: S101 - the settings saw to it
         assert secret is not None  # noqa: S101
-        answer = await self._bare.oauth_v2_access(
-            client_id=self._settings.client_id,
-            client_secret=secret.get_secret_value(),
+        answer = await self._bare.exchange(
+            self._settings.client_id,
+            secret.get_secret_value(),
             grant_type="refresh_token",
             refresh_token=refresh.get_secret_value(),
         )

@@ -157,11 +157,8 @@ class Installing:
 
     async def _exchange(self, code: str) -> Installation:
         try:
-            answer = await self._client.oauth_v2_access(
-                client_id=self._client_id,
-                client_secret=self._client_secret,
-                code=code,
-                redirect_uri=self._redirect_uri,
+            answer = await self._client.exchange(
+                self._client_id, self._client_secret, code=code, redirect_uri=self._redirect_uri
             )
             installed = read_installation(answer, time.time())
             theirs_token = "" if installed.tokens is None else installed.tokens.access.get_secret_value()

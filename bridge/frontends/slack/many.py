@@ -95,8 +95,9 @@ class ManyWorkspaces(SlackFrontEnd):
     # --- events -----------------------------------------------------------------------------------------------
 
     async def _dispatch(self, body: Payload) -> BoltResponse:
-        team, enterprise = extract_team_id(body) or "", extract_enterprise_id(body) or ""
-        org = bool(extract_is_enterprise_install(body))
+        told = dict(body)
+        team, enterprise = extract_team_id(told) or "", extract_enterprise_id(told) or ""
+        org = bool(extract_is_enterprise_install(told))
         event = str((body.get("event") or {}).get("type") or "")
         try:
             if event in LEAVING:
