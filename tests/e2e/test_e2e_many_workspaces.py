@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import html
 import os
@@ -25,7 +26,7 @@ from bridge.playground.slack.teams import Teams, create_teams_app
 from bridge.settings import Settings
 from tests.e2e.people import SlackPeople, Thread, text_of
 from tests.e2e.running import at_rest, quick_replies, states
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import LOOK, eventually
 
 BOT = "@threadbridge"
 ONE, TWO = "T0TEAM1", "T0TEAM2"
@@ -44,7 +45,7 @@ class Place:
         return SlackPeople(self.teams.worlds[team])
 
     def browser(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, trust_env=False)
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, verify=False)  # no TLS here
 
     async def install(self, choice: str, browser: httpx.AsyncClient | None = None) -> httpx.Response:
         """As a browser does: from the bridge to Slack, and back from there."""
@@ -62,13 +63,14 @@ class Place:
         async with bridge(self.settings.model_copy(update=updates)):
             deliveries = self.teams.deliveries
             if self.settings.slack is not None and self.settings.slack.mode == "http":
-                async with httpx.AsyncClient(trust_env=False) as client:
+                async with self.browser() as client:
                     while True:
                         try:
                             if (await client.get(f"{self.url}/readyz")).status_code == 200:
                                 break
                         except httpx.TransportError:
-                            continue
+                            pass
+                        await asyncio.sleep(LOOK)
                 await next(iter(self.teams.worlds.values())).connect_http(f"{self.url}/slack/events")
             else:
                 await eventually(lambda: deliveries.connections)
