@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli import backends
+from bridge.cli import backends, workspaces
 from bridge.cli.options import ConfigOption
 from bridge.cli.output import aside, fail, in_sentences, write
 from bridge.cli.output import run as run_to_end
+from bridge.cli.workspaces import serves_many_workspaces
 from bridge.extras import require
 from bridge.lifecycle import TurnState
 from bridge.printable import printable_json, printable_line
@@ -139,6 +140,7 @@ app.command()(backends.ask)
 app.command()(backends.files)
 app.command()(backends.conversations)
 app.command()(backends.history)
+app.command()(workspaces.workspaces)
 
 
 @manifest.command("slack")
@@ -146,8 +148,12 @@ def manifest_slack(config: ConfigOption = None) -> None:
     """The Slack app manifest, to paste where a new app is made from a manifest."""
     from bridge.frontends.slack.manifest import slack_manifest
 
-    settings = load(config, {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"})
-    write(printable_json(slack_manifest(settings.slack, prompts=settings.default_prompts), indent=2))
+    environment = {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"}
+    if serves_many_workspaces(config):
+        del environment["SLACK_BOT_TOKEN"]
+    settings = load(config, environment)
+    where = {"public_url": settings.http.public_url} if settings.http.public_url else {}
+    write(printable_json(slack_manifest(settings.slack, prompts=settings.default_prompts, **where), indent=2))
 
 
 @manifest.command("discord")

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from bridge.inbound import Address
 from bridge.store.database import Database
 from bridge.store.decisions import Decided, Decisions
-from bridge.store.tables import Artifact, Feedback, Part, Thread, Turn
+from bridge.store.tables import Artifact, Feedback, Installation, Part, Thread, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ class Ledger:
         async with self._database.transaction() as session:
             rows = await session.exec(query.order_by(col(Feedback.at).desc()).limit(limit))
             return [Rated(feedback, turn, place) for feedback, turn, place in rows]
+
+    async def installations(self) -> Sequence[Installation]:
+        """Where the app was installed, by name; those that were uninstalled too."""
+        async with self._database.transaction() as session:
+            found = await session.exec(select(Installation).order_by(col(Installation.name), col(Installation.id)))
+            return found.all()
 
     async def retry(self, turn: str) -> bool:
         """Send again, or deliver again, what failed or waits. A running bridge takes it up within seconds."""
