@@ -7,6 +7,7 @@ import base64
 import html
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from adapters.testing.serving import serve
 from bridge.app import bridge
 from bridge.frontends.slack import installed as installed_module
-from bridge.frontends.slack.installing import BAD_CODE, BAD_STATE, DENIED, NOT_SERVED
+from bridge.frontends.slack.installing import BAD_CODE, BAD_STATE, DENIED, NOT_KEPT, NOT_SERVED
 from bridge.frontends.slack.manifest import EVENTS, LEAVING, SCOPES
+from bridge.installations import StoreAway
 from bridge.playground.slack import SlackWorld
 from bridge.playground.slack.teams import Teams, create_teams_app
 from bridge.settings import Settings
+from bridge.store.installations import InstallationStore
 from tests.e2e.people import SlackPeople, Thread, text_of
 from tests.e2e.running import at_rest, quick_replies, states
 from tests.e2e.waiting import LOOK, eventually
@@ -141,6 +145,7 @@ def teams() -> Teams:
     return Teams(world(), world())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["http", "socket"])
 async def test_two_workspaces_with_the_same_ids_never_mix(tmp_path: Path, teams: Teams, mode: str) -> None:
     database = tmp_path / "threadbridge.db"
@@ -171,6 +176,7 @@ async def test_two_workspaces_with_the_same_ids_never_mix(tmp_path: Path, teams:
         assert secret.encode() not in written
 
 
+@pytest.mark.slow
 async def test_an_uninstall_in_mid_reply_ends_it_and_a_new_installation_takes_up_again(
     tmp_path: Path, teams: Teams
 ) -> None:
@@ -194,6 +200,7 @@ async def test_an_uninstall_in_mid_reply_ends_it_and_a_new_installation_takes_up
         await teams.deliveries.settled()
 
 
+@pytest.mark.slow
 async def test_what_slack_refuses_tells_of_an_uninstall_that_nobody_told_of(tmp_path: Path, teams: Teams) -> None:
     database = tmp_path / "threadbridge.db"
     async with place(database, teams) as here, here.running():
@@ -204,6 +211,7 @@ async def test_what_slack_refuses_tells_of_an_uninstall_that_nobody_told_of(tmp_
         assert await at_rest(database, 1) == ["failed"]
 
 
+@pytest.mark.slow
 async def test_a_late_word_of_an_old_uninstall_leaves_the_new_installation(tmp_path: Path, teams: Teams) -> None:
     async with place(tmp_path / "threadbridge.db", teams) as here, here.running():
         await here.install(ONE)
@@ -214,6 +222,7 @@ async def test_a_late_word_of_an_old_uninstall_leaves_the_new_installation(tmp_p
         await here.answered(ONE, thread, "are you there")
 
 
+@pytest.mark.slow
 async def test_a_restart_knows_what_is_installed_and_fetches_what_was_missed(tmp_path: Path, teams: Teams) -> None:
     database = tmp_path / "threadbridge.db"
     async with place(database, teams) as here:
@@ -230,6 +239,7 @@ async def test_a_restart_knows_what_is_installed_and_fetches_what_was_missed(tmp
                 await here.answered(team, thread, f"while you slept in {team}")
 
 
+@pytest.mark.slow
 async def test_tokens_are_refreshed_while_turns_run_and_each_once(tmp_path: Path, teams: Teams) -> None:
     teams.token_seconds = 3_600.0  # less than the time before their end at which they are refreshed
     database = tmp_path / "threadbridge.db"
@@ -263,6 +273,7 @@ HOSTILE: dict[str, Attack] = {
 }
 
 
+@pytest.mark.slow
 async def test_only_what_began_in_this_browser_is_installed_and_once(tmp_path: Path, teams: Teams) -> None:
     async with place(tmp_path / "threadbridge.db", teams) as here, here.running():
         teams.choice = ONE
@@ -283,7 +294,10 @@ async def test_only_what_began_in_this_browser_is_installed_and_once(tmp_path: P
             assert (replayed.status_code, says(replayed, BAD_STATE)) == (400, True)
 
 
-async def test_each_failure_is_a_page_and_nothing_is_kept(tmp_path: Path, teams: Teams) -> None:
+@pytest.mark.slow
+async def test_each_failure_is_a_page_and_nothing_is_kept(
+    tmp_path: Path, teams: Teams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with place(tmp_path / "threadbridge.db", teams) as here, here.running():
         denied = await here.install("")
         assert (denied.status_code, says(denied, DENIED)) == (400, True)
@@ -297,12 +311,24 @@ async def test_each_failure_is_a_page_and_nothing_is_kept(tmp_path: Path, teams:
         for method in ("oauth.v2.access", "auth.test"):
             world.faults.refuse(method, "internal_error")
             assert (await here.install(ONE)).status_code == 502
+
+        async def away(*_: object) -> None:
+            raise StoreAway("locked")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(InstallationStore, "put", away)
+            page = await here.install(ONE)
+            assert (page.status_code, says(page, NOT_KEPT)) == (503, True)
+        with sqlite3.connect(here.database) as connection:
+            assert connection.execute("SELECT count(*) FROM installation").fetchone() == (0,)
+        connection.close()
         page = await here.install(ONE)
         assert page.status_code == 200
         assert page.headers["referrer-policy"] == "no-referrer"
         assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
+@pytest.mark.slow
 async def test_a_workspace_that_is_not_let_in_keeps_no_token_here(tmp_path: Path, teams: Teams) -> None:
     async with place(tmp_path / "threadbridge.db", teams) as here:
         access = here.settings.access.model_copy(update={"workspaces": (TWO,)})
@@ -313,6 +339,7 @@ async def test_a_workspace_that_is_not_let_in_keeps_no_token_here(tmp_path: Path
             assert (await here.install(TWO)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_each_workspace_has_its_agent(tmp_path: Path, teams: Teams) -> None:
     async with place(tmp_path / "threadbridge.db", teams) as here:
         route = Settings.model_validate(
@@ -328,6 +355,7 @@ async def test_each_workspace_has_its_agent(tmp_path: Path, teams: Teams) -> Non
             assert len(states(here.database)) == 1
 
 
+@pytest.mark.slow
 async def test_an_organisation_installs_it_for_all_its_workspaces(tmp_path: Path) -> None:
     teams = Teams(world(), world(1_000), organisation="E0ORG")
     async with place(tmp_path / "threadbridge.db", teams) as here, here.running():
@@ -337,6 +365,50 @@ async def test_an_organisation_installs_it_for_all_its_workspaces(tmp_path: Path
             thread = await here.people(team).say("ada", "general", f"{BOT} hello from {team}")
             await here.answered(team, thread, f"hello from {team}")
         await here.people(TWO).world.command("ada", "general", "/agent", "help")
+
+
+@pytest.mark.slow
+async def test_a_message_that_two_workspaces_see_is_asked_by_the_one_whose_app_it_mentions(tmp_path: Path) -> None:
+    """In a shared channel Slack tells each installation of it, or only one: `authorizations` says which."""
+    teams = Teams(world(), world(1_000))
+    async with place(tmp_path / "threadbridge.db", teams) as here, here.running():
+        await here.install(ONE)
+        await here.install(TWO)
+        two = here.people(TWO)
+        thread = await two.say("ada", "general", f"{BOT} hello")
+        await here.answered(TWO, thread, "hello")
+        told = next(one.payload for one in teams.deliveries.envelopes if one.event.get("ts") == thread.id)
+        one_sees = {**told["authorizations"][0], "team_id": ONE, "user_id": here.people(ONE).world.bot.id}
+        shared = {"event_id": "EvSHARED", "authorizations": [one_sees], "is_ext_shared_channel": True}
+        assert told["team_id"] == TWO
+        teams.deliveries.post({**told, **shared})
+        await teams.deliveries.settled()
+        assert states(here.database) == ["done"]
+
+
+@pytest.mark.slow
+async def test_whoever_speaks_first_names_the_workspace(tmp_path: Path, teams: Teams) -> None:
+    async with place(tmp_path / "threadbridge.db", teams) as here:
+        channel = here.people(TWO).world.channel("general").id
+        token = "a token that is long enough"
+        speaks = here.settings.http.model_copy(
+            update={"token": SecretStr(token), "speak": [f"slack:{TWO}:{channel}", f"slack:{channel}"]}
+        )
+        async with here.running(http=speaks), here.browser() as program:
+            await here.install(ONE)
+            await here.install(TWO)
+            headers = {"Authorization": f"Bearer {token}"}
+
+            async def speak(where: str) -> httpx.Response:
+                said = {"platform": "slack", "channel": where, "text": "Good morning"}
+                return await program.post("/threads", json=said, headers=headers | {"Idempotency-Key": where})
+
+            assert (await speak(channel)).status_code == 404, "it could be in either"
+            assert (await speak(f"{ONE}:{channel}")).status_code == 403
+            assert (await speak(f"{TWO}:{channel}")).status_code in (200, 201, 202)
+            two, one = (here.people(team).world for team in (TWO, ONE))
+            await eventually(lambda: [message.shown for message in two.messages("general")] == ["Good morning"])
+            assert one.messages("general") == []
 
 
 def says(page: httpx.Response, sentence: str) -> bool:

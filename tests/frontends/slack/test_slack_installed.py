@@ -100,10 +100,11 @@ async def test_of_several_replicas_one_refreshes_and_all_go_on(
         else:
             databases = [Database(database_url(migrated_url)) for _ in range(3)]
             engines = [
-                await stack.enter_async_context(one.prepared(f"replica-{n}")) for n, one in enumerate(databases)
+                await stack.enter_async_context(opened.prepared(f"replica-{n}"))
+                for n, opened in enumerate(databases)
             ]
-            for one in databases:
-                stack.push_async_callback(one.close)
+            for opened in databases:
+                stack.push_async_callback(opened.close)
         replicas = [replica(store_on(engine), settings) for engine in engines]
         await install(teams, store_on(engines[0]))
         grants = teams.grants[TEAM]
