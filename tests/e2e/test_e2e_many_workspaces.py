@@ -383,7 +383,7 @@ async def test_a_message_that_two_workspaces_see_is_asked_by_the_one_whose_app_i
         assert told["team_id"] == TWO
         teams.deliveries.post({**told, **shared})
         await teams.deliveries.settled()
-        assert states(here.database) == ["done"]
+        assert await at_rest(here.database, 1) == ["done"]
 
 
 @pytest.mark.slow
