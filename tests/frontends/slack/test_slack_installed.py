@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from adapters.testing.serving import serve
 from bridge.cipher import Cipher
 from bridge.frontends.slack import installed as installed_module
+from bridge.frontends.slack.check import check_slack
 from bridge.frontends.slack.client import Connections
 from bridge.frontends.slack.installed import Installed
 from bridge.frontends.slack.served import Serving
@@ -227,3 +228,14 @@ async def test_the_sdk_keeps_nothing_of_its_own_where_our_variables_are_its_too(
     assert (await one.served(TEAM).dispatch(body)).status == 200
     assert list(home.iterdir()) == []
     await one.close()
+
+
+async def test_doctor_tells_whether_slack_takes_the_apps_credentials(
+    teams: Teams, settings: SlackSettings
+) -> None:
+    async def told(checked: SlackSettings) -> str:
+        return next(str(one) for one in [one async for one in check_slack(checked, {})])
+
+    assert (await told(settings)).startswith("ok   slack.client_id: accepted")
+    wrong = settings.model_copy(update={"client_secret": SecretStr("wrong")})
+    assert (await told(wrong)).startswith("fail slack.client_id: refused by Slack (bad_client_secret)")
