@@ -6,6 +6,7 @@ Whatever goes wrong is a page that says what to do, and nothing is kept of it. N
 from __future__ import annotations
 
 import html
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ COOKIE = "threadbridge-install"
 AT_ONCE = 20  # people whose installation is being finished
 MAX_QUERY = 4_000  # characters; Slack's is a few hundred
 MAX_CODE = 1_000
+MAX_ID = 64  # characters that are kept of one
+_ID = re.compile(rf"[TE][A-Z0-9]{{1,{MAX_ID - 1}}}")  # of a workspace or organisation
 MAX_NAME = 200  # characters of a workspace's name
 HEADERS = {
     "Cache-Control": "no-store",
@@ -175,7 +178,7 @@ class Installing:
             if failure.refused:
                 raise _Refusal(500, MISCONFIGURED, again=False) from None
             raise _Refusal(502, NO_SLACK) from None
-        return replace(installed, bot=str(about.get("bot_id") or ""))
+        return replace(installed, bot=str(about.get("bot_id") or "")[:MAX_ID])
 
     def _browser(self, request: Request) -> str:
         cookie = request.cookies.get(self._cookie, "")
@@ -184,24 +187,29 @@ class Installing:
 
 def read_installation(answer: Any, at: float) -> Installation:
     """What was installed where, of an answer of `oauth.v2.access`. Raises `NotSlacksAnswer`."""
-    team, enterprise = answer.get("team") or {}, answer.get("enterprise") or {}
+    team, enterprise, by = (_object(answer.get(name)) for name in ("team", "enterprise", "authed_user"))
     org = answer.get("is_enterprise_install") is True
     where = enterprise if org else team
     place = where.get("id")
-    if not isinstance(place, str) or not place.isalnum() or len(place) > 64 or answer.get("token_type") != "bot":
+    if not isinstance(place, str) or not _ID.fullmatch(place) or answer.get("token_type") != "bot":
         raise NotSlacksAnswer(200, {})
     return Installation(
         id=place,
         name=str(where.get("name") or place)[:MAX_NAME],
-        user=str(required(answer, "bot_user_id")),
+        user=str(required(answer, "bot_user_id"))[:MAX_ID],
         bot="",
-        app=str(answer.get("app_id") or ""),
+        app=str(answer.get("app_id") or "")[:MAX_ID],
         scopes=frozenset(filter(None, str(answer.get("scope") or "").split(","))),
         tokens=read_tokens(answer, at),
         org=org,
-        enterprise=str(enterprise.get("id") or ""),
-        installed_by=str((answer.get("authed_user") or {}).get("id") or ""),
+        enterprise=str(enterprise.get("id") or "")[:MAX_ID],
+        installed_by=str(by.get("id") or "")[:MAX_ID],
     )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """An object of Slack's answer, {} for whatever else stands there."""
+    return value if isinstance(value, dict) else {}
 
 
 def _only(values: list[str]) -> str:
