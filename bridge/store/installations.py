@@ -35,9 +35,20 @@ class InstallationStore:
         for row in rows:
             try:
                 found.append(self._read(row))
+                if since == 0:
+                    await self._reseal(found[-1], row)
             except StoreAway:  # whoever needs it hears so
                 log.error("installation can't be read", installation=row[0], mend="give its key back to data.keys")
         return found, max(since, newest)
+
+    async def _reseal(self, installation: Installation, row: Row) -> None:
+        """By the newest key, so that an older one can be taken away after a start."""
+        sealed = row[sql.INSTALLATION_COLUMNS.index("access_token")]
+        if installation.tokens is None or self._cipher.is_newest(sealed):
+            return
+        values = {"id": installation.id, "version": installation.version, **self._sealed(installation.tokens)}
+        del values["expires_at"]
+        await self._run(Op(sql.RESEAL, values))
 
     async def find(self, place: str) -> Installation | None:
         [rows] = await self._run(Op(sql.FIND_INSTALLATION, {"id": place}))

@@ -91,6 +91,13 @@ async def test_what_another_key_sealed_counts_as_out_of_reach_not_as_uninstalled
     assert [one.id for one in (await store.changed(0))[0]] == ["T2"]
 
 
+async def test_after_a_start_with_a_new_key_the_old_one_can_go(engine: Engine) -> None:
+    old, new = key(), key()
+    kept = await InstallationStore(engine, Cipher([old])).put(of("T1"))
+    await InstallationStore(engine, Cipher([new, old])).changed(0)
+    assert await InstallationStore(engine, Cipher([new])).find("T1") == kept
+
+
 async def test_an_outage_is_told_as_one(store: InstallationStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> None:
         raise StoreUnavailable("locked")

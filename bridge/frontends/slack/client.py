@@ -203,8 +203,8 @@ class Client(AsyncWebClient):
                 if tries:
                     continue
                 raise
-            if own and (code := answer["data"].get("error")) in TOKEN_IS_BAD:
-                self.login.refused(str(code))
+            if own and (code := str(answer["data"].get("error"))) in TOKEN_IS_BAD:
+                self.login.refused(code)
             if budget is not None and answer["status_code"] == 429:
                 failure = Failure.of(NotSlacksAnswer(429, answer["headers"]))
                 budget.refused(failure.delay)

@@ -76,6 +76,12 @@ REFRESHED = Statement(
     )
     .returning(*raw(installation, INSTALLATION_COLUMNS))
 )
+# The same tokens under another key, so that it is no new version.
+RESEAL = Statement(
+    sa.update(installation)
+    .where(_this)
+    .values(access_token=value(installation.c.access_token), refresh_token=value(installation.c.refresh_token))
+)
 SPEND_STATE = Statement(
     insert(spent_state)
     .values(digest=string("digest"), until=number("until"))

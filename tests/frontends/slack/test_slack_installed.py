@@ -112,6 +112,7 @@ async def test_of_several_replicas_one_refreshes_and_all_go_on(
         for round_ in range(1, 4):
             for one in replicas:
                 await one.load()
+            for one in replicas:
                 one.refresh_due()
                 one.refresh_due()
             await eventually(lambda: not any(one._refreshing for one in replicas))
