@@ -38,6 +38,7 @@ UNKNOWN = 10_000  # workspaces that are remembered as unknown
 REFRESH_BEFORE = 2 * 3600.0
 # A process that died with a refresh token in hand may have used it up; another one tries after this.
 CLAIM_SECONDS = 60.0
+AT_ONCE = 10  # tokens that are refreshed at the same time
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries to store new tokens
 FINISH_WITHIN = 5.0  # seconds at the end for tokens that Slack gave and nobody stored yet
 LONGEST_LIFE = 10 * 365 * 24 * 3600.0  # seconds of a token that can be meant
@@ -115,6 +116,7 @@ class Installed:
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
         self._used_up: dict[str, int] = {}  # versions whose refresh token Slack doesn't take
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bare = Client(settings, Budgets(), None, connections)
 
@@ -302,9 +304,13 @@ class Installed:
         place = installation.id
         if place in self._refreshing or self._used_up.get(place) == installation.version:
             return
-        task = asyncio.create_task(self._refresh(installation), name=f"slack.refresh {place}")
+        task = asyncio.create_task(self._refresh_in_turn(installation), name=f"slack.refresh {place}")
         self._refreshing[place] = task
         task.add_done_callback(lambda _: self._refreshing.pop(place, None))
+
+    async def _refresh_in_turn(self, installation: Installation) -> None:
+        async with self._slots:
+            await self._refresh(installation)
 
     async def _refresh(self, installation: Installation) -> None:
         """By one process only: a refresh token is good once. New tokens are stored before they are used."""
