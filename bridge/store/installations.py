@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from bridge.cipher import Cipher, WrongKey
 from bridge.installations import Installation, StoreAway, Tokens
+from bridge.store import statements as sql
 from bridge.store.engine import Engine, Op, Row, Rows, StoreUnavailable
-from bridge.store.statements import installations as sql
 from bridge.store.tables import SECOND, now
 
 log = structlog.get_logger()

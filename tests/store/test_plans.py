@@ -60,6 +60,8 @@ VALUES: dict[str, object] = {
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None,
+    "user": "U1", "bot": "B1", "app": "A1", "scopes": "", "access_token": "s", "refresh_token": "s", "expires_at": 5,
+    "org": False, "enterprise": "", "installed_by": "", "version": 1, "changed_at": 5,
 }  # fmt: skip
 
 
