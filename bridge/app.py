@@ -19,6 +19,8 @@ from bridge import metrics
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.frontends.slack.many import ManyWorkspaces
+from bridge.frontends.slack.settings import SlackSettings
 from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_routes
@@ -33,8 +35,9 @@ from bridge.store.backup import restored_at
 from bridge.store.database import open_database
 from bridge.store.decisions import Decisions
 from bridge.store.desk import Desk
-from bridge.store.engine import StoreUnavailable
+from bridge.store.engine import Engine, StoreUnavailable
 from bridge.store.feedback import FeedbackStore
+from bridge.store.installations import InstallationStore
 from bridge.store.queue import Queue
 from bridge.store.retention import Retention
 from bridge.transcription import open_transcription
@@ -150,13 +153,7 @@ async def bridge(
             )
             routes: list[BaseRoute] = []
             if settings.slack is not None:
-                slack = SlackFrontEnd(
-                    settings.slack,
-                    intake,
-                    catch_up_hours=settings.limits.catch_up_hours,
-                    prompts_at=settings.prompts_at,
-                    listening_at=settings.listening_at,
-                )
+                slack = slack_front_end(settings, settings.slack, intake, engine)
                 platforms["slack"] = slack
                 routes += slack.routes
             if settings.discord is not None:
@@ -209,6 +206,29 @@ async def bridge(
                     await catching_up.close()
                     with suppress(StoreUnavailable):
                         await presence.leave(replica)
+
+
+def slack_front_end(settings: Settings, slack: SlackSettings, intake: Intake, engine: Engine) -> SlackFrontEnd:
+    """For the one workspace of a bot token, or for all that install the app."""
+    cipher = settings.data.cipher
+    if not slack.serves_many or cipher is None:  # the settings saw to the key
+        return SlackFrontEnd(
+            slack,
+            intake,
+            catch_up_hours=settings.limits.catch_up_hours,
+            prompts_at=settings.prompts_at,
+            listening_at=settings.listening_at,
+        )
+    return ManyWorkspaces(
+        slack,
+        intake,
+        InstallationStore(engine, cipher),
+        settings.http.public_url,
+        may_install=settings.rules.may_install,
+        catch_up_hours=settings.limits.catch_up_hours,
+        prompts_at=settings.prompts_at,
+        listening_at=settings.listening_at,
+    )
 
 
 class CatchingUp:

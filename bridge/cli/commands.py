@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli import backends, data
+from bridge.cli import backends, data, workspaces
 from bridge.cli.options import ConfigOption
 from bridge.cli.output import aside, fail, in_sentences, write
 from bridge.cli.output import run as run_to_end
+from bridge.cli.workspaces import serves_many_workspaces
 from bridge.extras import require
 from bridge.lifecycle import TurnState
 from bridge.printable import printable_json, printable_line
@@ -147,6 +148,7 @@ app.command()(data.export)
 app.command()(data.audit)
 db.command("backup")(data.back_up)
 db.command("restored")(data.restored)
+app.command()(workspaces.workspaces)
 
 
 @manifest.command("slack")
@@ -157,8 +159,12 @@ def manifest_slack(
     """The Slack app manifest, to paste where a new app is made from a manifest."""
     from bridge.frontends.slack.manifest import LINK_FITS, manifest_link, slack_manifest
 
-    settings = load(config, {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"})
-    made = slack_manifest(settings.slack, prompts=settings.default_prompts)
+    environment = {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"}
+    if serves_many_workspaces(config):
+        del environment["SLACK_BOT_TOKEN"]
+    settings = load(config, environment)
+    where = {"public_url": settings.http.public_url} if settings.http.public_url else {}
+    made = slack_manifest(settings.slack, prompts=settings.default_prompts, **where)
     if not link:
         write(printable_json(made, indent=2))
         return

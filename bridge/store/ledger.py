@@ -12,7 +12,7 @@ from bridge.inbound import Address
 from bridge.store.audit import operator
 from bridge.store.database import Database
 from bridge.store.decisions import Decided, Decisions
-from bridge.store.tables import Artifact, Audit, Feedback, Part, Thread, Turn
+from bridge.store.tables import Artifact, Audit, Feedback, Installation, Part, Thread, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,12 @@ class Ledger:
         async with self._database.transaction() as session:
             rows = await session.exec(query.order_by(col(Audit.at).desc(), col(Audit.id).desc()).limit(limit))
             return rows.all()
+
+    async def installations(self) -> Sequence[Installation]:
+        """Where the app was installed, by name; those that were uninstalled too."""
+        async with self._database.transaction() as session:
+            found = await session.exec(select(Installation).order_by(col(Installation.name), col(Installation.id)))
+            return found.all()
 
     async def retry(self, turn: str) -> bool:
         """Send again, or deliver again, what failed or waits. A running bridge takes it up within seconds."""

@@ -106,6 +106,30 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "about": NotPersonal("an id of ours, or a name in the settings"),
         "detail": NotPersonal("counts, and names in the settings"),
     },
+    "installation": {
+        **dict.fromkeys(
+            ("user", "installed_by"), NotPersonal("of the app, and of who may say so for a workspace")
+        ),
+        **dict.fromkeys(
+            (
+                "id",
+                "name",
+                "bot",
+                "app",
+                "scopes",
+                "access_token",
+                "refresh_token",
+                "expires_at",
+                "org",
+                "enterprise",
+                "version",
+                "changed_at",
+                "refreshing_until",
+            ),
+            NotPersonal("of a workspace"),
+        ),
+    },
+    "spent_state": dict.fromkeys(("digest", "until"), NotPersonal("a digest of a number made at random")),
     "encryption_key": dict.fromkeys(("id", "since"), NotPersonal("of the whole database")),
     "restored": {"at": NotPersonal("a time of the whole database")},
 }

@@ -369,3 +369,36 @@ class Restored(SQLModel, table=True):
     __tablename__ = "restored"
 
     at: datetime = Field(primary_key=True, sa_type=Moment)
+
+
+class Installation(SQLModel, table=True):
+    """The app in one workspace or organisation. The tokens are encrypted; where it was uninstalled they are gone."""
+
+    __tablename__ = "installation"
+    __table_args__ = (sa.Index("ix_installation_changed_at", "changed_at"),)
+
+    id: str = Field(primary_key=True, max_length=64)
+    name: str = _text()
+    user: str = Field(max_length=64)
+    bot: str = Field(max_length=64)
+    app: str = Field(max_length=64)
+    scopes: str = _text()
+    access_token: str | None = _text(default=None)
+    refresh_token: str | None = _text(default=None)
+    expires_at: datetime | None = _time(default=None)
+    org: bool
+    enterprise: str = Field(max_length=64)
+    installed_by: str = Field(max_length=64)
+    version: int = _big()
+    changed_at: datetime = _time()
+    refreshing_until: datetime | None = _time(default=None)  # by one process; others may try after that
+
+
+class SpentState(SQLModel, table=True):
+    """A state of an installation that was used; kept for as long as it would be good."""
+
+    __tablename__ = "spent_state"
+    __table_args__ = (sa.Index("ix_spent_state_until", "until"),)
+
+    digest: str = Field(primary_key=True, max_length=64)
+    until: datetime = _time()

@@ -53,8 +53,8 @@ LEFT = {"person": "of yours", "channel": "in this channel", "agent": "to this ag
 
 
 class Orders:
-    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn, `outage`
-    the sentence of an agent that is out of reach."""
+    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn,
+    `outage` the sentence of an agent that is out of reach."""
 
     def __init__(
         self,

@@ -28,10 +28,14 @@ CLEAR = {
     "budget": {"scope"},
     "encryption_key": {"id"},
     "feedback": {"turn_id", "person", "agent"},
+    "installation": {  # the tokens are encrypted whatever the settings say of texts
+        "id", "name", "user", "bot", "app", "scopes", "access_token", "refresh_token", "enterprise", "installed_by",
+    },
     "part": {"turn_id", "kind", "message_id"},
     "refused": {"message_key"},
     "replica": {"id"},
     "restored": set(),
+    "spent_state": {"digest"},
     "thread": {
         "platform", "workspace", "channel", "thread", "agent", "conversation", "state", "owner", "seat",
         "waiting_turn", "last_part", "recheck_turn", "person", "newest",

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0018operatorspage"
-down_revision = "0015encryption"
+down_revision = "0016installations"
 branch_labels = None
 depends_on = None
 
