@@ -63,7 +63,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def is_listed(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
-    separator = sa.literal_column(f"'{_BETWEEN}'")
+    separator: sa.ColumnElement[str] = sa.literal_column(f"'{_BETWEEN}'")
     return sa.func.replace(string(name), separator + column + separator, sa.literal_column("''")) != string(name)
 
 
