@@ -26,6 +26,16 @@ class AgentTable(BaseModel):
     turns_per_hour: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Turns within an hour, of all people together. 0: no limit."
     )
+    turns_at_once: Annotated[int, Field(ge=0, le=20_000)] = Field(
+        default=0,
+        description="Turns that each process works on with this agent at once; the rest waits, and shows it."
+        " 0: no limit.",
+    )
+    breaker_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=45,
+        description="Seconds that every request to this agent fails until a new question is answered at once by a"
+        " sentence, until the agent answers again. 0: each question waits by itself.",
+    )
     person: Level = Field(
         default="id",
         description="What the agent is told of who asks. `id`: ids of person, place and roles; `full`: the name as"

@@ -133,7 +133,8 @@ class Speaker:
         if request.agent and request.agent not in self._agents:
             raise Wrong(422, f"there is no agent {request.agent!r}; known are {', '.join(self._agents)}")
         target = request.channel or person_target(place)
-        if not request.agent and not self._agent_for(Address(request.platform, workspace, target, "")):
+        where = request.bare_channel or target
+        if not request.agent and not self._agent_for(Address(request.platform, workspace, where, "")):
             raise Wrong(403, "the settings have no agent there")
         speech = _speech(request, key, allowed)
         return await self._stored(
@@ -180,7 +181,7 @@ class Speaker:
             return None
         except Unreachable:
             raise Wrong(503, f"{request.platform} isn't connected", retry_after=AGAIN) from None
-        address = Address(request.platform, workspace, request.channel or "", request.thread or "")
+        address = Address(request.platform, workspace, request.bare_channel, request.thread or "")
         return await self._stored(lambda: self._speaking.thread(address))
 
     def _front_end(self, platform: Platform) -> Speaks:
