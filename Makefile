@@ -9,7 +9,7 @@ IMAGE_EXTRAS := postgres openai a2a mcp
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo test check format bench bench-parts chaos wheel lock image-steps clean
+.PHONY: demo test check format bench bench-parts chaos docs wheel lock image-steps clean
 
 demo: .venv/run          ## the playground; ARGS="--port 9000 --no-browser"
 	$(BIN)/threadbridge demo $(ARGS)
@@ -35,6 +35,10 @@ bench-parts: .venv/dev   ## rendering, turns and adapters by themselves, each as
 
 chaos: .venv/dev         ## everything that can go wrong, judged; ARGS="--seed 7 --turns 1000 --database sqlite"
 	$(BIN)/python -m tests.chaos.run $(ARGS)
+
+docs: .venv/docs         ## the pages as a site, in .github/docs/site/; what is made from the code is written anew
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html .github/docs .github/docs/site
 
 wheel: .venv/dev         ## the wheel and the source distribution, in dist/
 	$(BIN)/python -m hatchling build
@@ -63,3 +67,8 @@ clean:
 	@echo "Installing into .venv what the tests need (once, a few minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@ .venv/run
+
+.venv/docs: .venv/dev
+	@echo "Installing into .venv what the site is built with ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	touch $@

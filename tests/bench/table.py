@@ -1,4 +1,4 @@
-"""The table of a comparison, and the README's copy of it: `python -m tests.bench.table` writes it anew."""
+"""The table of a comparison, and the documents' copy of it: `python -m tests.bench.table` writes it anew."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 LATEST = HERE / "results" / "latest.json"
-README = HERE.parents[1] / "README.md"
+PAGE = HERE.parents[1] / ".github" / "docs" / "measured.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 ABOUT = """\
-## Measured
-
 The bridge beside the least program that streams an answer into a thread with the platform's own library, keeps
 nothing and repeats nothing. Both in turns, in one run of `make bench`; the ratio counts, the times are those of
 one machine.
@@ -78,9 +76,9 @@ def _title(work: Mapping[str, Any]) -> str:
     return f"{platform}, {work['kind']}: {work['threads']} threads, {work['at_once']} at once, {pace}"
 
 
-def rewritten(readme: str, table: str) -> str:
-    """The README with the table between its two marks. Raises `ValueError` if they aren't there."""
-    before, begin, rest = readme.partition(BEGIN)
+def rewritten(page: str, table: str) -> str:
+    """The page with the table between its two marks. Raises `ValueError` if they aren't there."""
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{BEGIN} and {END} mark the place of the table; they are missing")
@@ -89,7 +87,7 @@ def rewritten(readme: str, table: str) -> str:
 
 def main() -> None:
     report = json.loads(LATEST.read_text(encoding="utf-8"))
-    README.write_text(rewritten(README.read_text(encoding="utf-8"), f"{ABOUT}\n{drawn(report)}"), encoding="utf-8")
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), f"{ABOUT}\n{drawn(report)}"), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class SlackSettings(BaseModel):
     )
     loading: Annotated[list[LoadingMessage], Field(max_length=MAX_LOADING)] = Field(
         default=[],
-        description='Lines that Slack shows in turn while the agent says nothing of its work, as in'
+        description="Lines that Slack shows in turn while the agent says nothing of its work, as in"
         ' `["is looking around…"]`.',
     )
     command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = Field(
