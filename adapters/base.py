@@ -355,9 +355,19 @@ class Agent(Protocol):
     ) -> AsyncIterator[Event]:
         """Work on one turn.
 
-        `conversation` None begins one. Ends after `Done`, `InputRequest` or `Approval`, or raises an `AgentError`. With
-        `resume` it takes the turn up where that checkpoint left it. Closing the iterator stops reading; it
-        doesn't stop the backend (see `Cancels`). One call at a time per conversation.
+        `conversation` None begins one. Ends after `Done`, `InputRequest` or `Approval`, or raises. With `resume` it takes
+        the turn up where that checkpoint left it. Closing the iterator stops reading; it doesn't stop the backend (see
+        `Cancels`). One call at a time per conversation.
+
+        :raises AuthenticationFailed: the key is wrong, missing or not allowed to.
+        :raises NotFound: the agent or the conversation doesn't exist (any more).
+        :raises Rejected: the message was understood and refused; asked again, it is refused again.
+        :raises RunFailed: the question was taken and failed; nothing is left to take up.
+        :raises RateLimited: too many requests, after the tries; the last checkpoint is the one to go on from.
+        :raises Unavailable: no connection, or the backend is down; the same.
+        :raises TimedOut: no answer in time, and the question may still be worked on; the same.
+        :raises ProtocolError: the answer isn't what the service documents or was seen to send.
+        :raises Uncertain: nobody can tell whether the question arrived; only a person may have it sent again.
         """
         ...
 
@@ -370,7 +380,10 @@ class Adapter(Protocol):
     def Settings(self) -> type[AgentSettings]: ...  # noqa: N802
 
     def __call__(self, settings: Any, client: httpx.AsyncClient) -> Agent:
-        """Make the agent. `client` is shared by all adapters (see `adapters.http`) and closed by its owner."""
+        """Make the agent. `client` is shared by all adapters (see `adapters.http`) and closed by its owner. No I/O.
+
+        :raises ValueError: the settings can't work together; the words are for the operator.
+        """
         ...
 
 
@@ -378,10 +391,22 @@ class Adapter(Protocol):
 class Files(Protocol):
     """The conversation's files can be listed and fetched. Required of an agent that yields `File`."""
 
-    async def files(self, conversation: str) -> Sequence[File]: ...
+    async def files(self, conversation: str) -> Sequence[File]:
+        """Those that the agent made and, where the backend keeps them, those that it was given.
+
+        :raises NotFound: there is no such conversation (any more).
+        :raises Rejected: this server doesn't list them.
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`: it may be repeated.
+        """
+        ...
 
     def download(self, conversation: str, ref: str) -> AsyncIterator[bytes]:
-        """The file's bytes in chunks. `ref` is that of a `File`."""
+        """The file's bytes in chunks. `ref` is that of a `File`.
+
+        :raises NotFound: there is no such file (any more).
+        :raises Rejected: it lies where this adapter doesn't fetch, or is too large.
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`: it may be begun anew.
+        """
         ...
 
 
@@ -391,7 +416,7 @@ class Accepts(Protocol):
 
     def accepts(self, name: str, media_type: str, size: int) -> str:
         """Why the backend would refuse such a file, a sentence fit for people; "" where it may take it. `size` in
-        bytes. No I/O; what isn't known for certain is no reason."""
+        bytes. No I/O, and it never raises; what isn't known for certain is no reason."""
         ...
 
 
@@ -399,14 +424,25 @@ class Accepts(Protocol):
 class Cancels(Protocol):
     """A running turn can be stopped at the backend."""
 
-    async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None: ...
+    async def cancel(self, conversation: str, checkpoint: Checkpoint) -> None:
+        """`checkpoint` is the turn's last one. A run that has ended already counts as stopped. May be repeated.
+
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`; the run goes on then.
+        """
+        ...
 
 
 @runtime_checkable
 class Deletes(Protocol):
     """A conversation can be deleted at the backend."""
 
-    async def delete(self, conversation: str) -> None: ...
+    async def delete(self, conversation: str) -> None:
+        """For good. One that is gone already counts as deleted. May be repeated.
+
+        :raises Rejected: the backend doesn't let it be deleted.
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`; it may still be there then.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,14 +457,27 @@ class Row:
 class History(Protocol):
     """The backend can be asked what was said."""
 
-    async def history(self, conversation: str) -> Sequence[Row]: ...
+    async def history(self, conversation: str) -> Sequence[Row]:
+        """Oldest first.
+
+        :raises NotFound: there is no such conversation (any more).
+        :raises Rejected: this server doesn't tell.
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`: it may be repeated.
+        """
+        ...
 
 
 @runtime_checkable
 class Lists(Protocol):
     """The backend lists the conversations of this agent, newest first where it says."""
 
-    async def conversations(self) -> Sequence[str]: ...
+    async def conversations(self) -> Sequence[str]:
+        """Their ids.
+
+        :raises Rejected: this server doesn't list them.
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`: it may be repeated.
+        """
+        ...
 
 
 @runtime_checkable
@@ -436,7 +485,11 @@ class Rates(Protocol):
     """The backend takes what people think of an answer."""
 
     async def rate(self, conversation: str, checkpoint: Checkpoint, good: bool, words: str) -> None:
-        """`checkpoint` is the answered turn's last one. Comes to the same when it is repeated; the last one counts."""
+        """`checkpoint` is the answered turn's last one. Comes to the same when it is repeated; the last one counts.
+
+        :raises NotFound: the answer isn't there (any more).
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`: it may be repeated.
+        """
         ...
 
 
@@ -452,7 +505,13 @@ class Checks(Protocol):
     """Whether the settings can work can be found out without asking anything."""
 
     async def check(self) -> str:
-        """One line on what was confirmed, for `doctor`. Raises an `AgentError` whose detail says what is wrong."""
+        """One line on what was confirmed, for `doctor`. Asks nothing and makes nothing.
+
+        :raises AuthenticationFailed: the key is wrong, missing or not allowed to.
+        :raises NotFound: a setting names what isn't there.
+        :raises Rejected: the backend refuses these settings.
+        :raises AgentError: as of `Agent.ask`, but never `Uncertain`; its detail says what is wrong.
+        """
         ...
 
 
@@ -460,4 +519,6 @@ class Checks(Protocol):
 class Closes(Protocol):
     """The agent opened something of its own; the shared client is its owner's to close."""
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Once, after the last call. Never raises an `AgentError`."""
+        ...
