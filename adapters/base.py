@@ -355,8 +355,8 @@ class Agent(Protocol):
     ) -> AsyncIterator[Event]:
         """Work on one turn.
 
-        `conversation` None begins one. Ends after `Done`, `InputRequest` or `Approval`, or raises. With `resume` it takes
-        the turn up where that checkpoint left it. Closing the iterator stops reading; it doesn't stop the backend (see
+        `conversation` None begins one. Ends after `Done`, `InputRequest` or `Approval`, or raises. With `resume` it
+        takes the turn up where that checkpoint left it. Closing the iterator stops reading; it doesn't stop the backend (see
         `Cancels`). One call at a time per conversation.
 
         :raises AuthenticationFailed: the key is wrong, missing or not allowed to.
@@ -380,9 +380,8 @@ class Adapter(Protocol):
     def Settings(self) -> type[AgentSettings]: ...  # noqa: N802
 
     def __call__(self, settings: Any, client: httpx.AsyncClient) -> Agent:
-        """Make the agent. `client` is shared by all adapters (see `adapters.http`) and closed by its owner. No I/O.
-
-        :raises ValueError: the settings can't work together; the words are for the operator.
+        """Make the agent. `client` is shared by all adapters (see `adapters.http`) and closed by its owner. No I/O,
+        and it never raises: settings that can't work together are refused by `Settings`.
         """
         ...
 
@@ -437,8 +436,9 @@ class Deletes(Protocol):
     """A conversation can be deleted at the backend."""
 
     async def delete(self, conversation: str) -> None:
-        """For good. One that is gone already counts as deleted. May be repeated.
+        """For good. May be repeated.
 
+        :raises NotFound: it is gone already, where the backend tells; to the caller that is as good.
         :raises Rejected: the backend doesn't let it be deleted.
         :raises AgentError: as of `Agent.ask`, but never `Uncertain`; it may still be there then.
         """
