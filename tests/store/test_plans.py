@@ -61,7 +61,7 @@ VALUES: dict[str, object] = {
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None, "traceparent": None, "first": None, "state": "failed",
     "message_digest": "a", "event_digest": "b", "audited_at": 4, "who": "bridge", "what": "new", "about": "",
-    "audit_detail": None, "instead": "-", "spoken_before": 4, "no_files": "[]",
+    "audit_detail": None, "instead": "-", "spoken_before": 4, "only": "", "without": "",
     "user": "U1", "bot": "B1", "app": "A1", "scopes": "", "access_token": "s", "refresh_token": "s", "expires_at": 5,
     "org": False, "enterprise": "", "installed_by": "", "version": 1, "changed_at": 5,
 }  # fmt: skip
