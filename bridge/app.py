@@ -27,6 +27,7 @@ from bridge.store.desk import Desk
 from bridge.store.engine import StoreUnavailable
 from bridge.store.feedback import FeedbackStore
 from bridge.store.queue import Queue
+from bridge.store.shards import Shards
 from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.gate import Gate
@@ -142,6 +143,7 @@ async def bridge(
                     serves=settings.rules.serves,
                     listening_at=settings.listening_at,
                     bots=settings.trusted_bots("discord"),
+                    desk=Shards(engine, replica),
                 )
             routes += health_routes(engine, platforms)
             speaking = speaking_first(settings, engine, platforms, runner.wake)

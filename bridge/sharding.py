@@ -72,7 +72,7 @@ class ShardDesk(Protocol):
         ...
 
     async def give_back(self, application: str, shard: Claimed, session: Session | None) -> None:
-        """Let another replica have it, with the session if that may be resumed."""
+        """Let another replica have it. None leaves the session as it was stored last."""
         ...
 
     async def leave(self, application: str) -> None:

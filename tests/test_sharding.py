@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from bridge.sharding import share_out, shard_of
+from bridge.sharding import shard_of, share_out
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_every_shard_is_one_replicas_evenly_and_with_the_fewest_moves(seed: int)
     owners = {number: chance.choice([None, *replicas]) for number in range(chance.randint(1, 20))}
     shares = share_out(owners, servers)
     assert shares.keys() == owners.keys(), "none unserved"
-    counts = Counter({server: 0 for server in servers}) + Counter(shares.values())
+    counts = Counter(dict.fromkeys(servers, 0)) + Counter(shares.values())
     each = [counts[server] for server in servers]
     assert set(shares.values()) <= set(servers)
     assert max(each) - min(each) <= 1

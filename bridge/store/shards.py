@@ -58,7 +58,9 @@ class Shards:
         return bool(rows)
 
     async def give_back(self, application: str, shard: Claimed, session: Session | None) -> None:
-        await self._engine.run(Op(sql.GIVE_SHARD_BACK, self._ours(application, shard) | _values(session)))
+        ours = self._ours(application, shard)
+        kept = () if session is None else (Op(sql.KEEP_SHARD, ours | _values(session)),)
+        await self._engine.run(*kept, Op(sql.GIVE_SHARD_BACK, ours))
 
     async def leave(self, application: str) -> None:
         me = {"application": application, "replica": self.replica}
@@ -79,7 +81,5 @@ class Shards:
         }
 
 
-def _values(session: Session | None) -> dict[str, object]:
-    if session is None:
-        return {"session": None, "sequence": None, "url": None, "at": None}
+def _values(session: Session) -> dict[str, object]:
     return {"session": session.id, "sequence": session.sequence, "url": session.url, "at": now()}

@@ -54,8 +54,10 @@ async def test_more_are_agreed_on_and_fewer_only_if_said_exactly(shards: Shards,
 
 async def test_two_counts_at_once_never_mix(database: Database) -> None:
     async with database.prepared("replica-1") as one, database.prepared("replica-2") as two:
-        await asyncio.gather(*(Shards(one, "replica-1").agree(APP, 2 + count % 3, exact=True) for count in range(6)),
-                             *(Shards(two, "replica-2").agree(APP, 2 + count % 4, exact=True) for count in range(6)))
+        await asyncio.gather(
+            *(Shards(one, "replica-1").agree(APP, 2 + count % 3, exact=True) for count in range(6)),
+            *(Shards(two, "replica-2").agree(APP, 2 + count % 4, exact=True) for count in range(6)),
+        )
         sharing = await Shards(one, "replica-1").look(APP)
     assert sorted(held.number for held in sharing.shards) == list(range(sharing.count))
 

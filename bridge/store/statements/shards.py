@@ -25,9 +25,7 @@ AGREE = Statement(
         set_={
             "count": sa.case(
                 (
-                    sa.or_(
-                        sa.bindparam("exact", type_=sa.Boolean), _planned.excluded["count"] > plan.c["count"]
-                    ),
+                    sa.or_(sa.bindparam("exact", type_=sa.Boolean), _planned.excluded["count"] > plan.c["count"]),
                     _planned.excluded["count"],
                 ),
                 else_=plan.c["count"],
@@ -98,12 +96,16 @@ CLAIM_SHARD = Statement(
     .where(_this, shard.c["count"] == number("count"), shard.c.token == number("token"))
     .values({"owner": string("replica"), "token": shard.c.token + 1})
     .returning(
-        shard.c.token, shard.c.session, shard.c.sequence, shard.c.url, sa.type_coerce(shard.c.heard_at, sa.BigInteger)
+        shard.c.token,
+        shard.c.session,
+        shard.c.sequence,
+        shard.c.url,
+        sa.type_coerce(shard.c.heard_at, sa.BigInteger),
     )
 )
 KEEP_SHARD = Statement(sa.update(shard).where(_ours).values(_session).returning(shard.c.number))
 HOLD_SHARD = Statement(sa.select(shard.c.number).where(_ours))
-GIVE_SHARD_BACK = Statement(sa.update(shard).where(_ours).values(_session | {"owner": sa.null()}))
+GIVE_SHARD_BACK = Statement(sa.update(shard).where(_ours).values({"owner": sa.null()}))
 
 _slot = insert(start).values(application=_application, bucket=number("bucket"), at=number("at"))
 _next = start.c.at + number("apart")
