@@ -155,8 +155,7 @@ class DiscordFrontEnd:
         return DiscordSurface(connection, address, person=person, guard=guard, max_file_bytes=limit)
 
     async def workspace(self, channel: str) -> str:
-        await self.know(channel=channel)
-        return guild_of(self.client, channel)
+        return await self.know(channel=channel)
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> DiscordOpening:
         return DiscordOpening(At(self, ""), channel, person, guard=guard)
@@ -188,15 +187,17 @@ class DiscordFrontEnd:
             raise Unreachable("not connected to Discord")
         return client
 
-    async def know(self, *, server: str = "", channel: str = "") -> None:
-        """Have the client know a server, or the one of a channel, that no gateway of this replica tells of. Raises a
-        `SurfaceError`."""
+    async def know(self, *, server: str = "", channel: str = "") -> str:
+        """Have `client_at` know a server, or `client` the one of a channel, that no gateway of this replica tells of;
+        which it is. Raises a `SurfaceError`."""
         if self._shards is None:
-            return
+            return guild_of(self.client, channel) if channel else server
         if channel:
             server = await self._home.server_of(channel)
-        if server and (channel or self._shards.client(int(server)) is None):
+            await self._home.know(int(server), int(channel))
+        elif server and self._shards.client(int(server)) is None:
             await self._home.know(int(server))
+        return server
 
     def keep(self, address: Address, task: asyncio.Task[None]) -> None:
         """Cancel this task of a thread when its next turn or the end of serving comes, unless it ended before."""
@@ -266,8 +267,8 @@ class At:
         except Unreachable:
             return None
 
-    async def know(self, *, server: str = "", channel: str = "") -> None:
-        await self._front.know(server=server or self._server, channel=channel)
+    async def know(self, *, channel: str = "") -> str:
+        return await self._front.know(server=self._server, channel=channel)
 
     def keep(self, address: Address, task: asyncio.Task[None]) -> None:
         self._front.keep(address, task)

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import discord
 import structlog
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 from discord.http import Route
 
 from bridge.backoff import Backoff
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two tries to log in
 KNOWN = 1_000  # servers
 KNOWN_FOR = 300.0  # seconds: nobody tells this client what changes
+FRESH = 10.0  # seconds, where a channel is missing: it may be new
 CHANNELS = 20_000  # whose server is remembered
 
 
@@ -29,7 +30,7 @@ class Home:
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
         self._client: discord.Client | None = None
-        self._known: MutableMapping[int, bool] = TTLCache(KNOWN, KNOWN_FOR)
+        self._known: MutableMapping[int, float] = LRUCache(KNOWN)  # when it was read
         self._servers: MutableMapping[str, str] = LRUCache(CHANNELS)  # by channel
         self._reading: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
@@ -55,13 +56,16 @@ class Home:
                 await client.close()
                 await asyncio.sleep(backoff.pause())
 
-    async def know(self, server: int) -> None:
-        """Have the client know a server, as it was some minutes ago at most. Raises a `SurfaceError`."""
+    async def know(self, server: int, channel: int | None = None) -> None:
+        """Have the client know a server, as it was some minutes ago at most; later than a channel of it was made.
+        Raises a `SurfaceError`."""
         lock = self._reading.setdefault(server, asyncio.Lock())
         async with lock:
-            if server not in self._known:
+            is_missing = channel is not None and self.client.get_channel(channel) is None
+            now = asyncio.get_running_loop().time()
+            if now - self._known.get(server, -KNOWN_FOR) >= (FRESH if is_missing else KNOWN_FOR):
                 await unseen.tell(self.client, server)
-                self._known[server] = True
+                self._known[server] = now
 
     async def server_of(self, channel: str) -> str:
         """The server of a channel or thread. Raises `Gone` where it can't be seen, or is nobody's."""

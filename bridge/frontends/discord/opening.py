@@ -38,6 +38,7 @@ class DiscordOpening:
         self._rest = Rest(self._client, connection.calls, guard)
         self._person = person
         self._place = "" if person else channel
+        self._guild = ""  # once it is known
         self._channel = 0 if person else int(channel)
         self.style = style(MAX_DIRECT_FILE)
 
@@ -113,11 +114,7 @@ class DiscordOpening:
 
     async def _know(self) -> None:
         if self._place:
-            await self._connection.know(channel=self._place)
-
-    @property
-    def _guild(self) -> str:
-        return guild_of(self._client, self._place) if self._place else ""
+            self._guild = await self._connection.know(channel=self._place)
 
     @property
     def _is_forum(self) -> bool:

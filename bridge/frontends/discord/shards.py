@@ -35,6 +35,7 @@ class _Share:
     claimed: Claimed
     served: Served
     task: asyncio.Task[None]
+    kept: Session | None = None  # as it stands in the database
 
 
 class _Leave:
@@ -89,8 +90,7 @@ class Shards:
                 try:
                     if not looks:
                         self._count = await self._desk.agree(self._application, self._count, exact=self._exact)
-                    if looks % KEEP == 0:
-                        await self._keep()
+                    await self._keep(all_of_them=looks % KEEP == 0)
                     await self._look()
                     looks += 1
                 except Exception as error:  # of a database that is away
@@ -148,9 +148,7 @@ class Shards:
             is_free = owner is None or owner not in sharing.servers or owner == self._desk.replica
             if server == self._desk.replica and number not in self._shares and is_free:
                 await self._take(seen[number])
-            elif (
-                owner == self._desk.replica != server and number not in self._shares
-            ):  # giving it back failed
+            elif owner == self._desk.replica != server and number not in self._shares:  # giving it back failed
                 await self._desk.give_back(self._application, Claimed(number, seen[number].token, None), None)
         self._looked = True
 
@@ -167,11 +165,16 @@ class Shards:
         task = asyncio.create_task(served.run(), name=f"discord.shard {held.number}")
         self._shares[held.number] = _Share(claimed, served, task)
 
-    async def _keep(self) -> None:
-        """Store how far each session was heard."""
+    async def _keep(self, *, all_of_them: bool) -> None:
+        """Store how far each session was heard; else a new session only."""
         for number, share in list(self._shares.items()):
             session = await share.served.stored()
-            if session is not None and not await self._desk.keep(self._application, share.claimed, session):
+            is_new = session is not None and (share.kept is None or share.kept.id != session.id)
+            if session is None or session == share.kept or not (is_new or all_of_them):
+                continue
+            if await self._desk.keep(self._application, share.claimed, session):
+                share.kept = session
+            else:
                 await self._drop([number])
 
     async def _drop(self, numbers: Sequence[int]) -> None:

@@ -106,9 +106,9 @@ class Connection(Protocol):
         """The client, logged in. Raises `Unreachable` while there is none."""
         ...
 
-    async def know(self, *, server: str = "", channel: str = "") -> None:
-        """Have the client know a server that its gateway doesn't tell of; "": that of the surface. Costs nothing where
-        it is known. Raises a `SurfaceError`."""
+    async def know(self, *, channel: str = "") -> str:
+        """Have the client know a server that its gateway doesn't tell of: that of the surface, or of the channel. Which
+        it is. Costs nothing where it is known. Raises a `SurfaceError`."""
         ...
 
     def keep(self, address: Address, task: asyncio.Task[None]) -> None:

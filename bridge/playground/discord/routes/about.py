@@ -75,7 +75,12 @@ def gateway(state: State, _: Asked) -> Json:
 def gateway_bot(state: State, _: Asked) -> Json:
     gateway = state.gateway
     more_in = max(0, int((gateway.more_starts_at - state.clock()) * 1000))
-    left = {"total": MAX_STARTS, "remaining": gateway.starts, "reset_after": more_in, "max_concurrency": state.max_concurrency}
+    left = {
+        "total": MAX_STARTS,
+        "remaining": gateway.starts,
+        "reset_after": more_in,
+        "max_concurrency": state.max_concurrency,
+    }
     return {"url": gateway_url(state), "shards": state.shards, "session_start_limit": left}
 
 
