@@ -70,7 +70,7 @@ class Shards:
         at = now()
         values = {"application": application, "bucket": bucket, "at": at, "apart": round(apart * SECOND)}
         (((slot,),),) = await self._engine.run(Op(sql.START_SLOT, values))
-        return max(0, slot - at) / SECOND
+        return float(max(0, slot - at) / SECOND)
 
     def _ours(self, application: str, shard: Claimed) -> dict[str, object]:
         return {

@@ -60,6 +60,8 @@ VALUES: dict[str, object] = {
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None,
+    "application": "1", "count": 2, "exact": False, "number": 0, "session": "s", "sequence": 1, "url": "u",
+    "bucket": 0, "apart": 5,
 }  # fmt: skip
 
 
