@@ -4,6 +4,7 @@ once."""
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,9 +50,9 @@ def owners(url: str) -> Mapping[int, str | None]:
 
 
 def shares(url: str, replicas: list[Replica]) -> list[list[int]]:
-    logs = [replica.log.read_text(encoding="utf-8") for replica in replicas]
+    names = [re.search(r'"replica": "(\w+)"', one.log.read_text(encoding="utf-8")) for one in replicas]
     held = owners(url)
-    return [[number for number, owner in held.items() if owner is not None and owner in log] for log in logs]
+    return [[number for number, owner in held.items() if name and owner == name[1]] for name in names]
 
 
 async def test_a_replica_is_killed_and_another_one_frozen(town: Town, postgres_url: str, tmp_path: Path) -> None:

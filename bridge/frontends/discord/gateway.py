@@ -135,6 +135,7 @@ class Gateway:
             self._session = {"session": session.id, "sequence": session.sequence, "gateway": yarl.URL(session.url)}
             self._unseen = Unseen(client, self._give_up)
         self._errors = 0  # in a row
+        self._closing: asyncio.Task[None] | None = None
         self._begun_at: float | None = None
         self._missing: set[int] = set()  # servers that are still to come
         self._patience: asyncio.TimerHandle | None = None
@@ -183,13 +184,15 @@ class Gateway:
         """The session is no use any more: begin a new one."""
         self._errors = RESUME_TRIES
         if self._ws is not None:
-            self._closing = asyncio.create_task(self._ws.close())
+            self._closing = asyncio.create_task(self._ws.close(), name="discord.give_up")
 
     async def _connect(self) -> str:
         """One connection, from its beginning to its end, which is what this returns."""
         client = self._client
         ws: DiscordWebSocket | None = None
         resume = True
+        if self._errors >= RESUME_TRIES:
+            self._session = None
         try:
             if self._session is None:
                 await self._may_begin()
@@ -201,6 +204,8 @@ class Gateway:
                     client, initial=True, resume=True, shard_id=client.shard_id, **self._session
                 )
             client.ws = self._ws = ws = await asyncio.wait_for(opening, HELLO_WITHIN)
+            if self._session is not None and self._errors >= RESUME_TRIES:  # given up meanwhile
+                await ws.close()
             while True:
                 await ws.poll_event()
                 if self._session is None and ws.session_id is not None:

@@ -220,7 +220,7 @@ class Served:
     async def _serve_client(self) -> None:
         """One client's life: logged in once, connected again for as long as that is of use."""
         bot = self._bot
-        client = bot.client(self._shard)
+        client, asks_for_content = bot.client(self._shard), bot.message_content
         self.listeners.listen(client)
         self._trouble = "logging in"
         try:
@@ -234,9 +234,10 @@ class Served:
         except discord.LoginFailure:
             raise ConfigurationError(BAD_LOGIN) from None
         except discord.PrivilegedIntentsRequired:
-            if not bot.message_content:
+            if not asks_for_content:
                 raise ConfigurationError(f"Discord can't be served: {HOPELESS[4013]}.") from None
-            log.warning("discord.no_message_content", mend=NO_CONTENT)
+            if bot.message_content:  # else another shard was told already
+                log.warning("discord.no_message_content", mend=NO_CONTENT)
             bot.message_content = False
         except discord.ConnectionClosed as error:
             if error.code == WRONG_TOKEN:

@@ -82,9 +82,9 @@ class Unseen:
         return True
 
     def close(self) -> None:
+        """What waits is never handed on, and `waiting` goes on to say so."""
         for task in self._reading:
             task.cancel()
-        self._waiting.clear()
 
     async def _read(self, guild: int) -> None:
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)

@@ -20,7 +20,7 @@ from bridge.playground.discord import DiscordWorld, Guild, Times, create_app
 from bridge.sharding import shard_of
 from bridge.store.database import Database, database_url
 from bridge.store.shards import Shards
-from bridge.turns.surface import ConfigurationError, Gone, PartKey, PartKind
+from bridge.turns.surface import ConfigurationError, Gone, PartKey, PartKind, Unreachable
 from tests.frontends.discord.running import MemoryInbox, eventually, settings_for
 from tests.turns.world import unguarded
 
@@ -308,6 +308,31 @@ async def test_where_the_session_is_gone_only_that_shard_is_caught_up(three: Clu
     here = {str(one.id) for one in world.channels_of(guild_of(world, number))}
     assert rooms
     assert rooms <= here
+
+
+async def test_where_a_server_cannot_be_read_a_new_session_tells_of_all(
+    three: Cluster, world: DiscordWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(_client: object, _guild: int) -> None:
+        raise Unreachable("read server")
+
+    await three.say_everywhere("before")
+    await three.taken_everywhere("before")
+    begun = world.gateway.identified
+    monkeypatch.setattr(unseen, "tell", unreachable)
+    await three.kill(next(one for one in three.replicas.values() if len(one.shards) == 1))
+    await three.say_everywhere("meanwhile")
+    await three.taken_everywhere("meanwhile")
+    three.once()
+    assert world.gateway.identified == begun + 1
+
+
+async def test_without_the_message_content_intent_each_shard_does_without(postgres_url: str) -> None:
+    world = DiscordWorld(rate=None, shards=2, message_content=False)
+    async with gathered(world, postgres_url, setting=2) as cluster:
+        front = (await cluster.start("a")).front
+        await cluster.settled(2)
+        assert front.message_content is False
 
 
 async def test_a_replica_writes_in_servers_that_it_does_not_hear(three: Cluster, world: DiscordWorld) -> None:
