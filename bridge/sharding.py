@@ -19,6 +19,7 @@ class Session:
     id: str
     sequence: int
     url: str
+    intents: int  # which events it was begun for: resumed, it gets no others
 
 
 @dataclass(frozen=True, slots=True)

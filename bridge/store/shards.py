@@ -47,9 +47,9 @@ class Shards:
         (rows,) = await self._engine.run(Op(sql.CLAIM_SHARD, values | {"replica": self.replica}))
         if not rows:
             return None
-        token, session, sequence, url, heard_at = rows[0]
+        token, session, sequence, url, intents, heard_at = rows[0]
         alive = session is not None and now() - heard_at < RESUMABLE_FOR
-        return Claimed(shard.number, token, Session(session, sequence, url) if alive else None)
+        return Claimed(shard.number, token, Session(session, sequence, url, intents) if alive else None)
 
     async def keep(self, application: str, shard: Claimed, session: Session | None) -> bool:
         ours = self._ours(application, shard)
@@ -82,4 +82,10 @@ class Shards:
 
 
 def _values(session: Session) -> dict[str, object]:
-    return {"session": session.id, "sequence": session.sequence, "url": session.url, "at": now()}
+    return {
+        "session": session.id,
+        "sequence": session.sequence,
+        "url": session.url,
+        "intents": session.intents,
+        "at": now(),
+    }

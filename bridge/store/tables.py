@@ -315,6 +315,7 @@ class Shard(SQLModel, table=True):
     session: str | None = _text(default=None)
     sequence: int | None = _big(default=None)
     url: str | None = _text(default=None)
+    intents: int | None = _big(default=None)  # which events it was begun for
     heard_at: datetime | None = _time(default=None)
 
 

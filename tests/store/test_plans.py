@@ -61,7 +61,7 @@ VALUES: dict[str, object] = {
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None,
     "application": "1", "count": 2, "exact": False, "number": 0, "session": "s", "sequence": 1, "url": "u",
-    "bucket": 0, "apart": 5,
+    "intents": 1, "bucket": 0, "apart": 5,
 }  # fmt: skip
 
 

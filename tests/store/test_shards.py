@@ -12,7 +12,7 @@ from bridge.store.engine import Engine
 from bridge.store.shards import Shards
 
 APP = "1234"
-SESSION = Session("s1", 41, "wss://gateway.example/")
+SESSION = Session("s1", 41, "wss://gateway.example/", 513)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def test_who_was_taken_over_stores_nothing(shards: Shards, other: Shards) 
     assert await shards.keep(APP, mine, SESSION)
     theirs = await claimed(other)
     assert theirs.session == SESSION, "whoever takes over goes on where it was heard"
-    assert not await shards.keep(APP, mine, Session("s0", 7, "wss://elsewhere/"))
+    assert not await shards.keep(APP, mine, Session("s0", 7, "wss://elsewhere/", 513))
     assert not await shards.keep(APP, mine, None)
     await shards.give_back(APP, mine, None)
     assert await other.keep(APP, theirs, None)

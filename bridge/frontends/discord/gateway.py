@@ -174,7 +174,7 @@ class Gateway:
             return None
         now = self._ws is not None and self._ws.session_id is not None
         found = _resuming(self._ws) if now and self._ws is not None else self._session
-        return Session(found["session"], found["sequence"], str(found["gateway"]))
+        return Session(found["session"], found["sequence"], str(found["gateway"]), self._client.intents.value)
 
     async def let_go(self) -> None:
         """Once `run` has ended: close the connection and leave the session alive."""

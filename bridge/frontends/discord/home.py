@@ -53,7 +53,10 @@ class Home:
                 raise ConfigurationError(BAD_LOGIN) from None
             except Exception as error:
                 log.warning("discord.no_login", error=type(error).__name__)
-                await client.close()
+            finally:
+                if self._client is not client:
+                    await client.close()
+            if self._client is None:
                 await asyncio.sleep(backoff.pause())
 
     async def know(self, server: int, channel: int | None = None) -> None:

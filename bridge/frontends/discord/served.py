@@ -75,13 +75,17 @@ class Bot:
     oldest: timedelta  # age of what is caught up
     message_content: bool = field(default=True)
 
+    @property
+    def intents(self) -> discord.Intents:
+        return intents(message_content=self.message_content, reactions=bool(self.reactions.ask))
+
     def client(self, shard: tuple[int, int] | None = None) -> discord.Client:
         """Not logged in yet."""
         # Their warnings are about voice, which we never speak.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         number, count = shard or (None, None)
         client = discord.Client(
-            intents=intents(message_content=self.message_content, reactions=bool(self.reactions.ask)),
+            intents=self.intents,
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,
@@ -100,7 +104,10 @@ class Served:
     def __init__(
         self, bot: Bot, leave: Leave, shard: tuple[int, int] | None = None, session: Session | None = None
     ) -> None:
-        """`session`: one of the shard that another process has begun."""
+        """`session`: one of the shard that another process has begun. One for other events, by other settings, is left
+        alone."""
+        if session is not None and session.intents != bot.intents.value:
+            session = None
         self._bot = bot
         self._leave = leave
         self._shard = shard

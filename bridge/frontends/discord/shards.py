@@ -7,7 +7,7 @@ and gives back what is another's; whoever is dead has left its shards free. Noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 LOOK = 0.5  # seconds between two looks at who serves what
 KEEP = 4  # looks between two times that the place in the sessions is stored
 APART = 5.0  # seconds between two sessions of a bucket (documented)
-END_WITHIN = 8.0  # seconds for all shards to be given back at the end
+END_WITHIN = 5.0  # seconds for the database to hear at the end that all shards are given back
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two tries while the database is away
 
 
@@ -80,6 +80,9 @@ class Shards:
         self._count = count
         self._exact = exact
         self._shares: dict[int, _Share] = {}
+        self._leaving: dict[
+            int, tuple[Claimed, Session | None]
+        ] = {}  # not given back yet, as the database was away
         self._looked = False
 
     async def run(self) -> None:
@@ -133,6 +136,7 @@ class Shards:
                 log.warning("discord.shard_lost", shard=number)
 
     async def _look(self) -> None:
+        await self._give_back(())
         sharing = await self._desk.look(self._application)
         if sharing.count != self._count:
             log.warning("discord.shards_recounted", before=self._count, now=sharing.count)
@@ -148,7 +152,9 @@ class Shards:
             is_free = owner is None or owner not in sharing.servers or owner == self._desk.replica
             if server == self._desk.replica and number not in self._shares and is_free:
                 await self._take(seen[number])
-            elif owner == self._desk.replica != server and number not in self._shares:  # giving it back failed
+            elif (
+                owner == self._desk.replica != server and number not in self._shares
+            ):  # claimed without hearing of it
                 await self._desk.give_back(self._application, Claimed(number, seen[number].token, None), None)
         self._looked = True
 
@@ -181,30 +187,34 @@ class Shards:
         """They are another replica's: close, and store nothing."""
         for number in numbers:
             log.warning("discord.shard_lost", shard=number)
-        await _stop([self._shares.pop(number) for number in numbers])
+        await self._stop(numbers)
 
     async def _give_back(self, numbers: Sequence[int]) -> None:
-        shares: Mapping[int, _Share] = {number: self._shares.pop(number) for number in numbers}
-        await _stop(list(shares.values()))
-        for number, share in shares.items():
-            session: Session | None = share.served.final
+        await self._stop(numbers, leaves=True)
+        for number, (claimed, session) in list(self._leaving.items()):
+            await self._desk.give_back(self._application, claimed, session)
+            del self._leaving[number]
             log.info("discord.shard_given_back", shard=number, resumable=session is not None)
-            await self._desk.give_back(self._application, share.claimed, session)
+
+    async def _stop(self, numbers: Sequence[int], *, leaves: bool = False) -> None:
+        tasks = [self._shares[number].task for number in numbers]
+        for task in tasks:
+            if not task.cancelling():  # a second time would cut its end short
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for number in numbers:
+            share = self._shares.pop(number)
+            if not share.task.cancelled():
+                share.task.exception()  # seen: it ended as it was told to
+            if leaves:
+                self._leaving[number] = share.claimed, share.served.final
 
     async def _end(self) -> None:
+        await self._stop(list(self._shares), leaves=True)
         try:
             async with asyncio.timeout(END_WITHIN):
-                await self._give_back(list(self._shares))
+                await self._give_back(())
                 await self._desk.leave(self._application)
         except Exception as error:  # the others find out by themselves
             log.warning("discord.shards_not_given_back", error=type(error).__name__)
-
-
-async def _stop(shares: Sequence[_Share]) -> None:
-    for share in shares:
-        share.task.cancel()
-    if shares:
-        await asyncio.wait([share.task for share in shares])
-    for share in shares:
-        if not share.task.cancelled():
-            share.task.exception()  # seen: it ended as it was told to

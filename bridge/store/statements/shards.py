@@ -89,6 +89,7 @@ _session: dict[str, Any] = {
     "session": sa.bindparam("session", type_=sa.Text),
     "sequence": number("sequence"),
     "url": sa.bindparam("url", type_=sa.Text),
+    "intents": number("intents"),
     "heard_at": number("at"),
 }
 CLAIM_SHARD = Statement(
@@ -100,6 +101,7 @@ CLAIM_SHARD = Statement(
         shard.c.session,
         shard.c.sequence,
         shard.c.url,
+        shard.c.intents,
         sa.type_coerce(shard.c.heard_at, sa.BigInteger),
     )
 )

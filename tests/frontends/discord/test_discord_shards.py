@@ -15,6 +15,7 @@ import pytest
 from adapters.testing.serving import serve
 from bridge.frontends.discord import shards, unseen
 from bridge.frontends.discord.app import DiscordFrontEnd
+from bridge.frontends.discord.settings import DiscordReactions
 from bridge.inbound import Address, Inbound, Person
 from bridge.playground.discord import DiscordWorld, Guild, Times, create_app
 from bridge.sharding import shard_of
@@ -120,6 +121,7 @@ class Cluster:
     address: str
     setting: int
     stack: AsyncExitStack
+    reactions: DiscordReactions = field(default_factory=DiscordReactions)
     all: MemoryInbox = field(default_factory=MemoryInbox)
     replicas: dict[str, Replica] = field(default_factory=dict)
 
@@ -128,7 +130,9 @@ class Cluster:
             self._execute("INSERT INTO replica (id, lock, started_at, heartbeat_at) VALUES (%s, 1, 0, 0)", name)
         engine = await self.stack.enter_async_context(self.database.prepared(name))
         inbox = Ears(turns=self.all.turns, known=self.all.known, edits=self.all.edits)
-        settings = settings_for(self.address, self.world.token).model_copy(update={"shards": self.setting})
+        settings = settings_for(self.address, self.world.token).model_copy(
+            update={"shards": self.setting, "reactions": self.reactions}
+        )
         desk = Desk(engine, name)
         front = DiscordFrontEnd(settings, inbox, desk=desk)
         task = asyncio.create_task(front.serve(), name=name)
@@ -325,6 +329,21 @@ async def test_where_a_server_cannot_be_read_a_new_session_tells_of_all(
     await three.taken_everywhere("meanwhile")
     three.once()
     assert world.gateway.identified == begun + 1
+
+
+async def test_a_session_for_other_events_is_not_resumed(world: DiscordWorld, postgres_url: str) -> None:
+    async with gathered(world, postgres_url) as cluster:
+        await cluster.stop(await started(cluster, "a"))
+        cluster.reactions = DiscordReactions(ask="👀")
+        await started(cluster, "b")
+        assert world.gateway.identified == 2 * COUNT
+
+
+async def started(cluster: Cluster, name: str) -> Replica:
+    """Alone."""
+    replica = await cluster.start(name)
+    await cluster.settled(COUNT)
+    return replica
 
 
 async def test_without_the_message_content_intent_each_shard_does_without(postgres_url: str) -> None:

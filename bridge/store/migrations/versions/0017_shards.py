@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("session", sa.Text(), nullable=True),
         sa.Column("sequence", sa.BigInteger(), nullable=True),
         sa.Column("url", sa.Text(), nullable=True),
+        sa.Column("intents", sa.BigInteger(), nullable=True),
         sa.Column("heard_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("application", "number"),
     )
