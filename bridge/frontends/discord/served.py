@@ -261,8 +261,18 @@ class Served:
             self._trouble = "Discord can't be reached"
             log.warning("discord.no_login", error=type(error).__name__)
         finally:
+            ending = asyncio.create_task(self._end(client), name="discord.ending")
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:  # it ended by itself and is told to: no connection may be left open
+                await asyncio.wait([ending])
+                raise
+
+    async def _end(self, client: discord.Client) -> None:
+        try:
             if self._shard is not None:
                 await self._let_go()
+        finally:
             self._client = self._gateway = None
             self._known.clear()
             await client.close()
