@@ -35,6 +35,10 @@ CLEAR = {
     "refused": {"message_key"},
     "replica": {"id"},
     "restored": set(),
+    "shard": {"application", "owner", "session", "url"},
+    "shard_plan": {"application"},
+    "shard_server": {"application", "replica"},
+    "shard_start": {"application"},
     "spent_state": {"digest"},
     "thread": {
         "platform", "workspace", "channel", "thread", "agent", "conversation", "state", "owner", "seat",
