@@ -356,8 +356,8 @@ class Agent(Protocol):
         """Work on one turn.
 
         `conversation` None begins one. Ends after `Done`, `InputRequest` or `Approval`, or raises. With `resume` it
-        takes the turn up where that checkpoint left it. Closing the iterator stops reading; it doesn't stop the backend (see
-        `Cancels`). One call at a time per conversation.
+        takes the turn up where that checkpoint left it. Closing the iterator stops reading; it doesn't stop the
+        backend (see `Cancels`). One call at a time per conversation.
 
         :raises AuthenticationFailed: the key is wrong, missing or not allowed to.
         :raises NotFound: the agent or the conversation doesn't exist (any more).

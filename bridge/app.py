@@ -40,6 +40,7 @@ from bridge.store.feedback import FeedbackStore
 from bridge.store.installations import InstallationStore
 from bridge.store.queue import Queue
 from bridge.store.retention import Retention
+from bridge.store.shards import Shards
 from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.gate import Gate
@@ -164,6 +165,7 @@ async def bridge(
                     serves=settings.rules.serves,
                     listening_at=settings.listening_at,
                     bots=settings.trusted_bots("discord"),
+                    desk=Shards(engine, replica),
                 )
             routes += health_routes(engine, platforms)
             routes += metrics_routes(engine, platforms, settings.http.metrics_token)

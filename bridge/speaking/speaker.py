@@ -125,7 +125,7 @@ class Speaker:
         workspace = ""
         if request.channel is not None:
             try:
-                workspace = front_end.workspace(request.channel)
+                workspace = await front_end.workspace(request.channel)
             except Gone:
                 raise Wrong(404, f"the bot can't see the channel {place}") from None
             except Unreachable:  # what becomes of it shows later
@@ -176,7 +176,7 @@ class Speaker:
         assert request.platform is not None  # noqa: S101  # the request saw to it
         front_end = self._front_end(request.platform)
         try:
-            workspace = front_end.workspace(request.channel or "")
+            workspace = await front_end.workspace(request.channel or "")
         except Gone:
             return None
         except Unreachable:

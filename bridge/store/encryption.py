@@ -13,12 +13,15 @@ have a reply sent elsewhere anyway, by the ids, which are clear.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bridge.cipher import Cipher, WrongKey, id_of, is_encrypted, key_id, printable_id, read_key
+
+if TYPE_CHECKING:  # the settings import this module, and most commands need no database
+    import sqlalchemy as sa
 
 NOTHING = ("", "[]")  # stands clear, as a NULL does: that nothing was written can be seen by the length anyway
 UNREADABLE = "(can't be read: it was encrypted by a key that isn't in data.keys, or changed since)"

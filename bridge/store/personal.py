@@ -29,6 +29,7 @@ ORDER = NotPersonal("where it stands in an order")
 OURS = NotPersonal("an id of ours, made at random")
 SETTING = NotPersonal("a name in the settings")
 TIME = NotPersonal("a time of a row that goes, or of a thread of others")
+OF_SHARDS = NotPersonal("of a connection to Discord")
 PLACE = Personal("with its row; a thread in which others asked stays")
 
 COLUMNS: Mapping[str, Mapping[str, Column]] = {
@@ -129,6 +130,13 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
             NotPersonal("of a workspace"),
         ),
     },
+    "shard_plan": dict.fromkeys(("application", "count"), OF_SHARDS),
+    "shard_server": dict.fromkeys(("application", "replica"), OF_SHARDS),
+    "shard": dict.fromkeys(
+        ("application", "number", "count", "owner", "token", "session", "sequence", "url", "intents", "heard_at"),
+        OF_SHARDS,
+    ),
+    "shard_start": dict.fromkeys(("application", "bucket", "at"), OF_SHARDS),
     "spent_state": dict.fromkeys(("digest", "until"), NotPersonal("a digest of a number made at random")),
     "encryption_key": dict.fromkeys(("id", "since"), NotPersonal("of the whole database")),
     "restored": {"at": NotPersonal("a time of the whole database")},

@@ -18,7 +18,7 @@ from bridge.store.audit import BRIDGE, Deed, entry
 from bridge.store.budgets import HOUR
 from bridge.store.engine import Engine, Fenced, Op, Row
 from bridge.store.tables import now
-from bridge.store.values import checkpoint_json, files_json, key_digest
+from bridge.store.values import checkpoint_json, key_digest
 
 BITE = 50  # turns, threads or words on answers in one step
 PLATFORMS = ("slack", "discord")
@@ -128,7 +128,7 @@ class Retention:
             _, artifacts, files = await self._engine.run(
                 Op(sql.LOCK_ENDED, of_turn),
                 Op(sql.REMOVE_ARTIFACTS, of_turn),
-                Op(sql.CLEAR_FILES, of_turn | {"no_files": files_json(())}),
+                Op(sql.CLEAR_FILES, of_turn),
             )
         except Fenced:
             return False
@@ -178,7 +178,7 @@ def remove_turn(turn: Row, *, leaves: str | None = None) -> Sequence[Op]:
 
 def _empty(turn: str, conversation: str, at: int) -> Op:
     stands = checkpoint_json(Checkpoint(conversation, {}))
-    return Op(sql.EMPTY_TURN, {"turn_id": turn, "stands": stands, "no_files": files_json(()), "at": at})
+    return Op(sql.EMPTY_TURN, {"turn_id": turn, "stands": stands, "at": at})
 
 
 def _before(keep: timedelta) -> int:

@@ -402,3 +402,48 @@ class SpentState(SQLModel, table=True):
 
     digest: str = Field(primary_key=True, max_length=64)
     until: datetime = _time()
+
+
+class ShardPlan(SQLModel, table=True):
+    """How many shards of an application all replicas serve together."""
+
+    __tablename__ = "shard_plan"
+
+    application: str = Field(primary_key=True, max_length=32)
+    count: int
+
+
+class ShardServer(SQLModel, table=True):
+    """A replica that serves shards of an application, as long as it lives."""
+
+    __tablename__ = "shard_server"
+
+    application: str = Field(primary_key=True, max_length=32)
+    replica: str = Field(primary_key=True, max_length=32)
+
+
+class Shard(SQLModel, table=True):
+    """A shard, who serves it, and how far its session was heard, so that another replica may resume it."""
+
+    __tablename__ = "shard"
+
+    application: str = Field(primary_key=True, max_length=32)
+    number: int = Field(primary_key=True)
+    count: int
+    owner: str | None = Field(default=None, max_length=32)
+    token: int = _big(default=0)  # fencing: grows with every claim
+    session: str | None = _text(default=None)
+    sequence: int | None = _big(default=None)
+    url: str | None = _text(default=None)
+    intents: int | None = _big(default=None)  # which events it was begun for
+    heard_at: datetime | None = _time(default=None)
+
+
+class ShardStart(SQLModel, table=True):
+    """When a session was, or will be, begun last in a bucket of shards."""
+
+    __tablename__ = "shard_start"
+
+    application: str = Field(primary_key=True, max_length=32)
+    bucket: int = Field(primary_key=True)
+    at: datetime = _time()

@@ -112,7 +112,7 @@ class SlackFrontEnd:
     def surface(self, address: Address, *, person: Person, guard: Guard) -> SlackSurface:
         return SlackSurface(self._workspace, address, person=person, guard=guard)
 
-    def workspace(self, channel: str) -> str:  # noqa: ARG002  # all are in the one that is served
+    async def workspace(self, channel: str) -> str:  # noqa: ARG002  # all are in the one that is served
         return self._workspace.me.team
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> SlackOpening:

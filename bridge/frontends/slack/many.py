@@ -145,7 +145,7 @@ class ManyWorkspaces(SlackFrontEnd):
 
     # --- to speak first ---------------------------------------------------------------------------------------
 
-    def workspace(self, channel: str) -> str:
+    async def workspace(self, channel: str) -> str:
         return self._placed(channel)[0]
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> SlackOpening:

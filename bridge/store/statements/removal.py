@@ -57,10 +57,13 @@ REMOVE_ARTIFACTS = Statement(
 )
 REMOVE_FEEDBACK = Statement(sa.delete(feedback).where(feedback.c.turn_id == string("turn_id")))
 REMOVE_TURN = Statement(sa.delete(turn).where(turn.c.id == string("turn_id")))
+_NO_FILES: sa.ColumnElement[Any] = sa.literal_column(
+    "'[]'"
+)  # nothing is stored clear, also where texts are encrypted
 CLEAR_FILES = Statement(
     sa.update(turn)
-    .where(turn.c.id == string("turn_id"), turn.c.files != value(turn.c.files, "no_files"))
-    .values(files=value(turn.c.files, "no_files"))
+    .where(turn.c.id == string("turn_id"), turn.c.files != _NO_FILES)
+    .values(files=_NO_FILES)
     .returning(turn.c.id)
 )
 
@@ -147,7 +150,7 @@ EMPTY_TURN = Statement(
         person_name=sa.literal_column("''"),
         person_workspace=sa.literal_column("''"),
         text=sa.literal_column("''"),
-        files=value(turn.c.files, "no_files"),
+        files=_NO_FILES,
         event_key=string("turn_id"),
         message_key=string("turn_id"),
         message_id=sa.literal_column("''"),

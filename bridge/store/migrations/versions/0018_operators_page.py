@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0018operatorspage"
-down_revision = "0016installations"
+down_revision = "0017shards"
 branch_labels = None
 depends_on = None
 
