@@ -25,7 +25,7 @@ suppress_warnings = ["myst.header"]
 pygments_style = "friendly"
 pygments_dark_style = "native"
 mermaid_version = "11.12.0"
-mermaid_height = "auto"
+mermaid_height = "46rem"
 mermaid_fullscreen = False
 
 html_theme = "furo"
