@@ -52,7 +52,7 @@ image-steps: .venv/dev   ## the image's own steps without an engine, and what th
 	THREADBRIDGE_IMAGE_STEPS=1 $(PYTEST) tests/deploy/test_image_steps.py $(ARGS)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .github/docs/site
 
 .venv/bin/python:
 	@echo "Making .venv ..."

@@ -24,7 +24,7 @@ from bridge.settings.loading import FAMILIAR
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / ".github" / "docs"
 BEGIN, END = "<!-- made from the code: begin -->", "<!-- made from the code: end -->"
-EVERYWHERE = {"config"}  # said once, above
+EVERYWHERE = "The settings file; threadbridge.toml if not given."  # said once, above
 METAVARS = {int: "N", float: "N", Path: "PATH", list[Path]: "PATH"}
 SECTIONS = {  # in the order of the page; "": what belongs to no table
     "": "The top of the file",
@@ -164,7 +164,7 @@ def _shape(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     match field.get("type"):
         case "array":
             most = f", at most {field['maxItems']}" if "maxItems" in field else ""
-            return f"a list of {_shape(field['items'], schema)}{most}"
+            return f"a list of {_several(_shape(field['items'], schema))}{most}"
         case "boolean":
             return "`true` · `false`"
         case "integer" | "number" as kind:
@@ -176,6 +176,11 @@ def _shape(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
             like = f" like `{field['pattern']}`" if "pattern" in field else ""
             return f"text{most}{like}"
     return "a table"
+
+
+def _several(shape: str) -> str:
+    words = {"text": "texts", "a secret": "secrets", "a table": "tables"}
+    return next((shape.replace(one, many, 1) for one, many in words.items() if shape.startswith(one)), shape)
 
 
 def _range(field: Mapping[str, Any]) -> str:
@@ -206,7 +211,7 @@ def _leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 def _command(path: tuple[str, ...], command: Any) -> str:
     taken = [one for one in command.params if isinstance(one, TyperArgument)]
-    options = [one for one in command.params if isinstance(one, TyperOption) and one.name not in EVERYWHERE]
+    options = [one for one in command.params if isinstance(one, TyperOption) and one.help != EVERYWHERE]
     names = [str(one.metavar or one.name).upper() for one in taken]
     line = [name if one.required else f"[{name}]" for one, name in zip(taken, names, strict=True)]
     typed = " ".join(["threadbridge", *path, *line, *(["[OPTIONS]"] if options else [])])
