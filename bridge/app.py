@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from secrets import token_hex
 
 import structlog
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 
 from adapters.base import Agent
 from bridge import metrics
 from bridge.agents import open_agents
+from bridge.catching_up import CatchingUp
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
 from bridge.frontends.slack.many import ManyWorkspaces
@@ -51,9 +52,8 @@ from bridge.turns.runner import Bounds, Runner, current_guard
 from bridge.turns.shelf import Shelf
 from bridge.turns.surface import FrontEnd
 from bridge.turns.under_reply import PressedUnderReply
+from bridge.turns.voice import Hears
 from bridge.web import http_server
-
-CATCH_UP_AFTER = 2.0  # seconds of an outage of the database; a shorter one is waited out where it was met
 
 log = structlog.get_logger()
 
@@ -86,10 +86,8 @@ async def bridge(
     if not settings.agents:
         raise SettingsError("no agent is configured; add an [agents.NAME] table with its kind")
     replica = token_hex(8)
-    platforms_served = [
-        name for name, table in (("slack", settings.slack), ("discord", settings.discord)) if table
-    ]
-    metrics.begin(version("threadbridge"), settings.agents, platforms_served)
+    served = [name for name, table in (("slack", settings.slack), ("discord", settings.discord)) if table]
+    metrics.begin(version("threadbridge"), settings.agents, served)
     count_retries()
     async with (
         open_traces(replica),  # first, as all that follows may be part of them
@@ -109,34 +107,14 @@ async def bridge(
         presence = database.presence(replica)
         platforms: dict[str, FrontEnd] = {}
         with work_folder() as folder:
-            links = settings.http.links
-            bounds = Bounds(
-                deadline=lambda name: settings.agents[name].deadline,
-                quiet_after=settings.limits.quiet_after,
-                running=settings.limits.running_threads,
-                attachment_bytes=settings.limits.attachment_bytes,
-                grace=settings.limits.grace,
-                folder=folder,
-                telling=lambda name: settings.agents[name].telling(name),
-                agent_for=settings.agent_for,
-                approval_seconds=settings.limits.approval_hours * 3600,
-                approvers=lambda name: settings.agents[name].approvers,
-                hears=transcription,
-                links=links,
-                under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
-                busy_at=settings.busy_at,
-                kind_of=lambda name: settings.agents[name].kind if name in settings.agents else "",
-                at_once={name: table.turns_at_once for name, table in settings.agents.items()},
-                breaker_seconds=lambda name: (
-                    settings.agents[name].breaker_seconds if name in settings.agents else 0.0
-                ),
-            )
+            bounds = _bounds(settings, folder, transcription)
             runner = Runner(queue, presence, agents, platforms, bounds)
             for name in agents:
                 metrics.breaker_open.labels(name).set_function(partial(_is_open, runner, name))
-            desk = Desk(engine, at_once=at_once)
+            desk, feedback = Desk(engine, at_once=at_once), FeedbackStore(engine)
+            decisions = Decisions(engine, at_once=at_once)
             gate = Gate(settings.rules, settings.turns_per_hour)
-            decisions, feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
+            links = settings.http.links
             intake = Intake(
                 Arrivals(engine, at_once=at_once, restored_at=await restored_at(engine)),
                 decisions,
@@ -152,26 +130,16 @@ async def bridge(
                 has_room=runner.has_room,
                 catch_up_hours=settings.limits.catch_up_hours,
             )
-            routes: list[BaseRoute] = []
-            if settings.slack is not None:
-                slack = slack_front_end(settings, settings.slack, intake, engine)
-                platforms["slack"] = slack
-                routes += slack.routes
-            if settings.discord is not None:
-                platforms["discord"] = DiscordFrontEnd(
-                    settings.discord,
-                    intake,
-                    catch_up_hours=settings.limits.catch_up_hours,
-                    serves=settings.rules.serves,
-                    listening_at=settings.listening_at,
-                    bots=settings.trusted_bots("discord"),
-                    desk=Shards(engine, replica),
-                )
-            routes += health_routes(engine, platforms)
-            routes += metrics_routes(engine, platforms, settings.http.metrics_token)
+            served_here = front_ends(settings, intake, engine, replica)
+            platforms |= served_here
             speaking = speaking_first(settings, engine, platforms, runner.wake)
-            routes += speaking.routes
-            routes += link_routes(links, agents)
+            routes = [
+                *(route for one in served_here.values() for route in one.routes),
+                *health_routes(engine, platforms),
+                *metrics_routes(engine, platforms, settings.http.metrics_token),
+                *speaking.routes,
+                *link_routes(links, agents),
+            ]
             catching_up = CatchingUp(platforms.values())
             engine.health.on_recovery(catching_up.after)
             seen = Running(
@@ -210,6 +178,49 @@ async def bridge(
                         await presence.leave(replica)
 
 
+def _bounds(settings: Settings, folder: Path, transcription: Hears | None) -> Bounds:
+    agents, limits = settings.agents, settings.limits
+    return Bounds(
+        deadline=lambda name: agents[name].deadline,
+        quiet_after=limits.quiet_after,
+        running=limits.running_threads,
+        attachment_bytes=limits.attachment_bytes,
+        grace=limits.grace,
+        folder=folder,
+        telling=lambda name: agents[name].telling(name),
+        agent_for=settings.agent_for,
+        approval_seconds=limits.approval_hours * 3600,
+        approvers=lambda name: agents[name].approvers,
+        hears=transcription,
+        links=settings.http.links,
+        under_reply=lambda name: agents[name].under_reply if name in agents else (),
+        busy_at=settings.busy_at,
+        kind_of=lambda name: agents[name].kind if name in agents else "",
+        at_once={name: table.turns_at_once for name, table in agents.items()},
+        breaker_seconds=lambda name: agents[name].breaker_seconds if name in agents else 0.0,
+    )
+
+
+def front_ends(
+    settings: Settings, intake: Intake, engine: Engine, replica: str
+) -> Mapping[str, SlackFrontEnd | DiscordFrontEnd]:
+    """Those of the platforms that are configured."""
+    found: dict[str, SlackFrontEnd | DiscordFrontEnd] = {}
+    if settings.slack is not None:
+        found["slack"] = slack_front_end(settings, settings.slack, intake, engine)
+    if settings.discord is not None:
+        found["discord"] = DiscordFrontEnd(
+            settings.discord,
+            intake,
+            catch_up_hours=settings.limits.catch_up_hours,
+            serves=settings.rules.serves,
+            listening_at=settings.listening_at,
+            bots=settings.trusted_bots("discord"),
+            desk=Shards(engine, replica),
+        )
+    return found
+
+
 def slack_front_end(settings: Settings, slack: SlackSettings, intake: Intake, engine: Engine) -> SlackFrontEnd:
     """For the one workspace of a bot token, or for all that install the app."""
     cipher = settings.data.cipher
@@ -231,39 +242,6 @@ def slack_front_end(settings: Settings, slack: SlackSettings, intake: Intake, en
         prompts_at=settings.prompts_at,
         listening_at=settings.listening_at,
     )
-
-
-class CatchingUp:
-    """After an outage of the database, what people wrote meanwhile and nobody could keep is fetched."""
-
-    def __init__(self, platforms: Collection[FrontEnd]) -> None:
-        self._platforms = platforms
-        self._wanted: set[str] = set()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    def after(self, seconds: float) -> None:
-        if seconds < CATCH_UP_AFTER:
-            return
-        for platform in self._platforms:
-            name = platform.platform
-            self._wanted.add(name)  # while one is under way, what it has read already may have changed
-            if name not in self._tasks:
-                self._tasks[name] = asyncio.create_task(self._catch_up(platform), name=f"{name} catch-up")
-
-    async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _catch_up(self, platform: FrontEnd) -> None:
-        try:
-            while platform.platform in self._wanted:
-                self._wanted.discard(platform.platform)
-                await platform.catch_up()
-        finally:
-            del self._tasks[platform.platform]
 
 
 def _is_open(runner: Runner, agent: str) -> float:

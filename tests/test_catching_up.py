@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from bridge.app import CATCH_UP_AFTER, CatchingUp
+from bridge.catching_up import CATCH_UP_AFTER, CatchingUp
 from tests.e2e.waiting import eventually
 from tests.turns.world import MemoryPlatform
 
