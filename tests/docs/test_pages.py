@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -24,6 +25,11 @@ PAGES = sorted(
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 FIRST_SCREEN = 15  # lines
+QUOTED = re.compile(r"(?<!\*)\*([A-Z…a-z][^*|]+[.…\w])\*(?!\*)|`(?:ok|warn|fail) [\w.\[\]]+: ([^`]+)`")
+LEFT_OPEN = re.compile(
+    r"C?…|threadbridge\.toml|[\d.]+:\d+|'\w+'|routes\[\d\]|`[^`]+`"
+)  # what stands for something else in a quoted sentence
+LEAST = 9  # characters of a piece that says which sentence it is
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -85,3 +91,19 @@ def test_a_test_that_is_named_is_there(name: str) -> None:
     path, _, test = name.partition("::")
     text = (ROOT / "tests" / path).read_text(encoding="utf-8")
     assert re.search(rf"^\s*(async )?def {test}\b", text, re.MULTILINE)
+
+
+def test_what_people_and_doctor_are_quoted_with_is_what_they_say() -> None:
+    page = (reference.DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    quoted = [first or second for row in rows for first, second in QUOTED.findall(row.split(" | ")[0])]
+    pieces = [piece.strip() for one in quoted for piece in LEFT_OPEN.split(one) if len(piece.strip()) >= LEAST]
+    assert len(pieces) > 30
+    said = "\n".join(
+        node.value
+        for package in ("bridge", "adapters")
+        for module in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    assert not [piece for piece in pieces if piece not in said]
