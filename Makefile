@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 4
 
 # What the image installs; after a change: make lock.
-IMAGE_EXTRAS := postgres openai a2a mcp
+IMAGE_EXTRAS := postgres openai a2a mcp otel ops
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 

@@ -17,6 +17,7 @@ OUTAGE_PATIENCE = 45.0  # seconds that an agent which can't be reached is waited
 FIRST_PAUSE = 1.0  # seconds between two tries of that; doubled each time
 LONGEST_PAUSE = 10.0
 MIN_FAILURES = 5  # in a row: less may be one question's own trouble
+FORGET_AFTER = 300.0  # seconds without a failure, until the next one is of another outage
 TRY_EVERY = 15.0  # seconds between two questions that are sent to find out whether the agent is back
 
 
@@ -75,7 +76,7 @@ class Breaker:
     def failed(self) -> None:
         """It couldn't be reached."""
         at = self._clock()
-        forgotten = not self.is_open and at - self._failed_at > self._seconds  # another outage, hours ago
+        forgotten = not self.is_open and at - self._failed_at > FORGET_AFTER
         if self._failing_since is None or forgotten:
             self._failing_since, self._failures = at, 0
         self._failures += 1

@@ -14,7 +14,7 @@ import structlog
 from adapters.echo import Echo
 from adapters.testing.backends import faults
 from bridge.ops.logs import set_up_logs
-from bridge.turns import ask
+from bridge.turns import outages
 from tests.e2e.people import NamedFile, People
 from tests.e2e.running import at_rest, serving, settings_for, states
 from tests.e2e.town import Town
@@ -64,7 +64,7 @@ async def test_no_line_says_what_anybody_wrote(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     set_up_logs(format="json", level=logging.DEBUG)
-    monkeypatch.setattr(ask, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.01)
     asked = 0
 
     async def say(agent: str, words: str = "a question", *, file: NamedFile | None = None) -> Any:

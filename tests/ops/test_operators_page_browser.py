@@ -122,7 +122,7 @@ async def test_an_operator_follows_what_happens_and_sends_a_turn_again(visit: Vi
         time = page.locator("#turn time").first
         stamp = str(await time.get_attribute("datetime"))
         await expect(time).to_have_attribute("title", f"{stamp[:10]} {stamp[11:19]} UTC")
-        assert stamp[14:19] not in await time.inner_text(), "half an hour beside UTC, as the reader's clock is"
+        await expect(time).not_to_contain_text(stamp[14:19])  # half an hour beside UTC, as the reader's clock is
         assert len(visit.woken) == 1
         await expect(page.locator("#written")).not_to_contain_text("question 1")
         await page.get_by_role("link", name="Show what was written").click()

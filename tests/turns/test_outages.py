@@ -11,6 +11,7 @@ from bridge.inbound import Address
 from bridge.store.database import Database
 from bridge.turns import outages
 from bridge.turns.outages import (
+    FORGET_AFTER,
     MIN_FAILURES,
     OUTAGE_PATIENCE,
     TRY_EVERY,
@@ -89,7 +90,7 @@ class TestBreaker:
 
     def test_an_outage_of_long_ago_doesnt_count(self, breaker: Breaker, clock: Clock) -> None:
         fail(breaker, clock, MIN_FAILURES, over=10.0)
-        clock.at += 3600.0
+        clock.at += FORGET_AFTER + 1.0
         breaker.failed()
         assert not breaker.is_open
 
@@ -165,4 +166,4 @@ async def test_a_dead_agent_answers_at_once_and_recovers_by_itself(
         await bridge.until_state("failed", "done")
         await bridge.intake.take(inbound(4, address=thread(4)))
         await bridge.until_state("failed", "done")
-    assert list((await bridge.states()).values()).count("done") == 2
+        assert list((await bridge.states()).values()).count("done") == 2

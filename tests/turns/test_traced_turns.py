@@ -18,7 +18,7 @@ from bridge.access import Access, AccessTable
 from bridge.store.database import Database, database_url
 from bridge.store.speaking import Speaking, Speech
 from bridge.store.values import Spoken
-from bridge.turns import ask
+from bridge.turns import outages
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import NotAllowed
 from tests.turns.agents import Backend, ScriptedAgent
@@ -184,8 +184,8 @@ async def test_an_expired_approval_is_a_trace_linked_to_its_turn(
 async def test_what_goes_wrong_is_told_by_its_kind(
     quick: Database, platform: MemoryPlatform, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(ask, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(outages, "LONGEST_PAUSE", 0.0)
     backend = Backend([Unavailable(f"refused {MARKER}")])
 
     async def then() -> None:

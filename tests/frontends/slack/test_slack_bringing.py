@@ -45,6 +45,7 @@ async def test_a_bar_grows_in_place_above_the_file(
     await eventually(lambda: [one.shown for one in told(world)] == ["Fetching it: ▰▰▰▰▰▱▱▱▱▱ 50 % of 6 MB"])
     inbox.half_way.set()
     await eventually(lambda: [one.shown for one in told(world)] == ["From your conversation: `big.bin`"])
+    await eventually(lambda: [one for one in world.direct("ada").messages.values() if one.files])
     [brought] = [one for one in world.direct("ada").messages.values() if one.files]
     assert brought.thread_ts == told(world)[0].ts
     assert brought.files[0].content == file.path.read_bytes()
