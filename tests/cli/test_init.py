@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,8 @@ from bridge.cli.tokens import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Secret, mist
 from bridge.cli.tokens import DISCORD_TOKEN as DISCORD_TOKEN_ASKED
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.settings import Settings, SettingsError, load
-from tests.cli.command import PATIENCE, WHOLE_TEST
-from tests.ops.everything import Everything, serve_everything
+from tests.cli.command import WHOLE_TEST
+from tests.ops.everything import Everything
 
 pytestmark = pytest.mark.timeout(WHOLE_TEST)
 
@@ -173,23 +170,6 @@ def test_the_manifest_can_be_had_before_there_are_tokens() -> None:
 
 
 # --- tried on the platforms ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
-    """Both platforms, served by a thread, as the command has a loop of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    serving = serve_everything(tmp_path)
-    everything = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(PATIENCE)
-    for table, name in (("slack", "api_url"), ("discord", "api_url"), ("discord", "gateway_url")):
-        monkeypatch.setenv(f"THREADBRIDGE_{table}__{name}".upper(), everything.tables[table][name])
-    yield everything
-    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(PATIENCE)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(PATIENCE)
-    loop.close()
 
 
 def test_good_tokens_are_said_to_be_good_and_it_ends_with_what_doctor_says(simulated: Everything) -> None:
