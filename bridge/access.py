@@ -136,6 +136,15 @@ class Access:
             _lets(table.servers, (server,)) and not _has(table.servers, (server,), denied=True) for table in tables
         )
 
+    def may_install(self, workspace: str) -> bool:
+        """Whether a Slack workspace, or an organisation, is served, by the general table and the platform's."""
+        tables = [table for table in (self.general, self.platforms.get("slack")) if table is not None]
+        return all(
+            _workspace(table, Address("slack", workspace, "", ""))
+            and not _has(table.workspaces, (workspace,), denied=True)
+            for table in tables
+        )
+
     @property
     def lists_servers(self) -> bool:
         """Whether the Discord servers that are served are named."""

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from secrets import token_hex
 
@@ -18,21 +19,28 @@ from bridge import metrics
 from bridge.agents import open_agents
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.slack.app import SlackFrontEnd
+from bridge.frontends.slack.many import ManyWorkspaces
+from bridge.frontends.slack.settings import SlackSettings
 from bridge.ops.file_links import link_routes
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_routes
 from bridge.ops.page.serving import Running, operators_page
+from bridge.ops.retention import keep_of, sweep_for_ever
 from bridge.ops.retries import count_retries
 from bridge.ops.traces import open_traces
 from bridge.settings import Settings, SettingsError
 from bridge.speaking.serving import speaking_first
 from bridge.store.arrivals import Arrivals
+from bridge.store.backup import restored_at
 from bridge.store.database import open_database
 from bridge.store.decisions import Decisions
 from bridge.store.desk import Desk
-from bridge.store.engine import StoreUnavailable
+from bridge.store.engine import Engine, StoreUnavailable
 from bridge.store.feedback import FeedbackStore
+from bridge.store.installations import InstallationStore
 from bridge.store.queue import Queue
+from bridge.store.retention import Retention
+from bridge.store.shards import Shards
 from bridge.transcription import open_transcription
 from bridge.turns.folder import work_folder
 from bridge.turns.gate import Gate
@@ -85,7 +93,9 @@ async def bridge(
     count_retries()
     async with (
         open_traces(replica),  # first, as all that follows may be part of them
-        open_database(settings.database_url.get_secret_value(), serve=True) as database,
+        open_database(
+            settings.database_url.get_secret_value(), serve=True, encryption=settings.data.encryption
+        ) as database,
         database.prepared(replica) as engine,
         open_agents(settings.agents, guard=look_before_request) as agents,
         open_transcription(settings.transcription, guard=look_before_request) as transcription,
@@ -116,15 +126,21 @@ async def bridge(
                 under_reply=lambda name: settings.agents[name].under_reply if name in settings.agents else (),
                 busy_at=settings.busy_at,
                 kind_of=lambda name: settings.agents[name].kind if name in settings.agents else "",
+                at_once={name: table.turns_at_once for name, table in settings.agents.items()},
+                breaker_seconds=lambda name: (
+                    settings.agents[name].breaker_seconds if name in settings.agents else 0.0
+                ),
             )
             runner = Runner(queue, presence, agents, platforms, bounds)
+            for name in agents:
+                metrics.breaker_open.labels(name).set_function(partial(_is_open, runner, name))
             desk = Desk(engine, at_once=at_once)
             gate = Gate(settings.rules, settings.turns_per_hour)
             decisions, feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
             intake = Intake(
-                Arrivals(engine, at_once=at_once),
+                Arrivals(engine, at_once=at_once, restored_at=await restored_at(engine)),
                 decisions,
-                Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing),
+                Orders(desk, agents, gate, choices=settings.choices_at, doing=runner.doing, outage=runner.outage),
                 Shelf(desk, agents, folder, attachment_bytes=settings.limits.attachment_bytes, links=links),
                 PressedUnderReply(decisions, feedback),
                 agent_for=settings.agent_for,
@@ -133,18 +149,12 @@ async def bridge(
                 gate=gate,
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
-                has_room=lambda: runner.has_room,
+                has_room=runner.has_room,
                 catch_up_hours=settings.limits.catch_up_hours,
             )
             routes: list[BaseRoute] = []
             if settings.slack is not None:
-                slack = SlackFrontEnd(
-                    settings.slack,
-                    intake,
-                    catch_up_hours=settings.limits.catch_up_hours,
-                    prompts_at=settings.prompts_at,
-                    listening_at=settings.listening_at,
-                )
+                slack = slack_front_end(settings, settings.slack, intake, engine)
                 platforms["slack"] = slack
                 routes += slack.routes
             if settings.discord is not None:
@@ -155,6 +165,7 @@ async def bridge(
                     serves=settings.rules.serves,
                     listening_at=settings.listening_at,
                     bots=settings.trusted_bots("discord"),
+                    desk=Shards(engine, replica),
                 )
             routes += health_routes(engine, platforms)
             routes += metrics_routes(engine, platforms, settings.http.metrics_token)
@@ -173,6 +184,7 @@ async def bridge(
                 wake=runner.wake,
                 stop_turn=runner.stop_turn,
                 doing=runner.doing,
+                breaker=runner.outage,
             )
             async with (
                 speaking.run(),
@@ -185,15 +197,40 @@ async def bridge(
                 serving = [asyncio.create_task(one.serve(), name=name) for name, one in platforms.items()]
                 running = asyncio.create_task(runner.run(), name="runner")
                 rating = asyncio.create_task(Ratings(feedback, agents).run(), name="ratings")
+                retention = Retention(engine, keep_of(settings.data))
+                sweeping = asyncio.create_task(sweep_for_ever(retention), name="retention")
                 log.info("serving", platforms=list(platforms), agents=list(agents), port=port, replica=replica)
                 try:
-                    yield [*serving, running, rating, http]
+                    yield [*serving, running, rating, sweeping, http]
                 finally:
                     await _end(running)  # first: its turns still need the platforms to finish their replies
-                    await _end(rating, *serving)
+                    await _end(rating, sweeping, *serving)
                     await catching_up.close()
                     with suppress(StoreUnavailable):
                         await presence.leave(replica)
+
+
+def slack_front_end(settings: Settings, slack: SlackSettings, intake: Intake, engine: Engine) -> SlackFrontEnd:
+    """For the one workspace of a bot token, or for all that install the app."""
+    cipher = settings.data.cipher
+    if not slack.serves_many or cipher is None:  # the settings saw to the key
+        return SlackFrontEnd(
+            slack,
+            intake,
+            catch_up_hours=settings.limits.catch_up_hours,
+            prompts_at=settings.prompts_at,
+            listening_at=settings.listening_at,
+        )
+    return ManyWorkspaces(
+        slack,
+        intake,
+        InstallationStore(engine, cipher),
+        settings.http.public_url,
+        may_install=settings.rules.may_install,
+        catch_up_hours=settings.limits.catch_up_hours,
+        prompts_at=settings.prompts_at,
+        listening_at=settings.listening_at,
+    )
 
 
 class CatchingUp:
@@ -227,6 +264,10 @@ class CatchingUp:
                 await platform.catch_up()
         finally:
             del self._tasks[platform.platform]
+
+
+def _is_open(runner: Runner, agent: str) -> float:
+    return float(runner.breaker(agent).is_open)
 
 
 async def look_before_request() -> None:

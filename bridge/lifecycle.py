@@ -56,6 +56,7 @@ class Outcome(StrEnum):
     PROTOCOL_ERROR = "protocol_error"
     AGENT_ERROR = "agent_error"  # any other failure of the agent or its adapter
     UNDELIVERABLE = "undeliverable"  # the platform refuses the reply, which is stored
+    UNREADABLE = "unreadable"  # it is stored encrypted, and its key isn't there
 
 
 class Retry(Enum):
@@ -64,7 +65,7 @@ class Retry(Enum):
     NONE = auto()
     ANEW = auto()  # the question is sent again, as a new one
     RESUME = auto()  # goes on from the checkpoint: the question may have arrived, and isn't asked twice
-    DELIVER = auto()  # the stored answer is posted again, in the same messages
+    DELIVER = auto()  # the stored answer is posted again, in the same messages; without one, as RESUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ ENDINGS: Mapping[Outcome, Ending] = MappingProxyType(
         Outcome.PROTOCOL_ERROR: _BROKEN,
         Outcome.AGENT_ERROR: _BROKEN,
         Outcome.UNDELIVERABLE: Ending(TurnState.FAILED, Retry.DELIVER),
+        Outcome.UNREADABLE: Ending(TurnState.FAILED, Retry.DELIVER),  # once the key is back
     }
 )
 

@@ -95,6 +95,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("THREADBRIDGE_HTTP__PORT", "9999")
     settings = load(write(tmp_path, GOOD))
     assert settings.slack is not None
+    assert settings.slack.bot_token is not None
     assert settings.slack.bot_token.get_secret_value() == "xoxb-env"
     assert settings.slack.app_token is not None, "a table is merged, not replaced"
     assert settings.http.port == 9999
@@ -104,6 +105,7 @@ def test_the_platforms_own_names_are_read(tmp_path: Path) -> None:
     environment = {"SLACK_BOT_TOKEN": "xoxb-2", "SLACK_APP_TOKEN": "xapp-2", "DISCORD_TOKEN": "abc.def.ghi"}
     settings = load(write(tmp_path, '[agents.a]\nkind = "echo"\n'), environment)
     assert settings.slack is not None
+    assert settings.slack.bot_token is not None
     assert settings.slack.bot_token.get_secret_value() == "xoxb-2"
     assert settings.discord is not None
     assert settings.discord.token.get_secret_value() == "abc.def.ghi"

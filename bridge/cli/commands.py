@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli import backends
+from bridge.cli import backends, data, workspaces
 from bridge.cli.options import ConfigOption
 from bridge.cli.output import aside, fail, in_sentences, write
 from bridge.cli.output import run as run_to_end
+from bridge.cli.workspaces import serves_many_workspaces
 from bridge.extras import require
 from bridge.lifecycle import TurnState
 from bridge.printable import printable_json, printable_line
@@ -169,6 +170,12 @@ app.command()(backends.ask)
 app.command()(backends.files)
 app.command()(backends.conversations)
 app.command()(backends.history)
+app.command()(data.forget)
+app.command()(data.export)
+app.command()(data.audit)
+db.command("backup")(data.back_up)
+db.command("restored")(data.restored)
+app.command()(workspaces.workspaces)
 
 
 @manifest.command("slack")
@@ -179,8 +186,12 @@ def manifest_slack(
     """The Slack app manifest, to paste where a new app is made from a manifest."""
     from bridge.frontends.slack.manifest import LINK_FITS, manifest_link, slack_manifest
 
-    settings = load(config, {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"})
-    made = slack_manifest(settings.slack, prompts=settings.default_prompts)
+    environment = {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"}
+    if serves_many_workspaces(config):
+        del environment["SLACK_BOT_TOKEN"]
+    settings = load(config, environment)
+    where = {"public_url": settings.http.public_url} if settings.http.public_url else {}
+    made = slack_manifest(settings.slack, prompts=settings.default_prompts, **where)
     if not link:
         write(printable_json(made, indent=2))
         return
@@ -312,7 +323,8 @@ async def _ledger(settings: Settings) -> AsyncIterator[Ledger]:
     from bridge.store.database import open_database
     from bridge.store.ledger import Ledger
 
-    async with open_database(settings.database_url.get_secret_value()) as database:
+    url, encryption = settings.database_url.get_secret_value(), settings.data.encryption
+    async with open_database(url, encryption=encryption) as database:
         current, newest = await database.revision()
         if current != newest:
             fail("the database isn't up to date; run `threadbridge db upgrade`")
@@ -332,6 +344,14 @@ async def _upgrade(settings: Settings) -> None:
         await database.upgrade()
         current, _ = await database.revision()
         write(f"the database is at {current}")
+
+
+@db.command("encrypt")
+def db_encrypt(config: ConfigOption = None) -> None:
+    """Rewrite all stored texts as the settings want them: encrypted by the first key, or clear. The bridge may run."""
+    from bridge.cli.encrypt import encrypt_stored
+
+    run_to_end(encrypt_stored(load(config)))
 
 
 @db.command("revision")

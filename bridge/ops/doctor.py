@@ -25,7 +25,7 @@ from bridge.inbound import Platform
 from bridge.ops.check_agents import check_agent
 from bridge.ops.check_settings import check_settings, routed_channels
 from bridge.ops.own_files import check_own_files
-from bridge.settings import HttpSettings, Settings, SettingsError, load
+from bridge.settings import DataSettings, HttpSettings, Settings, SettingsError, load
 from bridge.store.database import DatabaseError, database_url, open_database
 from bridge.transcription import check_transcription
 
@@ -34,6 +34,8 @@ CHECK_WITHIN = 20.0  # seconds for the database, for a platform or for an agent;
 
 DATABASE = "database_url"
 UPGRADE = "`threadbridge db upgrade`"
+KEYS = "data.keys"
+ENCRYPT = "`threadbridge db encrypt`"
 
 
 async def examine(config: Path | None = None) -> Sequence[Finding]:
@@ -43,7 +45,10 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
     except SettingsError as error:
         return [fail("settings", str(error), "The rest can be checked once they can be read.")]
     async with create_client() as client:
-        checks = {DATABASE: check_database(settings.database_url), "http": check_http(settings.http, client)}
+        checks = {
+            DATABASE: check_database(settings.database_url, settings.data),
+            "http": check_http(settings.http, client),
+        }
         if settings.slack is not None:
             checks["slack"] = check_slack(settings.slack, routed_channels(settings, "slack"))
         if settings.discord is not None:
@@ -103,8 +108,8 @@ async def _is_ours(http: HttpSettings, client: httpx.AsyncClient) -> bool:
         return False
 
 
-async def check_database(address: SecretStr) -> AsyncGenerator[Finding]:
-    """Reachable and migrated. A SQLite file that isn't there yet is not created."""
+async def check_database(address: SecretStr, data: DataSettings) -> AsyncGenerator[Finding]:
+    """Reachable, migrated, and its keys known. A SQLite file that isn't there yet is not created."""
     try:
         url = database_url(address.get_secret_value())
         if url.get_backend_name() == "sqlite" and (finding := _not_there(url)):
@@ -112,6 +117,7 @@ async def check_database(address: SecretStr) -> AsyncGenerator[Finding]:
             return
         async with open_database(address.get_secret_value()) as database:
             current, newest = await database.revision()
+            used = await database.key_ids()
     except DatabaseError as error:
         found = str(error).removeprefix(f"{DATABASE}: ")
         yield fail(DATABASE, found, "Check that it runs, and the address in the settings.")
@@ -122,6 +128,28 @@ async def check_database(address: SecretStr) -> AsyncGenerator[Finding]:
         yield warn(DATABASE, "not up to date", f"`threadbridge run` brings it up to date; else {UPGRADE}.")
     else:
         yield fail(DATABASE, "not up to date", f"Run {UPGRADE}.")
+    if (finding := check_keys(used, data)) is not None:
+        yield finding
+
+
+def check_keys(used: frozenset[str], data: DataSettings) -> Finding | None:
+    """Whether all can be read that is encrypted; None where nothing is, nor will be."""
+    encryption = data.encryption
+    given = () if encryption is None else encryption.key_ids
+    if missing := sorted(used - set(given)):
+        found = f"something stored is encrypted by key {', '.join(missing)}, which isn't here"
+        return fail(KEYS, found, "Put it back, behind the first. Its turns can't be read without it.")
+    if encryption is not None and encryption.encrypts:
+        if used <= {given[0]}:
+            return ok(KEYS, f"texts are encrypted by key {given[0]}")
+        return warn(
+            KEYS,
+            f"texts are encrypted by key {given[0]}, older ones perhaps by another",
+            f"Run {ENCRYPT}, then drop it.",
+        )
+    if used:
+        return warn(KEYS, "texts are stored clear from now on, older ones are encrypted", f"Run {ENCRYPT}.")
+    return None
 
 
 def _not_there(url: URL) -> Finding | None:

@@ -22,6 +22,16 @@ class AgentTable(BaseModel):
     deadline: Annotated[float, Field(gt=0, le=86_400)] = 900  # seconds a turn may take
     access: AccessTable = AccessTable()
     turns_per_hour: Annotated[int, Field(ge=0)] = 0  # 0: no limit
+    turns_at_once: Annotated[int, Field(ge=0, le=20_000)] = Field(
+        default=0,
+        description="Turns that each process works on with this agent at once; the rest waits, and shows it."
+        " 0: no limit.",
+    )
+    breaker_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=45,
+        description="Seconds that every request to this agent fails until a new question is answered at once by a"
+        " sentence, until the agent answers again. 0: each question waits by itself.",
+    )
     person: Level = "id"  # what the agent is told of who asks: see `Telling`
     person_key: SecretStr | None = None  # signs it
     under_reply: tuple[UnderReply, ...] = EVERYTHING  # buttons of an answer

@@ -14,7 +14,7 @@ from bridge.turns.person import MIN_KEY
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})  # where an address needs no TLS
 MIN_TOKEN = 20  # characters
 _HEADER = re.compile(r"[!-~]+")
-_PLACE = re.compile(r"(?:slack:[A-Z0-9]{2,64}|discord:[0-9]{1,20})")
+_PLACE = re.compile(r"(?:slack:(?:[TE][A-Z0-9]{1,30}:)?[A-Z0-9]{2,64}|discord:[0-9]{1,20})")
 
 
 class HttpSettings(BaseModel):

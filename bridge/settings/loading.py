@@ -17,6 +17,8 @@ DEFAULT_FILE = "threadbridge.toml"
 # Names that the platforms' own guides use, and where they belong.
 FAMILIAR = {
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
+    "SLACK_CLIENT_ID": ("slack", "client_id"),
+    "SLACK_CLIENT_SECRET": ("slack", "client_secret"),
     "SLACK_APP_TOKEN": ("slack", "app_token"),
     "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
     "DISCORD_TOKEN": ("discord", "token"),
@@ -31,6 +33,27 @@ def settings_path(path: Path | None = None, environment: Mapping[str, str] = os.
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises `SettingsError`."""
+    values, file = _given(path, environment)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        source = str(file) if file.is_file() else "the environment"
+        raise SettingsError("; ".join(_placed(error, source, environment))) from None
+    if not settings.model_fields_set:
+        raise SettingsError(
+            f"there is no {DEFAULT_FILE} in {Path.cwd()}; `threadbridge init` writes one,"
+            " and --config or THREADBRIDGE_CONFIG names another"
+        )
+    _check_agents(settings, str(file))
+    return settings
+
+
+def settings_given(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the file and the familiar variables say, unchecked. Raises `SettingsError`."""
+    return _given(path, environment)[0]
+
+
+def _given(path: Path | None, environment: Mapping[str, str]) -> tuple[dict[str, Any], Path]:
     named = path or (Path(environment["THREADBRIDGE_CONFIG"]) if "THREADBRIDGE_CONFIG" in environment else None)
     file = named or Path(DEFAULT_FILE)
     values: dict[str, Any] = {}
@@ -48,18 +71,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     for name, place in FAMILIAR.items():
         if environment.get(name):
             _set(values, place, environment[name])
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        source = str(file) if file.is_file() else "the environment"
-        raise SettingsError("; ".join(_placed(error, source, environment))) from None
-    if not settings.model_fields_set:
-        raise SettingsError(
-            f"there is no {DEFAULT_FILE} in {Path.cwd()}; `threadbridge init` writes one,"
-            " and --config or THREADBRIDGE_CONFIG names another"
-        )
-    _check_agents(settings, str(file))
-    return settings
+    return values, file
 
 
 def _set(values: dict[str, Any], place: tuple[str, ...], value: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.access import Access, AccessTable, TurnsPerHour
@@ -50,6 +51,23 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings  # the environment wins over the file
+
+    @model_validator(mode="after")
+    def _can_serve_many_workspaces(self) -> Settings:
+        if self.slack is None or not self.slack.serves_many:
+            return self
+        if not self.data.keys:
+            raise PydanticCustomError(
+                "keys",
+                "slack.client_id keeps tokens of workspaces, and they are stored encrypted only: set data.keys to"
+                " a key, as `openssl rand -base64 32` makes one",
+            )
+        if not self.http.public_url:
+            raise PydanticCustomError(
+                "public_url",
+                "slack.client_id needs http.public_url, where people's browsers reach /slack/install",
+            )
+        return self
 
     def agent_for(self, address: Address) -> str:
         """The agent of the first route that matches, else the default."""

@@ -17,7 +17,11 @@ MAX_LINES = 100  # read back at once
 
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY}}}")
 _OWN = re.compile(r"[0-9a-f]{16}")
-_CHANNEL = {"slack": re.compile(r"[A-Z][A-Z0-9]{1,63}"), "discord": re.compile(r"[0-9]{1,20}")}
+# Of many workspaces one is named before the channel or person.
+_CHANNEL = {
+    "slack": re.compile(r"(?:[TE][A-Z0-9]{1,30}:)?[A-Z][A-Z0-9]{1,30}"),
+    "discord": re.compile(r"[0-9]{1,20}"),
+}
 _THREAD = {"slack": re.compile(r"[0-9]{1,12}\.[0-9]{6}"), "discord": re.compile(r"[0-9]{1,20}")}
 
 
@@ -78,6 +82,11 @@ class Request(BaseModel):
         for name in names:
             if getattr(self, name):
                 raise ValueError(f"`{name}` can't be given here: {why}")
+
+    @property
+    def bare_channel(self) -> str:
+        """The channel without the workspace that was named before it."""
+        return (self.channel or "").rpartition(":")[2]
 
     @property
     def own_thread(self) -> bool:

@@ -125,7 +125,7 @@ class Speaker:
         workspace = ""
         if request.channel is not None:
             try:
-                workspace = front_end.workspace(request.channel)
+                workspace = await front_end.workspace(request.channel)
             except Gone:
                 raise Wrong(404, f"the bot can't see the channel {place}") from None
             except Unreachable:  # what becomes of it shows later
@@ -133,7 +133,8 @@ class Speaker:
         if request.agent and request.agent not in self._agents:
             raise Wrong(422, f"there is no agent {request.agent!r}; known are {', '.join(self._agents)}")
         target = request.channel or person_target(place)
-        if not request.agent and not self._agent_for(Address(request.platform, workspace, target, "")):
+        where = request.bare_channel or target
+        if not request.agent and not self._agent_for(Address(request.platform, workspace, where, "")):
             raise Wrong(403, "the settings have no agent there")
         speech = _speech(request, key, allowed)
         return await self._stored(
@@ -175,12 +176,12 @@ class Speaker:
         assert request.platform is not None  # noqa: S101  # the request saw to it
         front_end = self._front_end(request.platform)
         try:
-            workspace = front_end.workspace(request.channel or "")
+            workspace = await front_end.workspace(request.channel or "")
         except Gone:
             return None
         except Unreachable:
             raise Wrong(503, f"{request.platform} isn't connected", retry_after=AGAIN) from None
-        address = Address(request.platform, workspace, request.channel or "", request.thread or "")
+        address = Address(request.platform, workspace, request.bare_channel, request.thread or "")
         return await self._stored(lambda: self._speaking.thread(address))
 
     def _front_end(self, platform: Platform) -> Speaks:

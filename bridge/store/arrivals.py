@@ -13,6 +13,7 @@ from bridge import tracing
 from bridge.inbound import Address, Inbound, Platform, Seen
 from bridge.store import statements as sql
 from bridge.store.announcing import STOP, WORK, announcement
+from bridge.store.audit import Deed, entry
 from bridge.store.budgets import OverBudget, Quota, freed, left, spend, used_up
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.seats import NO_LIMIT, give_seat
@@ -21,11 +22,14 @@ from bridge.store.values import (
     MAX_NAME,
     Edit,
     files_json,
+    key_digest,
     new_turn_id,
     roles_json,
     storable,
 )
 
+DISCORD_EPOCH = 1_420_070_400_000  # milliseconds since 1970, where its ids begin to count
+SNOWFLAKE_BITS = 22  # of an id, below its time
 REFUSED_FOR = 14 * 24 * 3600 * SECOND  # as far back as a catch-up may look
 
 
@@ -38,10 +42,12 @@ class Answering:
 
 
 class Arrivals:
-    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT) -> None:
-        """`at_once`: turns of one person, in all replicas together."""
+    def __init__(self, engine: Engine, *, at_once: int = NO_LIMIT, restored_at: int = 0) -> None:
+        """`at_once`: turns of one person, in all replicas together. `restored_at`: a stored time; what was written
+        before isn't asked."""
         self._engine = engine
         self._at_once = at_once
+        self._restored_at = restored_at
 
     async def put(
         self,
@@ -58,6 +64,8 @@ class Arrivals:
         :raises OverBudget: a quota is used up.
         """
         at = now()
+        if _written_at(inbound, at) < self._restored_at:
+            return False
         address = asdict(inbound.address)
         turn = new_turn_id()
         thread = address | {
@@ -71,10 +79,11 @@ class Arrivals:
             "created_at": at,
         }
         values = _turn(turn, inbound, at)
+        digests = _digests(inbound)
         try:
             _, stored, *_ = await self._engine.run(
-                Op(sql.TOUCH_THREAD, thread | {"message_key": values["message_key"]}),
-                Op(sql.PUT_TURN, address | values),
+                Op(sql.TOUCH_THREAD, thread | digests),
+                Op(sql.PUT_TURN, address | values | digests),
                 *spend(quotas, turn),
                 *freed(frees),
                 Op(sql.READY, address | {"at": at}),
@@ -83,10 +92,10 @@ class Arrivals:
             )
         except Fenced:
             keys = _keys(inbound)
-            known, refused = await self._engine.run(
-                Op(sql.KNOWN_TURN, keys), Op(sql.REFUSED, {"key": keys["message_key"]})
+            found = await self._engine.run(
+                Op(sql.KNOWN_TURN, keys), *(Op(sql.REFUSED, {"key": key}) for key in digests.values())
             )
-            if known or refused:
+            if any(found):
                 return False
             raise await self._over_budget(quotas) from None
         return bool(stored)
@@ -96,7 +105,7 @@ class Arrivals:
         refused or as a turn."""
         at = now()
         keys = _keys(inbound)
-        refused = {"key": keys["message_key"], "at": at}
+        refused = {"key": _digests(inbound)["message_digest"], "at": at}
         *_, known, new = await self._engine.run(
             Op(sql.FORGET_REFUSED, {"since": at - REFUSED_FOR}),
             Op(sql.KNOWN_TURN, keys),
@@ -128,9 +137,17 @@ class Arrivals:
 
     async def change_text(self, address: Address, message_id: str, text: str) -> Edit:
         """New words for a message. A turn that hasn't been asked yet is asked in them; of any other they are kept."""
-        values = {"key": _message_key(address, message_id), "words": storable(text)}
-        changed, noted = await self._engine.run(Op(sql.CHANGE_TEXT, values), Op(sql.NOTE_EDIT, values))
-        return Edit(bool(changed), str(noted[0][0]) if noted else None)
+        key, words = {"key": _message_key(address, message_id)}, storable(text)
+        changed, found = await self._engine.run(Op(sql.CHANGE_TEXT, key | {"words": words}), Op(sql.EDITED, key))
+        while found:
+            [[revision, edited]] = found
+            if (edited or "") == words:
+                break
+            values = key | {"words": words, "revised": revision}
+            noted, found = await self._engine.run(Op(sql.NOTE_EDIT, values), Op(sql.EDITED, key))
+            if noted:
+                return Edit(bool(changed), str(noted[0][0]))
+        return Edit(bool(changed))
 
     async def withdraw(self, address: Address, message_id: str) -> bool:
         """Cancel a turn that hasn't been asked yet."""
@@ -145,9 +162,13 @@ class Arrivals:
         found = active or next_turn
         return str(found[0][0]) if found else None
 
-    async def record_stop(self, turn: str) -> None:
-        """A person pressed stop. Holds until the reply is delivered again."""
-        await self._engine.run(Op(sql.STOP, {"turn_id": turn}), *announcement(self._engine, f"{STOP}{turn}"))
+    async def record_stop(self, turn: str, who: str = "") -> None:
+        """A person pressed stop, by the audit log's `who` if that is known. Holds until the reply is delivered
+        again."""
+        audited = [entry(who, Deed.STOPPED, turn)] if who else []
+        await self._engine.run(
+            Op(sql.STOP, {"turn_id": turn}), *audited, *announcement(self._engine, f"{STOP}{turn}")
+        )
 
     async def interrupt(self, inbound: Inbound) -> str | None:
         """Stop what the agent works on in a thread for the person who wrote this message, as long as it waits. The
@@ -175,6 +196,15 @@ class Arrivals:
         return await used_up(self._engine, quotas) or OverBudget(quotas[0], 0.0)
 
 
+def _written_at(inbound: Inbound, at: int) -> int:
+    """When a message was written, by its platform's clock, as a stored time. What is asked about one is asked now."""
+    if inbound.asked_with:
+        return at
+    if inbound.address.platform == "slack":
+        return inbound.position
+    return ((inbound.position >> SNOWFLAKE_BITS) + DISCORD_EPOCH) * 1_000
+
+
 def _message_key(address: Address, message_id: str) -> str:
     return f"{address.platform}:{address.workspace}:{address.channel}:{message_id}"
 
@@ -184,6 +214,14 @@ def _keys(inbound: Inbound) -> dict[str, str]:
         "event_key": f"{inbound.address.platform}:{inbound.event_id}",
         "message_key": _message_key(inbound.address, inbound.message_id)
         + (f":{inbound.asked_with}" if inbound.asked_with else ""),
+    }
+
+
+def _digests(inbound: Inbound) -> dict[str, str]:
+    keys = _keys(inbound)
+    return {
+        "message_digest": key_digest(keys["message_key"]),
+        "event_digest": key_digest(keys["event_key"]),
     }
 
 

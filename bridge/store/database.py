@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from bridge.backoff import Backoff
-from bridge.store import migrate
+from bridge.store import key_ids, migrate
+from bridge.store.encrypted_engine import EncryptedEngine
+from bridge.store.encryption import Encryption, apply
 from bridge.store.engine import Engine
 from bridge.store.presence import Alone, Presence
 from bridge.store.sqlite import BUSY_SECONDS, SqliteEngine, prepare
@@ -83,12 +85,21 @@ def _begin_immediate(connection: sa.Connection) -> None:
 
 
 class Database:
-    """An open database. `exclusive`: no other process serves it."""
+    """An open database. `exclusive`: no other process serves it; without an `encryption` nothing is looked at whether
+    it is encrypted."""
 
-    def __init__(self, url: URL, *, exclusive: bool = False) -> None:
+    def __init__(self, url: URL, *, exclusive: bool = False, encryption: Encryption | None = None) -> None:
         self.url = url
         self.engine = create_engine(url)
         self.exclusive = exclusive
+        self._encryption: Encryption | None = None
+        self.use(encryption)
+
+    def use(self, encryption: Encryption | None) -> None:
+        """For all that is read and written from now on."""
+        self._encryption = encryption
+        if encryption is not None:
+            apply(encryption, self.engine.dialect)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -99,6 +110,12 @@ class Database:
     @asynccontextmanager
     async def prepared(self, replica: str) -> AsyncIterator[Engine]:
         """What the prepared statements run on, for one replica."""
+        async with self.plain(replica) as engine:
+            yield engine if self._encryption is None else EncryptedEngine(engine, self._encryption)
+
+    @asynccontextmanager
+    async def plain(self, replica: str) -> AsyncIterator[Engine]:
+        """The same with values as they are stored, encrypted or not."""
         if self.url.get_backend_name() == "sqlite":
             sqlite = SqliteEngine(self.url.database or ":memory:")
             try:
@@ -139,6 +156,20 @@ class Database:
         except migrate.NewerDatabase as error:
             raise DatabaseError(f"database_url: {error}") from None
 
+    async def key_ids(self) -> frozenset[str]:
+        """Of the keys by which something here may be encrypted."""
+        async with self.engine.connect() as connection:
+            return await connection.run_sync(key_ids.read_ids)
+
+    async def add_key_id(self, key: str) -> None:
+        async with self.engine.begin() as connection:
+            await connection.run_sync(key_ids.add_id, key)
+
+    async def keep_key_ids(self, keys: Collection[str]) -> None:
+        """Nothing here is encrypted by any other key."""
+        async with self.engine.begin() as connection:
+            await connection.run_sync(key_ids.keep_ids, keys)
+
     async def close(self) -> None:
         await self.engine.dispose()
 
@@ -147,11 +178,14 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, serve: bool = False, create: bool = False) -> AsyncIterator[Database]:
+async def open_database(
+    url: str, *, serve: bool = False, create: bool = False, encryption: Encryption | None = None
+) -> AsyncIterator[Database]:
     """Open the database. A SQLite file that isn't there is made only to `serve`, or if told to `create`.
 
     With `serve` a SQLite file is locked for this process and brought up to date; PostgreSQL's migrations are an
-    operator's step (`threadbridge db upgrade`), because other replicas may still run the older code.
+    operator's step (`threadbridge db upgrade`), because other replicas may still run the older code. A key by which
+    something may be encrypted, and that `encryption` hasn't, is one line in the log then.
 
     :raises DatabaseError: it can't be used.
     """
@@ -174,11 +208,27 @@ async def open_database(url: str, *, serve: bool = False, create: bool = False) 
             raise DatabaseError(f"database_url: can't open {_without_query(parsed)}: {_reason(error)}") from error
         if serve and current != newest:
             raise DatabaseError("the database isn't up to date; run `threadbridge db upgrade`")
+        if current == newest:
+            await _use(database, encryption, serve=serve)
         yield database
     finally:
         await database.close()
         if lock is not None:
             lock.release()
+
+
+async def _use(database: Database, encryption: Encryption | None, *, serve: bool) -> None:
+    known = await database.key_ids()
+    if encryption is not None and encryption.encrypts and serve and encryption.key_ids[0] not in known:
+        await database.add_key_id(encryption.key_ids[0])  # before anything is encrypted by it
+    if encryption is None and known:
+        encryption = Encryption()  # else what is encrypted would be taken for what people wrote
+    database.use(encryption)
+    if serve and (missing := known - set(encryption.key_ids if encryption is not None else ())):
+        log.error(
+            "a key is missing: turns that it encrypted fail until it is in data.keys again",
+            keys=sorted(missing),
+        )
 
 
 async def _answered(database: Database, patience: float) -> tuple[str | None, str]:
@@ -217,6 +267,22 @@ def _make_file(url: URL) -> None:
 
 def _without_query(url: URL) -> str:
     return url.set(query={}).render_as_string()  # a password may stand there too
+
+
+@contextmanager
+def unserved(url: URL) -> Iterator[bool]:
+    """Whether no process serves a SQLite file; then none begins to, while the block lasts. PostgreSQL's know of each
+    other by `Database.presence`."""
+    try:
+        lock = _lock(url)
+    except DatabaseError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _lock(url: URL) -> FileLock | None:

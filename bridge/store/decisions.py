@@ -5,17 +5,20 @@ Needs no claim, like `bridge.store.arrivals`: the thread's row is locked first.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 
+import structlog
+
 from bridge import tracing
 from bridge.inbound import Address, Person
 from bridge.lifecycle import ENDINGS, Event, Outcome, Retry, TurnState, after
+from bridge.store import audit
 from bridge.store import statements as sql
 from bridge.store.announcing import WORK, announcement
+from bridge.store.audit import BRIDGE, Deed
 from bridge.store.budgets import Quota, spend, used_up
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
@@ -40,6 +43,8 @@ from bridge.store.values import (
 LEFT = "Left"  # stands in place of the buttons of what was abandoned
 NOBODY = "nobody decided in time"
 NOT_SHOWN = "it couldn't be shown to anybody"
+
+log = structlog.get_logger()
 
 
 class Decided(Enum):
@@ -75,10 +80,17 @@ class Decisions:
         self._at_once = at_once
 
     async def retry(
-        self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
+        self,
+        address: Address,
+        turn_id: str,
+        person: Person | None = None,
+        *,
+        quotas: Sequence[Quota] = (),
+        who: str = "",
     ) -> Decided:
         """A word on a turn that waits or failed: once more, as `lifecycle.Retry` says. The agent is then asked by
-        `person`; None is the operator, who asks in nobody's place: it stays with whoever asked before.
+        `person`; None is the operator, `who` in the audit log, who asks in nobody's place: it stays with whoever
+        asked before.
 
         :raises OverBudget: it would be sent again, and a quota is used up.
         """
@@ -89,13 +101,15 @@ class Decisions:
         means = Retry.NONE if turn.outcome is None else ENDINGS[turn.outcome].retry
         if turn.superseded_by is not None or turn.state not in (TurnState.WAITING, TurnState.FAILED):
             means = Retry.NONE
+        by = who if person is None else audit.person(address.platform, person.id)
+        audited = [audit.entry(by, Deed.RETRIED, turn.id)] if by else []
         match means:
             case Retry.DELIVER if turn.answer is not None:
-                return await self._redeliver(turn)
+                return await self._redeliver(turn, audited)
             case Retry.NONE:
                 return Decided.TOO_LATE
             case _:
-                return await self._send_again(turn, person, quotas, resumes=means is Retry.RESUME)
+                return await self._send_again(turn, person, quotas, audited, resumes=means is not Retry.ANEW)
 
     async def ask_again(
         self, address: Address, turn_id: str, person: Person | None = None, *, quotas: Sequence[Quota] = ()
@@ -123,8 +137,7 @@ class Decisions:
         if found is None or words is None:
             return Decided.TOO_LATE
         turn = found.turn
-        key = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        again = _again(turn, key=f"edited:{turn.id}:{key}") | {"text": words, "heard": None}
+        again = _again(turn, key=f"edited:{turn.id}:{turn.revision}") | {"text": words, "heard": None}
         return await self._put_again(turn, again, quotas)
 
     async def regenerate(
@@ -231,7 +244,8 @@ class Decisions:
         found = await self._find(address, turn_id)
         if found is None or not isinstance(found.turn.request, ApprovalShown):
             return Decided.TOO_LATE
-        return await self._answer(found, text, person, line, decision)
+        by = audit.person(address.platform, person.id)
+        return await self._answer(found, text, person, line, decision, by=by)
 
     async def expire(self, most: int) -> int:
         """Decline the approvals whose time is over, at most `most`. How many there were; of several replicas exactly
@@ -240,12 +254,31 @@ class Decisions:
         for row in rows:
             found = _Found(turn_of(row), row[-2], row[-1])
             turn = found.turn
+            if turn.unreadable:
+                await self._leave_unreadable(turn)
+                continue
             reason = NOBODY if turn.state is TurnState.WAITING else NOT_SHOWN
             decision = DecisionMade(approved=False, reason=reason, by_nobody=True)
             text, line = f"Declined: {reason}", f"Declined · {reason}"
             with tracing.receiving("expire"):
                 await self._answer(found, text, turn.asked_by or turn.person, line, decision)
         return len(rows)
+
+    async def _leave_unreadable(self, turn: StoredTurn) -> None:
+        """Its agent can't be told that nobody decided: what it waits with can't be read."""
+        log.error("approval can't be declined", turn=turn.id, reason=turn.unreadable)
+        ops = [Op(sql.SETTLE, {"turn_id": turn.id, "was": turn.state, "line": LEFT})]
+        if turn.state is TurnState.WAITING:
+            becomes = after(turn.state, Event.ABANDONED)
+            values = {
+                "turn_id": turn.id,
+                "was": turn.state,
+                "becomes": becomes,
+                "result": Outcome.ABANDONED,
+                "line": None,
+            }
+            ops.append(Op(sql.DECIDE, values))
+        await self._decide(turn, ops, Decided.LEFT)
 
     async def _answer(
         self,
@@ -256,8 +289,9 @@ class Decisions:
         decision: DecisionMade | None = None,
         *,
         quotas: Sequence[Quota] = (),
+        by: str = BRIDGE,
     ) -> Decided:
-        """The next turn of the thread, whoever writes next."""
+        """The next turn of the thread, whoever writes next. A decision is made by the audit log's `by`."""
         turn = found.turn
         shown_at = turn.position if found.shown_at is None else found.shown_at
         waits = turn.state is TurnState.WAITING
@@ -291,6 +325,7 @@ class Decisions:
             *([] if waits else [Op(sql.SUPERSEDE, of_turn | superseded)]),
             *spend(quotas, str(answer["id"])),
             *holds,
+            *([] if decision is None else [audit.entry(by, _deed(decision), turn.id)]),
         ]
         try:
             await self.make_ready(turn.thread, person, ops)
@@ -300,18 +335,19 @@ class Decisions:
         return Decided.CHOSEN
 
     async def _find(self, address: Address, turn_id: str) -> _Found | None:
-        """The turn, if it is of this thread."""
+        """The turn, if it is of this thread and can be read."""
         [found] = await self._engine.run(Op(sql.TURN_OF_THREAD, asdict(address) | {"turn_id": turn_id}))
         if not found:
             return None
         row: Row = found[0]
-        return _Found(turn_of(row), row[-2], row[-1])
+        turn = turn_of(row)
+        return None if turn.unreadable else _Found(turn, row[-2], row[-1])
 
-    async def _redeliver(self, turn: StoredTurn) -> Decided:
+    async def _redeliver(self, turn: StoredTurn, audited: Sequence[Op]) -> Decided:
         becomes = after(turn.state, Event.REDELIVERED)
         tracing.following(turn.traceparent)
         decision = {"was": turn.state, "becomes": becomes, "result": None, "turn_id": turn.id, "line": None}
-        return await self._decide(turn, [Op(sql.DECIDE, decision)], Decided.DELIVERING)
+        return await self._decide(turn, [Op(sql.DECIDE, decision), *audited], Decided.DELIVERING)
 
     async def _put_again(self, turn: StoredTurn, again: dict[str, object], quotas: Sequence[Quota]) -> Decided:
         thread = {"thread_id": turn.thread}
@@ -328,7 +364,13 @@ class Decisions:
         return Decided.SENT if results[1] else Decided.TOO_LATE
 
     async def _send_again(
-        self, turn: StoredTurn, person: Person | None, quotas: Sequence[Quota], *, resumes: bool
+        self,
+        turn: StoredTurn,
+        person: Person | None,
+        quotas: Sequence[Quota],
+        audited: Sequence[Op],
+        *,
+        resumes: bool,
     ) -> Decided:
         again = _again(turn, key=f"again:{turn.id}") | {
             "asked_by": person_json(person or turn.asked_by),
@@ -343,6 +385,7 @@ class Decisions:
             Op(sql.SUPERSEDE, superseded),
             Op(sql.PUT_TURN_INTO, again | {"thread_id": turn.thread}),
             *spend(quotas, str(again["id"])),
+            *audited,
         ]
         return await self._decide(turn, ops, Decided.SENT, quotas)
 
@@ -384,6 +427,10 @@ class Decisions:
     async def _check_budget(self, quotas: Sequence[Quota]) -> None:
         if (over := await used_up(self._engine, quotas)) is not None:
             raise over
+
+
+def _deed(decision: DecisionMade) -> Deed:
+    return Deed.APPROVED if decision.approved else Deed.DECLINED
 
 
 def _again(turn: StoredTurn, *, key: str) -> dict[str, object]:

@@ -10,7 +10,10 @@ from bridge.inbound import Address, Person, Platform
 from bridge.lifecycle import Event, Outcome, ThreadState, TurnState, after
 from bridge.store import statements as sql
 from bridge.store.arrivals import Arrivals
+from bridge.store.audit import Deed, entry
 from bridge.store.decisions import LEFT, Decisions
+from bridge.store.encrypted_engine import is_readable
+from bridge.store.encryption import UNREADABLE
 from bridge.store.engine import Engine, Fenced, Op
 from bridge.store.queue import artifact_of
 from bridge.store.seats import NO_LIMIT
@@ -60,7 +63,7 @@ class Desk:
 
     async def _asked_in(self, person: Person) -> Sequence[tuple[Address, str]]:
         [rows] = await self._engine.run(Op(sql.RECENT, {"person": person.id, "most": RECENT}))
-        return [(Address(*place), text) for *place, text in rows]
+        return [(Address(*place), UNREADABLE if text is None else text) for *place, text in rows]
 
     async def overview(self, address: Address) -> Overview | None:
         """None of a thread that the agent was never called into."""
@@ -89,9 +92,9 @@ class Desk:
             last=max(last, key=lambda turn: (turn.position, turn.received_at), default=None),
         )
 
-    async def begin_anew(self, thread: Overview, agent: str, person: Person) -> bool:
-        """A person wants it: the next message of the thread begins a conversation, with this agent. What the thread
-        waits for is abandoned. False while something is worked on."""
+    async def begin_anew(self, thread: Overview, agent: str, person: Person, *, who: str = "") -> bool:
+        """A person wants it, by the audit log's `who`: the next message of the thread begins a conversation, with this
+        agent. What the thread waits for is abandoned. False while something is worked on."""
         place = {"thread_id": thread.id}
         ops = [Op(sql.LOCK_THREAD, place), Op(sql.BEGIN_ANEW, place | {"chosen_agent": agent})]
         if thread.waiting_turn is not None:
@@ -104,6 +107,10 @@ class Desk:
             }
             waited = place | {"turn_id": thread.waiting_turn}
             ops += [Op(sql.DECIDE, abandoned), Op(sql.WAITS_NO_MORE, waited)]
+        if who:
+            changed = agent != thread.agent
+            agents = {"from": thread.agent, "to": agent} if changed else {"agent": agent}
+            ops.append(entry(who, Deed.AGENT if changed else Deed.NEW, f"thread {thread.id}", agents))
         try:
             await self.decisions.make_ready(thread.id, person, ops, restates=thread.waiting_turn)
         except Fenced:  # a turn was begun, or what waited was answered, just now
@@ -114,9 +121,9 @@ class Desk:
         """The last `most` questions of the thread's conversation that were answered, oldest first."""
         values = {"thread_id": thread, "before": EVERY_POSITION, "most": most}
         [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
-        return [Exchange(text, answer or "") for text, answer in reversed(rows)]
+        return [Exchange(row[0], row[1] or "") for row in reversed(rows) if is_readable(row)]
 
     async def artifacts(self, thread: int, most: int) -> Sequence[ArtifactRecord]:
         """What the agent made in the thread's conversation: the last `most`, oldest first."""
         [rows] = await self._engine.run(Op(sql.ARTIFACTS_OF_THREAD, {"thread_id": thread, "most": most}))
-        return [artifact_of(row) for row in reversed(rows)]
+        return [artifact_of(row) for row in reversed(rows) if is_readable(row)]

@@ -62,9 +62,13 @@ class Statement:
         known = self._prepared.get(dialect)
         return self._prepare(dialect) if known is None else known
 
-    def _prepare(self, dialect: Dialect) -> tuple[str, Mapping[str, object]]:
+    def compiled(self, dialect: Dialect) -> sa.Compiled:
+        """With what SQLAlchemy knows of its parameters and results."""
         assert isinstance(self._clause, sa.ClauseElement)  # noqa: S101  # every statement is one
-        compiled = self._clause.compile(dialect=_DIALECTS[dialect])
+        return self._clause.compile(dialect=_DIALECTS[dialect])
+
+    def _prepare(self, dialect: Dialect) -> tuple[str, Mapping[str, object]]:
+        compiled = self.compiled(dialect)
         text = str(compiled)
         if self.fences and dialect == "postgresql":
             # Nobody has to look at this result before the rest is sent: dividing by zero undoes all of it.

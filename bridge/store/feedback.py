@@ -57,7 +57,7 @@ class FeedbackStore:
             return ()
         turns = await self._engine.run(*(Op(sql.RATED_TURN, {"turn_id": row[0]}) for row in taken))
         return [
-            DueFeedback(turn, person, bool(good), words, at, tries, *(_answered(found[0]) if found else ()))
+            DueFeedback(turn, person, bool(good), words or "", at, tries, *(_answered(found[0]) if found else ()))
             for (turn, person, good, words, at, tries), found in zip(taken, turns, strict=True)
         ]
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlmodel import col, select
 
 from bridge.inbound import Address
+from bridge.store.audit import operator
 from bridge.store.database import Database
 from bridge.store.decisions import Decided, Decisions
-from bridge.store.tables import Artifact, Feedback, Part, Thread, Turn
+from bridge.store.tables import Artifact, Audit, Feedback, Installation, Part, Thread, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,21 @@ class Ledger:
             rows = await session.exec(query.order_by(col(Feedback.at).desc()).limit(limit))
             return [Rated(feedback, turn, place) for feedback, turn, place in rows]
 
+    async def audit(self, *, since: datetime | None, limit: int) -> Sequence[Audit]:
+        """Who did what, the newest first."""
+        query = select(Audit)
+        if since is not None:
+            query = query.where(col(Audit.at) >= since)
+        async with self._database.transaction() as session:
+            rows = await session.exec(query.order_by(col(Audit.at).desc(), col(Audit.id).desc()).limit(limit))
+            return rows.all()
+
+    async def installations(self) -> Sequence[Installation]:
+        """Where the app was installed, by name; those that were uninstalled too."""
+        async with self._database.transaction() as session:
+            found = await session.exec(select(Installation).order_by(col(Installation.name), col(Installation.id)))
+            return found.all()
+
     async def retry(self, turn: str) -> bool:
         """Send again, or deliver again, what failed or waits. A running bridge takes it up within seconds."""
         record = await self.turn(turn)
@@ -83,4 +99,5 @@ class Ledger:
         address = Address(place.platform, place.workspace, place.channel, place.thread)  # type: ignore[arg-type]
         async with self._database.prepared("retry") as engine:
             # Without a seat: the running bridge knows how many the person may have.
-            return await Decisions(engine, at_once=0).retry(address, turn) is not Decided.TOO_LATE
+            decided = await Decisions(engine, at_once=0).retry(address, turn, who=operator())
+            return decided is not Decided.TOO_LATE

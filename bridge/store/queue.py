@@ -24,6 +24,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import takewhile
 from typing import Any
 
 from adapters.base import Checkpoint, Exchange
@@ -31,6 +32,7 @@ from bridge.inbound import Address, Person
 from bridge.lifecycle import Event, Outcome, TurnState, Waiting, after
 from bridge.store import statements as sql
 from bridge.store.decisions import Decisions
+from bridge.store.encrypted_engine import is_readable
 from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.seats import NO_LIMIT, fill_seats, give_seat
 from bridge.store.speaking import Speaking, said_unknown
@@ -75,11 +77,18 @@ class Queue:
 
     # --- claim ----------------------------------------------------------------------------------------------
 
-    async def claim(self, most: int, platforms: Sequence[str], *, suspects: bool = False) -> Sequence[Claim]:
+    async def claim(
+        self,
+        most: int,
+        platforms: Sequence[str],
+        *,
+        suspects: bool = False,
+        only: str = "",
+        without: Sequence[str] = (),
+    ) -> Sequence[Claim]:
         """Take up to `most` ready threads, longest waiting first. `suspects`: those that took this many attempts
-        already that they may be what ends processes."""
-        first, second = (*platforms, *platforms)[:2]
-        values = {"replica": self.replica, "most": most, "platform_1": first, "platform_2": second}
+        already that they may be what ends processes. `only` and `without` name agents."""
+        values = self._served(platforms) | {"most": most, "only": only, "without": sql.listed(without)}
         [rows] = await self._engine.run(Op(sql.CLAIM_SUSPECT if suspects else sql.CLAIM, values))
         return [_claim(dict(zip(sql.CLAIM_COLUMNS, row, strict=True))) for row in rows]
 
@@ -279,9 +288,9 @@ class Queue:
     # --- messages that wait ---------------------------------------------------------------------------------
 
     async def line(self, thread: int, most: int) -> Sequence[StoredTurn]:
-        """The turns that can run in a thread, in their order."""
+        """The turns that can run in a thread, in their order, up to one that can't be read."""
         [rows] = await self._engine.run(Op(sql.LOOK_LINE, {"thread_id": thread, "most": most}))
-        return [turn_of(row) for row in rows]
+        return list(takewhile(lambda turn: not turn.unreadable, map(turn_of, rows)))
 
     async def overtaken(self, turn: StoredTurn, position: int) -> bool:
         """Whether the turn's person wrote something that waits, after that position."""
@@ -289,20 +298,23 @@ class Queue:
         [rows] = await self._engine.run(Op(sql.OVERTAKEN, values))
         return bool(rows)
 
-    async def mark(self, waited: float, most: int) -> Sequence[tuple[int, str]]:
-        """Messages that wait for so many seconds in threads that are worked on here: their threads and ids. They count
-        as marked from now on, whatever becomes of that."""
+    async def mark(self, waited: float, most: int, platforms: Sequence[str]) -> Sequence[Marked]:
+        """Messages that wait for so many seconds: in a thread that is worked on here, or in one that nobody has room
+        for. They count as marked from now on, whatever becomes of that."""
         before = now() - round(waited * SECOND)
-        [rows] = await self._engine.run(Op(sql.MARK, {"replica": self.replica, "before": before, "most": most}))
-        return [(thread, message) for _, thread, message in rows]
+        [rows] = await self._engine.run(
+            Op(sql.IN_LINE, self._served(platforms) | {"before": before, "most": most})
+        )
+        found = [_marked(row) for row in rows]
+        if not found:
+            return ()
+        taken = await self._engine.run(*(Op(sql.MARK, {"turn_id": one.turn}) for one in found))
+        return [one for one, changed in zip(found, taken, strict=True) if changed]
 
-    async def marked_no_more(self, most: int) -> Sequence[Marked]:
+    async def marked_no_more(self, most: int, platforms: Sequence[str]) -> Sequence[Marked]:
         """Messages that are marked and wait no longer."""
-        [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, {"replica": self.replica, "most": most}))
-        return [
-            Marked(turn, thread, message, Address(*place), Person(person), outcome == Outcome.WITHDRAWN)
-            for turn, thread, message, person, outcome, *place in rows
-        ]
+        [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, self._served(platforms) | {"most": most}))
+        return [_marked(row) for row in rows]
 
     async def unmark(self, turns: Collection[str]) -> None:
         if turns:
@@ -316,13 +328,13 @@ class Queue:
 
     async def artifacts(self, turn: str) -> Sequence[ArtifactRecord]:
         [rows] = await self._engine.run(Op(sql.ARTIFACTS, {"turn_id": turn}))
-        return [artifact_of(row) for row in rows]
+        return [artifact_of(row) for row in rows if is_readable(row)]
 
     async def exchanges(self, thread: int, before: int, most: int) -> tuple[Exchange, ...]:
         """The last `most` questions before a position that were answered, oldest first."""
         values = {"thread_id": thread, "before": before, "most": most}
         [rows] = await self._engine.run(Op(sql.EXCHANGES, values))
-        return tuple(Exchange(text, answer or "") for text, answer in reversed(rows))
+        return tuple(Exchange(row[0], row[1] or "") for row in reversed(rows) if is_readable(row))
 
     async def said_unknown(self, thread: int, before: int, most: int) -> Sequence[str]:
         """What the agent said unasked right before a position and its backend doesn't know, oldest first."""
@@ -384,6 +396,10 @@ class Queue:
         return len(lost)
 
     # --- within -----------------------------------------------------------------------------------------------
+
+    def _served(self, platforms: Sequence[str]) -> dict[str, Any]:
+        first, second = (*platforms, *platforms)[:2]
+        return {"replica": self.replica, "platform_1": first, "platform_2": second}
 
     def _fence(self, claim: Claim) -> dict[str, object]:
         return {"thread_id": claim.thread, "token": claim.token, "replica": self.replica}
@@ -449,7 +465,7 @@ def _waiting(row: Row) -> WaitingTurn:
     outcome = turn.outcome or Outcome.UNCERTAIN
     stored = checkpoint_json(turn.checkpoint)
     waiting = Waiting(outcome, shown_at if shown_at is not None else turn.position)
-    return WaitingTurn(turn.id, waiting, stored, turn.request, turn.traceparent)
+    return WaitingTurn(turn.id, waiting, stored, turn.request, turn.traceparent, turn.unreadable)
 
 
 def _shown(turn: str, parts: Sequence[PartRecord], steps: str | None) -> Sequence[Op]:
@@ -467,3 +483,8 @@ def _artifact(artifact: ArtifactRecord) -> dict[str, object]:
 def artifact_of(row: Row) -> ArtifactRecord:
     _, index, kind, name, media_type, ref, size, table = row
     return ArtifactRecord(index, kind, name, media_type, ref, size, json.loads(table) if table else None)
+
+
+def _marked(row: Row) -> Marked:
+    turn, thread, message, person, outcome, *place = row
+    return Marked(turn, thread, message, Address(*place), Person(person), outcome == Outcome.WITHDRAWN)

@@ -257,7 +257,15 @@ def _thread(row: Row) -> KnownThread:
 def _line(row: Row) -> Line:
     turn, position, state, person, name, text, answer, spoken, received_at = row
     return Line(
-        turn, position, TurnState(state), person, name, text, answer or "", spoken is not None, received_at
+        turn,
+        position,
+        TurnState(state),
+        person,
+        name or "",
+        text or "",
+        answer or "",
+        spoken is not None,
+        received_at,
     )
 
 
@@ -271,8 +279,9 @@ def _line_of(turn: StoredTurn) -> Line:
 def said_unknown(rows: Sequence[Row]) -> list[str]:
     """Of turns, newest first: what the agent said last of itself, and its backend doesn't know; oldest first."""
     found: list[str] = []
-    for spoken, answer in rows:
-        if spoken is None:
+    for row in rows:
+        spoken, answer = row
+        if spoken is None:  # or it can't be read
             break
         if not json.loads(spoken)["known"]:
             found.append(answer or "")

@@ -38,6 +38,7 @@ def prepare(connection: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")  # what was acknowledged outlives a power cut
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # what is removed doesn't stay readable in the file
 
 
 class SqliteEngine:

@@ -14,7 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from bridge.cipher import WrongKey
 from bridge.lifecycle import ThreadState, TurnState
+from bridge.store.encryption import UNREADABLE, applied_to
 
 SECOND = 1_000_000  # in the unit of stored times
 EVERY_POSITION = 2**62  # above any message's
@@ -38,17 +40,40 @@ class Moment(sa.TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / SECOND, UTC)
 
 
-class Json(sa.TypeDecorator[Any]):
-    """A value as JSON text."""
+class Words(sa.TypeDecorator[Any]):
+    """What people wrote or agents answered, or the names of either: encrypted where the settings say so. Such a column
+    is never compared, sorted or cut in SQL. It is text, as an encrypted value is longer than what it holds; SQLite,
+    which looks at no length, may keep an older type."""
 
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else as_json(value)
+    def __init__(self, column: str, *, json: bool = False, on_sqlite: int | None = None) -> None:
+        """`column` with its table, as `turn.text`; `json`: a value is stored as JSON; `on_sqlite`: characters of the
+        type that it has there."""
+        super().__init__()
+        self.column = column
+        self.json = json
+        self.on_sqlite = on_sqlite
 
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:  # noqa: ARG002
-        return None if value is None else json.loads(value)
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        kept = self.on_sqlite is not None and dialect.name == "sqlite"
+        return sa.String(self.on_sqlite) if kept else self.impl_instance
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        if value is None:
+            return None
+        return applied_to(dialect).stored(self.column, as_json(value) if self.json else str(value))
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """What can't be read is a sentence that says so; of JSON, None."""
+        if value is None:
+            return None
+        try:
+            text = applied_to(dialect).read(self.column, value)
+        except WrongKey:
+            return None if self.json else UNREADABLE
+        return json.loads(text) if self.json else text
 
 
 def as_json(value: Any) -> str:
@@ -63,8 +88,8 @@ def _time(**options: Any) -> Any:
     return Field(sa_type=Moment, **options)
 
 
-def _json(**options: Any) -> Any:
-    return Field(sa_type=Json, **options)
+def _words(column: str, *, json: bool = False, on_sqlite: int | None = None, **options: Any) -> Any:
+    return Field(sa_type=Words(column, json=json, on_sqlite=on_sqlite), **options)
 
 
 def _big(**options: Any) -> Any:
@@ -160,7 +185,9 @@ class Turn(SQLModel, table=True):
         sa.Index("ix_turn_received_at", "received_at"),
         _where("ix_turn_spoken", "received_at", where="spoken IS NOT NULL AND state = 'received'"),
         sa.Index("ix_turn_state", "state", "received_at"),
-        _where("ix_turn_ended", "ended_at", where="ended_at IS NOT NULL"),
+        # For what is removed: by age, and with its thread.
+        sa.Index("ix_turn_ended", "ended_at", "id"),
+        sa.Index("ix_turn_thread", "thread_id", "received_at"),
     )
 
     id: str = Field(primary_key=True, max_length=16)
@@ -170,17 +197,21 @@ class Turn(SQLModel, table=True):
     message_id: str = Field(max_length=64)
     position: int = _big()
     person: str = Field(max_length=64)
-    person_name: str = Field(max_length=255)
+    person_name: str = _words("turn.person_name", on_sqlite=255)
     person_workspace: str = Field(max_length=64)
-    person_roles: list[str] | None = _json(default=None)
-    asked_by: dict[str, Any] | None = _json(default=None)  # who pressed *Try again*; None: whoever wrote
-    text: str = _text()
-    files: list[dict[str, Any]] = _json()
-    heard: str | None = _text(default=None)  # the words of its voice notes, which are part of `text` then
+    person_roles: list[str] | None = _words("turn.person_roles", json=True, default=None)
+    asked_by: dict[str, Any] | None = _words(
+        "turn.asked_by", json=True, default=None
+    )  # who pressed *Try again*; None: whoever wrote
+    text: str = _words("turn.text")
+    files: list[list[Any]] = _words("turn.files", json=True)  # see `values.files_json`
+    heard: str | None = _words(
+        "turn.heard", default=None
+    )  # the words of its voice notes, which are part of `text` then
     direct: bool = False
     mid_thread: bool = False
     revision: int = 0  # how often its author changed it
-    edited: str | None = _text(default=None)  # the author's new words, since it was asked
+    edited: str | None = _words("turn.edited", default=None)  # the author's new words, since it was asked
 
     state: str = Field(default=TurnState.RECEIVED, max_length=16)
     stopped: bool = False  # a person pressed stop: what still comes is read and not shown
@@ -192,26 +223,39 @@ class Turn(SQLModel, table=True):
         default=None, max_length=16
     )  # the turn whose input request or approval a press answers
     # Of what the agent says unasked: digest of the request, title, whether the backend's conversation knows of it.
-    spoken: dict[str, Any] | None = _json(default=None)
-    decision: dict[str, Any] | None = _json(default=None)  # what this turn says to an approval
+    spoken: dict[str, Any] | None = _words("turn.spoken", json=True, default=None)
+    decision: dict[str, Any] | None = _words(
+        "turn.decision", json=True, default=None
+    )  # what this turn says to an approval
     settles: str | None = Field(
         default=None, max_length=16
     )  # the turn that it answered or abandoned when it began
     joined_into: str | None = Field(default=None, max_length=16)  # the turn that it was asked together with
     marked: bool = False  # its message shows that it waits, or may
-    start: str | None = _text(default=None)  # JSON of the checkpoint that it begins at: another turn left it
-    checkpoint: dict[str, Any] | None = _json(default=None)
+    start: str | None = _words(
+        "turn.start", default=None
+    )  # JSON of the checkpoint that it begins at: another turn left it
+    checkpoint: dict[str, Any] | None = _words("turn.checkpoint", json=True, default=None)
     # Stored together with the state `replying`; from there on no agent is needed.
-    answer: str | None = _text(default=None)
-    request: dict[str, Any] | None = _json(default=None)  # what the agent asked back, or wants leave for
+    answer: str | None = _words("turn.answer", default=None)
+    request: dict[str, Any] | None = _words(
+        "turn.request", json=True, default=None
+    )  # what the agent asked back, or wants leave for
     expires_at: datetime | None = _time(default=None)  # of an approval: then nobody decided in time
-    settled: str | None = _text(default=None)  # what stands in place of the buttons, once it was decided
-    notice: str | None = _text(default=None)  # the bridge's own sentence below the answer
-    steps: str | None = _text(default=None)  # JSON of the agent's steps as they are shown: see `turns.steps`
-    sources: list[list[str]] | None = _json(default=None)  # what the answer quotes: address, title
+    settled: str | None = _words(
+        "turn.settled", default=None
+    )  # what stands in place of the buttons, once it was decided
+    notice: str | None = _words("turn.notice", default=None)  # the bridge's own sentence below the answer
+    steps: str | None = _words(
+        "turn.steps", default=None
+    )  # JSON of the agent's steps as they are shown: see `turns.steps`
+    sources: list[list[str]] | None = _words(
+        "turn.sources", json=True, default=None
+    )  # what the answer quotes: address, title
     outcome: str | None = Field(default=None, max_length=32)
-    detail: str | None = _text(default=None)  # for the operator
+    detail: str | None = _words("turn.detail", default=None)  # for the operator
     superseded_by: str | None = Field(default=None, max_length=16)  # the turn that it was sent again as
+    agent: str | None = Field(default=None, max_length=64)  # that was asked; None: not begun yet
 
     traceparent: str | None = Field(default=None, max_length=55)  # of its first span: see `bridge.tracing`
     received_at: datetime = _time()
@@ -234,7 +278,8 @@ class Budget(SQLModel, table=True):
 
 
 class Refused(SQLModel, table=True):
-    """A message that was refused, and isn't asked when a catch-up comes by it again. Nothing else is kept of it."""
+    """A message that was refused, or whose turn was removed, and isn't asked when it comes by again. Nothing else is
+    kept of it: its key is a digest."""
 
     __tablename__ = "refused"
     __table_args__ = (sa.Index("ix_refused_at", "at"),)
@@ -254,7 +299,8 @@ class Part(SQLModel, table=True):
     message_id: str = Field(max_length=64)
     ends: int | None = None  # offset in the rendered reply where the part was closed
     shown: int = 0  # characters it was last known to show
-    digest: str | None = Field(default=None, max_length=64)  # of the text it was finished with
+    # Of the text it was finished with; short texts can be guessed by it.
+    digest: str | None = _words("part.digest", on_sqlite=64, default=None)
 
 
 class Artifact(SQLModel, table=True):
@@ -265,11 +311,11 @@ class Artifact(SQLModel, table=True):
     turn_id: str = Field(foreign_key="turn.id", primary_key=True, max_length=16)
     index: int = Field(primary_key=True)
     kind: str = Field(max_length=8)  # file, table, chart
-    name: str = _text()
+    name: str = _words("artifact.name")
     media_type: str = Field(max_length=255)
-    ref: str = _text()
+    ref: str = _words("artifact.ref")
     size: int | None = _big(default=None)
-    table: dict[str, Any] | None = _json(default=None)
+    table: dict[str, Any] | None = _words("artifact.table", json=True, default=None)
 
 
 class Feedback(SQLModel, table=True):
@@ -286,7 +332,118 @@ class Feedback(SQLModel, table=True):
     person: str = Field(primary_key=True, max_length=80)  # with the platform, as "slack:U07"
     agent: str = Field(max_length=64)
     good: bool
-    words: str = _text(default="")
+    words: str = _words("feedback.words", default="")
     at: datetime = _time()
     due_at: datetime | None = _time(default=None)  # when the agent's service is told next; None: no more
     tries: int = 0  # to tell it, since the last word
+
+
+class EncryptionKey(SQLModel, table=True):
+    """A key of `data.keys` by which values here are, or may be, encrypted; by its id alone."""
+
+    __tablename__ = "encryption_key"
+
+    id: str = Field(primary_key=True, max_length=16)
+    since: datetime = _time()
+
+
+class Audit(SQLModel, table=True):
+    """Who did what. Holds no text that people or agents wrote."""
+
+    __tablename__ = "audit"
+    __table_args__ = (sa.Index("ix_audit_at", "at"), sa.Index("ix_audit_who", "who"))
+
+    id: int = Field(default=None, primary_key=True, sa_type=_ROW_ID)  # given by the database
+    at: datetime = _time()
+    who: str = Field(max_length=160)  # "slack:U07", "operator:ann", "bridge"
+    what: str = Field(max_length=64)
+    about: str = _text(default="")  # a turn, a thread, an agent, by its id or name
+    detail: dict[str, Any] | None = _words(
+        "audit.detail", json=True, default=None
+    )  # counts and names of the settings
+
+
+class Restored(SQLModel, table=True):
+    """The database was restored from a backup: what people wrote before then isn't asked any more."""
+
+    __tablename__ = "restored"
+
+    at: datetime = Field(primary_key=True, sa_type=Moment)
+
+
+class Installation(SQLModel, table=True):
+    """The app in one workspace or organisation. The tokens are encrypted; where it was uninstalled they are gone."""
+
+    __tablename__ = "installation"
+    __table_args__ = (sa.Index("ix_installation_changed_at", "changed_at"),)
+
+    id: str = Field(primary_key=True, max_length=64)
+    name: str = _text()
+    user: str = Field(max_length=64)
+    bot: str = Field(max_length=64)
+    app: str = Field(max_length=64)
+    scopes: str = _text()
+    access_token: str | None = _text(default=None)
+    refresh_token: str | None = _text(default=None)
+    expires_at: datetime | None = _time(default=None)
+    org: bool
+    enterprise: str = Field(max_length=64)
+    installed_by: str = Field(max_length=64)
+    version: int = _big()
+    changed_at: datetime = _time()
+    refreshing_until: datetime | None = _time(default=None)  # by one process; others may try after that
+
+
+class SpentState(SQLModel, table=True):
+    """A state of an installation that was used; kept for as long as it would be good."""
+
+    __tablename__ = "spent_state"
+    __table_args__ = (sa.Index("ix_spent_state_until", "until"),)
+
+    digest: str = Field(primary_key=True, max_length=64)
+    until: datetime = _time()
+
+
+class ShardPlan(SQLModel, table=True):
+    """How many shards of an application all replicas serve together."""
+
+    __tablename__ = "shard_plan"
+
+    application: str = Field(primary_key=True, max_length=32)
+    count: int
+
+
+class ShardServer(SQLModel, table=True):
+    """A replica that serves shards of an application, as long as it lives."""
+
+    __tablename__ = "shard_server"
+
+    application: str = Field(primary_key=True, max_length=32)
+    replica: str = Field(primary_key=True, max_length=32)
+
+
+class Shard(SQLModel, table=True):
+    """A shard, who serves it, and how far its session was heard, so that another replica may resume it."""
+
+    __tablename__ = "shard"
+
+    application: str = Field(primary_key=True, max_length=32)
+    number: int = Field(primary_key=True)
+    count: int
+    owner: str | None = Field(default=None, max_length=32)
+    token: int = _big(default=0)  # fencing: grows with every claim
+    session: str | None = _text(default=None)
+    sequence: int | None = _big(default=None)
+    url: str | None = _text(default=None)
+    intents: int | None = _big(default=None)  # which events it was begun for
+    heard_at: datetime | None = _time(default=None)
+
+
+class ShardStart(SQLModel, table=True):
+    """When a session was, or will be, begun last in a bucket of shards."""
+
+    __tablename__ = "shard_start"
+
+    application: str = Field(primary_key=True, max_length=32)
+    bucket: int = Field(primary_key=True)
+    at: datetime = _time()

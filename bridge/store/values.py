@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.base import Checkpoint, Source
+from bridge.cipher import MARK, is_encrypted
 from bridge.inbound import Address, Person, RemoteFile
 from bridge.lifecycle import Outcome, TurnState, Waiting
+from bridge.store.encrypted_engine import UnreadableRow
 from bridge.store.engine import Row
-from bridge.store.tables import Turn, as_json
+from bridge.store.tables import Turn, Words, as_json
 
 MAX_NAME = 255  # characters of a person's name
 MAX_SOURCES = 100  # of one answer
@@ -74,6 +77,9 @@ class StoredTurn:
     traceparent: str | None  # of its trace's first span, where it has one
     received_at: int
     begun_at: int | None
+    # Why it can't be read, for the operator. What is missing of it stands as if nobody had written it, and is never
+    # to be shown, asked or stored.
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,7 @@ class WaitingTurn:
     checkpoint: str | None  # as it is stored
     request: Asked | None = None
     traceparent: str | None = None
+    unreadable: str = ""  # as of a `StoredTurn`
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +220,16 @@ def new_turn_id() -> str:
     return secrets.token_hex(8)
 
 
+def key_digest(key: str) -> str:
+    """Of a message's or an event's key: what is left of one that was refused or removed. It names nobody."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def storable(text: str) -> str:
     """Text that any database and any encoder takes. PostgreSQL's can't hold a NUL, and nobody means one; half a
-    surrogate pair can't be UTF-8, but JSON may bring it."""
+    surrogate pair can't be UTF-8, but JSON may bring it; and none that isn't encrypted looks as if it were."""
+    if text.startswith(MARK[0]):
+        text = text.lstrip(MARK[0])
     if text.isascii():
         return text.replace("\0", "") if "\0" in text else text
     return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -310,11 +324,17 @@ def _person(stored: str | None) -> Person | None:
 
 
 _COLUMNS = tuple(Turn.model_fields)
+_WORDS = tuple(column.name for column in Turn.__table__.c if isinstance(column.type, Words))  # type: ignore[attr-defined]
+NO_KEYS = "it is encrypted, and this process was started without data.keys"
 
 
 def turn_of(row: Row) -> StoredTurn:
     """A turn from the columns of its table, in their order."""
     value = dict(zip(_COLUMNS, row, strict=False))
+    unreadable = row.reason if isinstance(row, UnreadableRow) else ""
+    if is_encrypted(value["text"] or ""):  # another replica has a key already, and this one doesn't look for any
+        value |= dict.fromkeys(_WORDS)
+        unreadable = NO_KEYS
     spoken = json.loads(value["spoken"]) if value["spoken"] else None
     return StoredTurn(
         id=value["id"],
@@ -324,13 +344,13 @@ def turn_of(row: Row) -> StoredTurn:
         position=value["position"],
         person=Person(
             value["person"],
-            value["person_name"],
+            value["person_name"] or "",
             value["person_workspace"],
             tuple(json.loads(value["person_roles"] or "[]")),
         ),
         asked_by=_person(value["asked_by"]),
-        text=value["text"],
-        files=tuple(RemoteFile(*file) for file in json.loads(value["files"])),
+        text=value["text"] or "",
+        files=tuple(RemoteFile(*file) for file in json.loads(value["files"] or "[]")),
         direct=bool(value["direct"]),
         mid_thread=bool(value["mid_thread"]),
         revision=value["revision"],
@@ -360,4 +380,5 @@ def turn_of(row: Row) -> StoredTurn:
         traceparent=value["traceparent"],
         received_at=value["received_at"],
         begun_at=value["begun_at"],
+        unreadable=unreadable,
     )

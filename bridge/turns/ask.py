@@ -42,7 +42,6 @@ from adapters.base import (
     Usage,
 )
 from bridge import lifecycle, metrics, tracing
-from bridge.backoff import Backoff
 from bridge.inbound import Person
 from bridge.lifecycle import Outcome, Relation
 from bridge.render.data import Data
@@ -61,6 +60,7 @@ from bridge.store.values import (
     storable,
 )
 from bridge.turns.failing import logged
+from bridge.turns.outages import NotAsked, Patience
 from bridge.turns.prepare import PATIENCE, Prepared, prepare
 from bridge.turns.reply import Reply
 from bridge.turns.requests import approvers, meant
@@ -76,9 +76,6 @@ MAX_SAID = 5  # messages that the agent wrote unasked and is told of
 MAX_RESOLVED = 10  # names of who may decide
 MAX_ARTIFACTS = 20  # files and tables of one turn
 RESUMED_SECONDS = 60.0  # a turn taken up again after its deadline may still fetch an answer that is ready
-OUTAGE_PATIENCE = 45.0  # seconds that an agent which can't be reached is waited for before the turn fails
-FIRST_PAUSE = 1.0  # seconds between two tries of that; doubled each time
-LONGEST_PAUSE = 10.0
 
 EMPTY = "The agent sent an empty reply."
 STOPPED = "Stopped."
@@ -118,6 +115,9 @@ class Asking:
         self._conversation = work.outlook.conversation
         self._checkpoint = work.turn.checkpoint
         self._start = work.turn.start
+        self._is_under_way = (
+            self._checkpoint is not None or self._start is not None
+        )  # the agent may have it already
         self._settles: WaitingTurn | None = None
         self._how = lifecycle.Event.ANSWERED
         self._prepared: Prepared | None = None
@@ -256,9 +256,10 @@ class Asking:
     async def _wait_out_outages(self, prepared: Prepared) -> Conclusion:
         """An agent that can't be reached may be asked again as after a crash: from the last checkpoint, under the
         same id, nothing is asked twice."""
-        loop = asyncio.get_running_loop()
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        give_up: float | None = None
+        breaker = self._work.breaker
+        if not self._is_under_way and not breaker.admits():
+            raise NotAsked("it has been out of reach for a while")
+        patience = Patience(breaker)
         while True:
             before = self._checkpoint
             try:
@@ -266,12 +267,8 @@ class Asking:
             except (Unavailable, RateLimited) as error:
                 if self._stopped.is_set():
                     raise
-                if before != self._checkpoint or give_up is None:
-                    give_up = loop.time() + OUTAGE_PATIENCE
-                    backoff.reset()
-                wanted = error.retry_after if isinstance(error, RateLimited) else None
-                pause = wanted if wanted is not None else backoff.pause()
-                if loop.time() + pause > give_up:
+                pause = patience.pause(error, under_way=self._is_under_way, progress=before != self._checkpoint)
+                if pause is None:
                     raise
                 tracing.unreached(type(error).__name__, pause)
                 log.warning("agent can't be reached", **logged(error), again_in=round(pause, 1))
@@ -282,6 +279,14 @@ class Asking:
                         await self._stopped.wait()
                 self._artifacts.clear()
                 self._reply.begin_anew()
+            except Uncertain:
+                breaker.failed()
+                raise
+            except (TimedOut, Fenced, Changed, TimeoutError):
+                raise
+            except AgentError:
+                breaker.answered()
+                raise
 
     async def _hear(self, prepared: Prepared) -> Conclusion:
         resume = self._checkpoint or checkpoint_of(self._start)
@@ -293,6 +298,9 @@ class Asking:
         async with aclosing(_generator(events)) as heard:
             async for event in heard:
                 self._heard_at = asyncio.get_running_loop().time()
+                if not isinstance(event, Checkpoint | Status):  # these an adapter may have by itself
+                    self._work.breaker.answered()
+                    self._is_under_way = True
                 match event:
                     case Text(delta):
                         if not spoke:

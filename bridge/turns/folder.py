@@ -7,8 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -34,11 +34,25 @@ def work_folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_of_turns(turns: Iterable[str]) -> None:
+    """What processes of this account on this machine, living or dead, have on disk for these turns."""
+    names = set(turns)
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if _is_ours(folder):
+                for name in names:
+                    shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Anybody may put a name there; our own folder nobody else can exchange."""
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+
+
 def _sweep(found: Path) -> None:
     try:
-        # Anybody may put a name there; our own folder nobody else can exchange.
-        status = found.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        if not _is_ours(found):
             return
         with FileLock(found / LOCK).acquire(timeout=0):
             shutil.rmtree(found, ignore_errors=True)

@@ -13,6 +13,7 @@ from bridge import metrics, tracing
 from bridge.inbound import Address, Inbound, Person, Platform, RemoteFile, Seen
 from bridge.lifecycle import Outcome, TurnState
 from bridge.listening import BusyAt, ListeningAt, as_ever, in_line
+from bridge.store import audit
 from bridge.store.arrivals import Arrivals
 from bridge.store.budgets import OverBudget, uncapped
 from bridge.store.decisions import LEFT, Decided, Decisions
@@ -65,7 +66,7 @@ class Intake:
         gate: Gate,
         wake: Callable[[], None],
         stop_turn: Callable[[str], None],
-        has_room: Callable[[], bool],
+        has_room: Callable[[str], bool],
         catch_up_hours: float,
     ) -> None:
         self._arrivals = arrivals
@@ -90,7 +91,7 @@ class Intake:
     async def _take(self, inbound: Inbound, received: tracing.Received) -> bool:
         address, person = inbound.address, inbound.person
         agent, asked_back = await self._answering(address)
-        announce = not self._has_room()
+        announce = not self._has_room(agent)
         try:
             self._gate.admit(agent, address, person)
             quotas = self._gate.quotas(agent, address, person)
@@ -159,16 +160,19 @@ class Intake:
     async def stop(self, address: Address) -> None:
         turn = await self._stored(lambda: self._arrivals.active_turn(address))
         if turn is not None:
-            await self._stop(turn)
+            await self._stop(turn, audit.SOMEBODY)
 
     async def ordered(self, order: Order) -> str:
         found = await self._found(order)
         if refusal := await self._check(found):
             return refusal
         try:
+            who = audit.person(found.address.platform, found.person.id)
             about = {"messaging.system": order.address.platform, "threadbridge.command": order.name}
             with tracing.receiving("command", about):
-                answer = await self._stored(lambda: self._orders.carry_out(found, self._stop))
+                answer = await self._stored(
+                    lambda: self._orders.carry_out(found, lambda turn: self._stop(turn, who))
+                )
         except OverBudget as over:
             self._count(over, found.address)
             return self._gate.sentence(over)
@@ -334,12 +338,12 @@ class Intake:
     async def _pressed_stop(self, press: Press) -> Decision:
         if await self._stored(lambda: self._arrivals.active_turn(press.address)) != press.turn:
             return Decision(ENDED)
-        await self._stop(press.turn)
+        await self._stop(press.turn, audit.person(press.address.platform, press.person.id))
         return Decision()
 
-    async def _stop(self, turn: str) -> None:
+    async def _stop(self, turn: str, who: str) -> None:
         self._stop_turn(turn)
-        await self._stored(lambda: self._arrivals.record_stop(turn))
+        await self._stored(lambda: self._arrivals.record_stop(turn, who))
 
     async def _stored(self, work: Callable[[], Awaitable[T]]) -> T:
         with self._one_more():

@@ -1,4 +1,4 @@
-"""A message that waits in a busy thread shows that it does, by a mark on it, until it is asked.
+"""A message that waits, in a busy thread or for room, shows that it does, by a mark on it, until it is asked.
 
 That it is marked is stored before it is, so that whoever asks it takes the mark away, after a crash or a fail-over,
 too. Replies don't wait for any of it.
@@ -7,7 +7,7 @@ too. Replies don't wait for any of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
 import structlog
@@ -29,8 +29,15 @@ class Marks:
     """`surfaces` are those of the turns at work here, by their threads; `made` gives one for a thread that nobody works
     on."""
 
-    def __init__(self, queue: Queue, surfaces: Mapping[int, Surface], made: Callable[[Marked], Surface]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        platforms: Collection[str],
+        surfaces: Mapping[int, Surface],
+        made: Callable[[Marked], Surface],
+    ) -> None:
         self._queue = queue
+        self._platforms = platforms
         self._surfaces = surfaces
         self._made = made
         self._changed = asyncio.Event()
@@ -51,17 +58,17 @@ class Marks:
 
     async def _look(self) -> None:
         """Taken away first, as that is what people wait for; one after the other for each message."""
-        begun = await self._queue.marked_no_more(AT_ONCE)
+        platforms = list(self._platforms)
+        begun = await self._queue.marked_no_more(AT_ONCE, platforms)
         taken = await asyncio.gather(*(self._take_away(one) for one in begun))
         await self._queue.unmark([one.turn for one, done in zip(begun, taken, strict=True) if done])
-        waiting = await self._queue.mark(WAITS, AT_ONCE) if self._surfaces else ()
+        waiting = await self._queue.mark(WAITS, AT_ONCE, platforms) if self._surfaces else ()
         await asyncio.gather(*self._adding(waiting))
 
-    def _adding(self, waiting: Iterable[tuple[int, str]]) -> Iterable[asyncio.Task[bool]]:
-        for thread, message in waiting:
-            surface = self._surfaces.get(thread)
-            if surface is not None:
-                yield asyncio.create_task(surface.mark_waiting(message, waits=True), name="waits")
+    def _adding(self, waiting: Iterable[Marked]) -> Iterable[asyncio.Task[bool]]:
+        for one in waiting:
+            surface = self._surfaces.get(one.thread) or self._made(one)
+            yield asyncio.create_task(surface.mark_waiting(one.message_id, waits=True), name="waits")
 
     async def _take_away(self, one: Marked) -> bool:
         """Whether there is nothing left to do."""

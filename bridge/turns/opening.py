@@ -37,6 +37,8 @@ async def open_thread(
     if turn.state is not TurnState.RECEIVED:  # all but the end of it was written down
         return await _end(hold, turn, REFUSED_BEFORE)
     try:
+        if turn.unreadable:
+            raise Refused(turn.unreadable)
         if hold.claim.attempts > MAX_ATTEMPTS:
             raise Refused(f"given up after {hold.claim.attempts - 1} attempts")
         opened, posted_at = await _open(hold, turn, front_end, agent_for)

@@ -14,6 +14,7 @@ from adapters.base import Agent, AgentError, History, Row
 from bridge.inbound import Address
 from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState, TurnState
 from bridge.render.characters import boundary
+from bridge.store import audit
 from bridge.store.budgets import Quota
 from bridge.store.decisions import Decided
 from bridge.store.desk import QUEUED, Desk, Overview
@@ -52,7 +53,8 @@ LEFT = {"person": "of yours", "channel": "in this channel", "agent": "to this ag
 
 
 class Orders:
-    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn."""
+    """`choices` are the agents that may be chosen at a place, `doing` what an agent says of its work on a turn,
+    `outage` the sentence of an agent that is out of reach."""
 
     def __init__(
         self,
@@ -62,12 +64,14 @@ class Orders:
         *,
         choices: Callable[[Address], Sequence[str]],
         doing: Callable[[str], str],
+        outage: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._desk = desk
         self._agents = agents
         self._gate = gate
         self._choices = choices
         self._doing = doing
+        self._outage = outage
 
     async def latest(self, order: Order) -> Address | None:
         """The thread that a person asked in last, in the channel of a command. Raises `StoreUnavailable`."""
@@ -144,7 +148,8 @@ class Orders:
         """Why it can't be; "" if it is done."""
         if thread.waiting is not None and not self._gate.decides(order, thread.agent, thread.waiting.person.id):
             return NOT_YOURS  # what it waits for would be abandoned
-        return "" if await self._desk.begin_anew(thread, agent, order.person) else BUSY
+        who = audit.person(order.address.platform, order.person.id)
+        return "" if await self._desk.begin_anew(thread, agent, order.person, who=who) else BUSY
 
     # --- history --------------------------------------------------------------------------------------------
 
@@ -201,7 +206,9 @@ class Orders:
         quotas = self._gate.quotas(thread.agent, order.address, order.person)
         left = await self._desk.arrivals.left(quotas)
         queue = _queue(thread, order.person.id)
-        return " ".join([f"`{thread.agent}` answers here.", self._work(thread), *queue, *_budget(left)])
+        outage = self._outage(thread.agent)
+        answers = [f"`{thread.agent}` answers here.", *([outage] if outage else [])]
+        return " ".join([*answers, self._work(thread), *queue, *_budget(left)])
 
     def _work(self, thread: Overview) -> str:
         turn = thread.active

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -35,9 +35,11 @@ from bridge.turns.line import ALONE, MAX_JOINED, Line, joinable, together
 from bridge.turns.links import Links
 from bridge.turns.marks import Marks
 from bridge.turns.opening import open_thread
+from bridge.turns.outages import Breaker
 from bridge.turns.parts import Parts
 from bridge.turns.person import Telling
 from bridge.turns.restate import restate
+from bridge.turns.room import Room
 from bridge.turns.settle import PATIENCE as SETTLED_PATIENCE
 from bridge.turns.settle import show_settled
 from bridge.turns.surface import Button, FrontEnd, Guard, Surface
@@ -76,6 +78,9 @@ class Bounds:
     under_reply: Callable[[str], tuple[UnderReply, ...]] = lambda _: ()  # of an agent, by its name: see `Work`
     busy_at: BusyAt = in_line
     kind_of: Callable[[str], str] = lambda _: ""  # of an agent, by its name: see `Work`
+    at_once: Mapping[str, int] = field(default_factory=dict)  # threads of an agent, where that is limited
+    # Until an agent that fails everything is answered for at once, by its name: see `Breaker`.
+    breaker_seconds: Callable[[str], float] = lambda _: 0.0
 
 
 class Runner:
@@ -97,11 +102,13 @@ class Runner:
         self._wake = asyncio.Event()
         self._ending = False  # no turn is begun any more
         self._held: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
+        self._room = Room(bounds.running, bounds.at_once)
+        self._breakers: dict[str, Breaker] = {}
         self._claiming = asyncio.Lock()  # held until what was claimed is in `_held`
         self._suspect: int | None = None  # the one thread at work that may be what ends processes
         self._at_work: dict[str, TurnAtWork] = {}
         self._surfaces: dict[int, Surface] = {}  # of the turns at work, by their threads
-        self._marks = Marks(queue, self._surfaces, self._surface_at_rest)
+        self._marks = Marks(queue, platforms, self._surfaces, self._surface_at_rest)
         queue.on_seated = self.wake
 
     def wake(self) -> None:
@@ -117,10 +124,19 @@ class Runner:
         """What the agent says of its work on a turn that runs here; "" otherwise."""
         return self._at_work[turn].doing if turn in self._at_work else ""
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another thread could be worked on at once."""
-        return not self._ending and len(self._held) < self._bounds.running
+    def has_room(self, agent: str) -> bool:
+        """Whether another thread of this agent could be worked on at once."""
+        return not self._ending and self._room.free_for(agent) > 0
+
+    def outage(self, agent: str) -> str | None:
+        """A sentence that says so where an agent is out of reach."""
+        return self.breaker(agent).told
+
+    def breaker(self, agent: str) -> Breaker:
+        """Of one of the agents."""
+        if agent not in self._breakers:
+            self._breakers[agent] = Breaker(self._bounds.breaker_seconds(agent))
+        return self._breakers[agent]
 
     async def run(self) -> None:
         """Claim and serve. Cancelled, it stops taking, gives running turns the grace period, and leaves the rest
@@ -156,18 +172,28 @@ class Runner:
     async def _claim_some(self, *, suspects: bool) -> bool:
         """Whether there may be more: all that there was room for were found. A thread that ended meanwhile made more
         room, and nobody wakes for it."""
-        free = min(self._bounds.running - len(self._held), CLAIM_AT_ONCE)
+        platforms, room, found = list(self._platforms), self._room, 0
+        for agent in room.limited:
+            if free := min(room.free_for(agent), CLAIM_AT_ONCE):
+                found += self._take(await self._queue.claim(free, platforms, only=agent))
+        free = min(room.free, CLAIM_AT_ONCE)
         if not free:
             return False
-        platforms = list(self._platforms)
-        claims = list(await self._queue.claim(free, platforms))
-        if suspects and not claims and self._suspect is None:
-            claims = list(await self._queue.claim(1, platforms, suspects=True))
-            self._suspect = next((claim.thread for claim in claims), None)
+        claims = await self._queue.claim(free, platforms, without=room.limited)
+        found += self._take(claims)
+        if suspects and not found and self._suspect is None:
+            full = [agent for agent in room.limited if not room.free_for(agent)]
+            alone = await self._queue.claim(1, platforms, suspects=True, without=full)
+            self._take(alone)
+            self._suspect = next((claim.thread for claim in alone), None)
+        return len(claims) == free
+
+    def _take(self, claims: Sequence[Claim]) -> int:
         for claim in claims:
             task = asyncio.create_task(self._serve(claim), name=f"thread {claim.thread}")
             self._held[claim.thread] = claim, task
-        return len(claims) == free
+            self._room.take(claim.agent)
+        return len(claims)
 
     async def _woken(self) -> bool:
         """False if nobody announced anything in time."""
@@ -267,13 +293,13 @@ class Runner:
                 self._let_go(claim)
 
     def _let_go(self, claim: Claim) -> None:
-        full = not self.has_room
+        awaited = self._room.give_back(claim.agent)
         held = self._held.get(claim.thread)
         if held is not None and held[0] is claim:  # else it was lost and claimed anew meanwhile
             del self._held[claim.thread]
             if self._suspect == claim.thread:
                 self._suspect = None
-        if full:
+        if awaited:
             self._wake.set()
 
     def _traced(self, claim: Claim, turn: StoredTurn, *, queued: bool) -> AbstractContextManager[None]:
@@ -299,6 +325,7 @@ class Runner:
                 outlook=outlook,
                 surface=surface,
                 agent=agent or _Missing(claim.agent),
+                breaker=self.breaker(claim.agent),
                 limits=Limits(
                     seconds, self._bounds.quiet_after, self._bounds.attachment_bytes, self._bounds.approval_seconds
                 ),
@@ -357,7 +384,7 @@ class Runner:
     async def _restate(self, hold: Hold, turn_id: str) -> None:
         """A replica that had lost this thread may have written over a finished reply: write it again."""
         turn = await persist(lambda: self._queue.turn(turn_id))
-        if turn is not None and turn.answer is not None:
+        if turn is not None and turn.answer is not None and not turn.unreadable:
             records = await persist(lambda: self._queue.parts(turn_id))
             surface = self._surface(hold, turn.person)
             if turn.settled is None:

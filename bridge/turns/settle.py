@@ -26,7 +26,7 @@ async def show_settled(surface: Surface, queue: Queue, turn_id: str) -> None:
     """Of a turn that waited. Raises nothing of the platform's; `Fenced` is left to whoever works on the thread."""
     try:
         turn = await persist(lambda: queue.turn(turn_id))
-        if turn is None or turn.settled is None:
+        if turn is None or turn.settled is None or turn.unreadable:
             return
         records = await persist(lambda: queue.parts(turn_id))
         if (found := _look(surface, turn, records)) is None:

@@ -314,7 +314,7 @@ class Opening(Protocol):
 class Speaks(Protocol):
     """What of a platform is needed to speak first there. Every `Opening` may be used again after a failure."""
 
-    def workspace(self, channel: str) -> str:
+    async def workspace(self, channel: str) -> str:
         """The workspace that a channel is in. Raises `Gone` where the bot knows that it can't see the channel, and
         `Unreachable` while it doesn't know."""
         ...

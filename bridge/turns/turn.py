@@ -22,6 +22,11 @@ from bridge.turns.steps import Steps
 from bridge.turns.surface import Suggests, Titles
 from bridge.turns.work import Work
 
+UNREADABLE = (
+    "I can't read what is stored of this thread any more, so I can't go on here. Please tell whoever runs this bot;"
+    " a new thread works."
+)
+
 log = structlog.get_logger()
 
 
@@ -88,6 +93,10 @@ class TurnAtWork:
         self._settling = asyncio.create_task(settling, name=f"settle {turn}")
 
     async def _deliver(self, reply: Reply) -> Delivered:
+        if reason := self._unreadable():
+            # Nothing is stored but how it ended: with the key back, all of it can be had again.
+            log.error("turn can't be read", turn=self._work.turn.id, reason=reason)
+            return await self._bring(reply, Conclusion(Outcome.UNREADABLE, notice=UNREADABLE, detail=reason))
         conclusion = stored_conclusion(self._work.turn)
         if conclusion is None:
             return await self._bring(reply, await self._ask(reply))
@@ -97,6 +106,11 @@ class TurnAtWork:
         if attempts > MAX_ATTEMPTS:
             return await undeliverable(self._work, f"given up after {attempts - 1} attempts")
         return await self._bring(reply, conclusion)
+
+    def _unreadable(self) -> str:
+        """Why this turn can't be read, or the one that its thread waits with; "" if nothing is wrong."""
+        waiting = self._work.outlook.waiting
+        return self._work.turn.unreadable or ("" if waiting is None else waiting.unreadable)
 
     async def _bring(self, reply: Reply, conclusion: Conclusion) -> Delivered:
         """Deliver, as far as the person wants it."""

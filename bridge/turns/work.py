@@ -12,6 +12,7 @@ from bridge.turns.folder import Folder
 from bridge.turns.hold import Hold
 from bridge.turns.line import ALONE, Line
 from bridge.turns.links import Links
+from bridge.turns.outages import Breaker
 from bridge.turns.person import Telling
 from bridge.turns.surface import Surface
 from bridge.turns.voice import Hears
@@ -36,6 +37,7 @@ class Work:
     outlook: Outlook
     surface: Surface
     agent: Agent
+    breaker: Breaker
     limits: Limits
     folder: Folder
     telling: Telling

@@ -157,6 +157,7 @@ def test_what_is_left_empty_comes_from_the_environment(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     settings = written()
     assert settings.slack is not None
+    assert settings.slack.bot_token is not None
     assert settings.slack.bot_token.get_secret_value() == "xoxb-2"
     assert settings.discord is not None
     assert settings.agents["help_desk"].rest == {"api_key": "sk_2"}

@@ -23,10 +23,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.cli.command import WHOLE_TEST
-from tests.deploy.starting import ROOT, free_port, healthy, started
+from tests.deploy.starting import ROOT, healthy, started
 from tests.e2e.people import SlackPeople, text_of
 from tests.e2e.running import as_toml, at_rest, settings_for
 from tests.e2e.town import Town
+from tests.ports import free_port
 
 IMAGE = ROOT / "deploy" / "image"
 JOINED = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")

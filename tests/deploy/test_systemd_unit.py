@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import WHOLE_TEST
-from tests.deploy.starting import ROOT, free_port, healthy, started
+from tests.deploy.starting import ROOT, healthy, started
 from tests.e2e.people import SlackPeople
 from tests.e2e.running import as_toml, at_rest, settings_for
 from tests.e2e.town import Town
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(WHOLE_TEST)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,12 +18,6 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 
 def series(name: str, **labels: str) -> Series:
     return name, tuple(sorted(labels.items()))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def scrape(port: int, **headers: str) -> Mapping[Series, float]:

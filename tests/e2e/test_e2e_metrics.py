@@ -12,9 +12,10 @@ from adapters.testing.backends import faults
 from bridge.settings import AgentTable, HttpSettings
 from tests.e2e.people import People
 from tests.e2e.running import at_rest, serving, settings_for, states
-from tests.e2e.scraping import OPENMETRICS, counted, free_port, grown, scrape, series
+from tests.e2e.scraping import OPENMETRICS, counted, grown, scrape, series
 from tests.e2e.town import Town
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 BOT = "@threadbridge"
 NOTES = ("notes.txt", "text/plain", b"buy milk\nand bread\n")

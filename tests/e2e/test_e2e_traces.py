@@ -16,9 +16,10 @@ from bridge.settings import HttpSettings
 from tests.e2e.collector import Collector, collecting
 from tests.e2e.people import People, text_of
 from tests.e2e.running import as_toml, at_rest, people_of, running, serving, settings_for
-from tests.e2e.test_e2e_speaking_first import TOKEN, free_port, person, place
+from tests.e2e.test_e2e_speaking_first import TOKEN, person, place
 from tests.e2e.town import Town
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -41,10 +42,11 @@ from bridge.ops.check_settings import check_settings
 from bridge.ops.doctor import check_database, examine
 from bridge.playground.discord import payloads
 from bridge.playground.discord.model import Permission
-from bridge.settings import AgentTable, HttpSettings, Settings
+from bridge.settings import AgentTable, DataSettings, HttpSettings, Settings
 from bridge.store.database import open_database
 from tests.e2e.waiting import PATIENCE
 from tests.ops.everything import Everything
+from tests.store.keys import encrypting, key
 
 CHECKING = ("a2a", "agentok", "enthusiast", "openai", "sema4ai", "toqan")
 
@@ -630,14 +632,44 @@ async def test_an_agent_without_an_address_is_checked_as_far_as_it_goes(everythi
 # --- the database --------------------------------------------------------------------------------------------
 
 
-async def found(address: str) -> list[Finding]:
-    return [finding async for finding in check_database(SecretStr(address))]
+async def found(address: str, data: DataSettings | None = None) -> list[Finding]:
+    return [finding async for finding in check_database(SecretStr(address), data or DataSettings())]
 
 
 async def test_a_migrated_database_is_ok(any_database_url: str) -> None:
     async with open_database(any_database_url, create=True) as database:
         await database.upgrade()
     assert [finding.mark for finding in await found(any_database_url)] == [Mark.OK]
+
+
+@pytest.mark.parametrize(
+    ("used", "data", "mark", "said"),
+    [
+        ((), {}, None, ""),
+        ((), {"keys": [key(1)]}, None, ""),
+        ((1,), {"keys": [key(1)], "encrypt_text": True}, Mark.OK, "encrypted by key {0}"),
+        ((1, 2), {"keys": [key(1), key(2)], "encrypt_text": True}, Mark.WARN, "older ones perhaps by another"),
+        ((1,), {"keys": [key(1)]}, Mark.WARN, "older ones are encrypted"),
+        ((1,), {"keys": [key(2)], "encrypt_text": True}, Mark.FAIL, "by key {0}, which isn't here"),
+        ((1,), {}, Mark.FAIL, "by key {0}, which isn't here"),
+    ],
+)
+async def test_the_keys_of_the_database_are_looked_for(
+    migrated_sqlite: Path,
+    tmp_path: Path,
+    used: tuple[int, ...],
+    data: dict[str, Any],
+    mark: Mark | None,
+    said: str,
+) -> None:
+    shutil.copyfile(migrated_sqlite, file := tmp_path / "threadbridge.db")
+    ids = [encrypting(one).key_ids[0] for one in used]
+    async with open_database(f"sqlite:///{file}") as database:
+        for one in ids:
+            await database.add_key_id(one)
+    keys = (await found(f"sqlite:///{file}", DataSettings(**data)))[1:]
+    assert [finding.mark for finding in keys] == ([mark] if mark else [])
+    assert all(said.format(*ids) in finding.found for finding in keys)
 
 
 async def test_an_unmigrated_postgresql_is_the_operators_to_upgrade(

@@ -124,6 +124,48 @@ async def test_a_guild_lies_on_one_shard() -> None:
     assert heard == {"hello": (world.guild.id >> 22) % 2, "psst": 0}
 
 
+async def test_a_session_is_resumed_by_another_connection_which_ends_the_first(world: DiscordWorld) -> None:
+    async with served(world) as url, socket(url) as first, socket(url) as second:
+        await first.send(2, identify(world))
+        ready = await first.until("READY")
+        await second.frame()
+        resume = {"token": world.token, "session_id": ready["d"]["session_id"], "seq": ready["s"]}
+        await second.send(6, resume)
+        await second.until("RESUMED")
+        assert await first.closed() == 4000
+        await world.say("ada", "general", "hello")
+        await second.until("MESSAGE_CREATE")
+
+
+async def test_sessions_of_a_bucket_begin_one_after_another() -> None:
+    now = 1_800_000_000.0
+    world = DiscordWorld(clock=lambda: now, shards=4, max_concurrency=2)
+    async with served(world) as url:
+
+        async def begins(number: int) -> bool:
+            async with socket(url) as gateway:
+                await gateway.frame()
+                await gateway.send(2, identify(world, shard=[number, 4]))
+                return (await gateway.frame()).get("t") == "READY"
+
+        assert [await begins(number) for number in (0, 1, 2, 3)] == [True, True, False, False]
+        now += 5.0
+        assert [await begins(number) for number in (2, 3)] == [True, True]
+        assert world.gateway.starts == 996, "a refused one isn't counted"
+
+
+async def test_a_shard_with_too_many_servers_is_refused(world: DiscordWorld) -> None:
+    world.guilds_a_shard = 1
+    world.add_guild("Other")
+    async with served(world) as url:
+        async with socket(url) as gateway:
+            await gateway.send(2, identify(world))
+            assert await gateway.closed() == 4011
+        async with socket(url) as gateway:
+            await gateway.send(2, identify(world, shard=[2, 2]))
+            assert await gateway.closed() == 4010
+
+
 # --- by hand -------------------------------------------------------------------------------------------------
 
 

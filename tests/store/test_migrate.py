@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from bridge.store import migrate
+from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, DatabaseError, database_url, open_database
+from bridge.store.tables import now
+from tests.store.steps import inbound
 
 
 def test_a_draft_of_unchanged_tables_changes_nothing(tmp_path: Path) -> None:
@@ -41,3 +45,24 @@ async def test_what_people_wrote_is_readable_to_its_owner_alone(tmp_path: Path) 
     async with open_database(f"sqlite:///{path}", serve=True) as database, database.prepared("r1"):
         files = [one for one in tmp_path.iterdir() if one.suffix != ".lock"]
         assert {one.stat().st_mode & 0o077 for one in files} == {0}
+
+
+async def test_what_was_refused_before_keys_were_digests_stays_refused(any_database_url: str) -> None:
+    database = Database(database_url(any_database_url))
+    before = migrate._scripts().get_revision("0014audit").down_revision
+    message = inbound(1)
+
+    def to_before(connection: sa.Connection) -> None:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, str(before))
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(to_before)
+        values = {"key": f"slack:T1:C1:{message.message_id}", "at": now()}
+        await connection.execute(sa.text("INSERT INTO refused (message_key, at) VALUES (:key, :at)"), values)
+    await database.upgrade()
+    async with database.prepared("r1") as engine:
+        assert not await Arrivals(engine).put(message, "a")
+        assert await Arrivals(engine).put(inbound(2), "a")
+    await database.close()

@@ -60,6 +60,12 @@ VALUES: dict[str, object] = {
     "conversation": "c", "opening": 2, "root": "9", "spoken": None, "answer": "a",
     "decision": None, "until": None, "line": "Left",
     "joined_id": "t1-9", "brought": None, "traceparent": None, "first": None, "state": "failed",
+    "message_digest": "a", "event_digest": "b", "audited_at": 4, "who": "bridge", "what": "new", "about": "",
+    "audit_detail": None, "instead": "-", "spoken_before": 4, "only": "", "without": "",
+    "user": "U1", "bot": "B1", "app": "A1", "scopes": "", "access_token": "s", "refresh_token": "s", "expires_at": 5,
+    "org": False, "enterprise": "", "installed_by": "", "version": 1, "changed_at": 5,
+    "application": "1", "count": 2, "exact": False, "number": 0, "session": "s", "sequence": 1, "url": "u",
+    "intents": 1, "bucket": 0, "apart": 5,
 }  # fmt: skip
 
 

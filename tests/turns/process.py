@@ -69,6 +69,7 @@ class Bridge:
         links: Links | None = None,
         under_reply: tuple[UnderReply, ...] = (),
         busy: Busy = "queue",
+        breaker_seconds: float = 0.0,
         **limits: float,
     ) -> None:
         self.platform = platform
@@ -82,6 +83,7 @@ class Bridge:
         self._links = links
         self._under_reply = under_reply
         self._busy = busy
+        self._breaker_seconds = breaker_seconds
         self._agents: Mapping[str, Agent] = {} if agent is None else {"support": agent}
         self._gate = gate or Gate(Access())
         self.limits = limits
@@ -110,6 +112,8 @@ class Bridge:
                     links=self._links,
                     under_reply=lambda _: self._under_reply,
                     busy_at=lambda _: self._busy,
+                    at_once={"support": int(limits.get("agent_at_once", 0))},
+                    breaker_seconds=lambda _: self._breaker_seconds,
                 )
                 self.runner = Runner(self.queue, self.presence, self._agents, {"slack": self.platform}, bounds)
                 decisions, self.feedback = Decisions(engine, at_once=at_once), FeedbackStore(engine)
@@ -136,7 +140,7 @@ class Bridge:
                     gate=self._gate,
                     wake=self.runner.wake,
                     stop_turn=self.runner.stop_turn,
-                    has_room=lambda: self.runner.has_room,
+                    has_room=self.runner.has_room,
                     catch_up_hours=24,
                 )
                 yield

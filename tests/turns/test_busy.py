@@ -269,4 +269,4 @@ async def test_a_message_that_is_withdrawn_is_marked_no_more(
         work.go_on.set()
         await until_all_ended(bridge)
         await platform.until(lambda: platform.waiting == {"100.0-2"})  # nothing is taken off what is gone
-        await eventually_none(lambda: bridge.queue.marked_no_more(10))
+        await eventually_none(lambda: bridge.queue.marked_no_more(10, ["slack"]))

@@ -13,7 +13,7 @@ from bridge import inbound as read
 from bridge.access import Access, AccessTable
 from bridge.inbound import Address
 from bridge.store.database import Database
-from bridge.turns import ask
+from bridge.turns import outages
 from bridge.turns.gate import Gate
 from bridge.turns.inbox import Press
 from bridge.turns.person import Level, Telling
@@ -64,7 +64,7 @@ async def test_who_wrote_is_told_and_no_name(database: Database, platform: Memor
 async def test_who_has_it_sent_again_asks(
     quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    monkeypatch.setattr(ask, "OUTAGE_PATIENCE", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_PATIENCE", 0.0)
     agent = NotingAgent([failure])  # type: ignore[list-item]
     async with running(Bridge(quick, platform, agent, gate=BOB_IS_ADMIN)) as bridge:
         await bridge.intake.take(inbound(1, person=ANN))

@@ -23,7 +23,7 @@ from adapters.base import (
 )
 from bridge.inbound import ContextMessage, Person, RemoteFile
 from bridge.store.database import Database
-from bridge.turns import ask, prepare
+from bridge.turns import ask, outages, prepare
 from bridge.turns.ask import MAX_ARTIFACTS, QUIET, UNREACHED
 from bridge.turns.surface import Guard, PartKind, Surface, Throttled, Unreachable
 from tests.e2e.waiting import eventually
@@ -182,8 +182,8 @@ async def test_a_request_that_could_not_be_delivered_is_one_again_when_it_is(
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(ask, "LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(outages, "LONGEST_PAUSE", 0.002)
 
 
 @pytest.mark.usefixtures("short_pauses")
@@ -220,7 +220,7 @@ async def test_an_agent_that_is_away_for_a_moment_is_waited_for_and_asked_once(
 async def test_an_agent_that_stays_away_fails_the_turn_in_the_end(
     quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask, "OUTAGE_PATIENCE", 0.01)
+    monkeypatch.setattr(outages, "OUTAGE_PATIENCE", 0.01)
     backend = Backend([Text("So far so good"), Unavailable("503")])
     async with running(Bridge(quick, platform, ScriptedAgent(backend))) as bridge:
         await bridge.intake.take(inbound(1))

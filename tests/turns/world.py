@@ -77,7 +77,7 @@ class MemoryPlatform:
     def surface(self, address: Address, *, person: Person, guard: Guard) -> Surface:
         return MemorySurface(self, guard)
 
-    def workspace(self, channel: str) -> str:
+    async def workspace(self, channel: str) -> str:
         return "T1"
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> Opening:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import timedelta
 from secrets import token_hex
 
 import discord
 import structlog
+from cachetools import LRUCache
 from discord.http import Route
 from starlette.routing import BaseRoute
 
-from bridge.backoff import Backoff
 from bridge.frontends.common.reactions import Reactions
-from bridge.frontends.discord import about, commands
-from bridge.frontends.discord.calls import Calls, hand_on_limits, unguarded
-from bridge.frontends.discord.catch_up import CatchUp
+from bridge.frontends.discord.calls import Calls, unguarded
 from bridge.frontends.discord.echoes import Echoes
 from bridge.frontends.discord.files import Downloads
-from bridge.frontends.discord.gateway import FIRST_PAUSE, LONGEST_PAUSE, Gateway
-from bridge.frontends.discord.invite import intents
+from bridge.frontends.discord.gateway import ShardsRequired, Starts
+from bridge.frontends.discord.home import Home
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.members import Members
 from bridge.frontends.discord.opening import DiscordOpening, guild_of
@@ -29,35 +26,38 @@ from bridge.frontends.discord.places import Place, Places
 from bridge.frontends.discord.presses import components
 from bridge.frontends.discord.reactions import Spacing
 from bridge.frontends.discord.rest import Json, Rest
-from bridge.frontends.discord.settings import GATEWAY_URL, DiscordSettings
+from bridge.frontends.discord.served import Bot, Served
+from bridge.frontends.discord.settings import DiscordSettings
+from bridge.frontends.discord.shards import Shards
 from bridge.frontends.discord.surface import MAX_DIRECT_FILE, DiscordSurface
 from bridge.frontends.discord.telling import SUPPRESS_EMBEDS, never_raises, reply_to
 from bridge.inbound import Address, Person
 from bridge.listening import ListeningAt, as_ever
+from bridge.sharding import MAX_SHARDS, ShardDesk
 from bridge.turns.inbox import Inbox
-from bridge.turns.surface import ASK_AGAIN, EDITED, Button, ConfigurationError, Guard, SurfaceError, Unreachable
+from bridge.turns.surface import ASK_AGAIN, EDITED, Button, ConfigurationError, Guard, Unreachable
 
 log = structlog.get_logger()
 
-SILENCE = 60.0  # seconds without a word from the gateway, heartbeats included, until the connection counts as dead
-
-# Close codes of the gateway that no new connection mends.
-WRONG_TOKEN = 4004
-HOPELESS = {
-    4010: "the gateway refused the shard",
-    4011: "the bot is in more servers than one connection may serve (2,500)",
-    4012: "the gateway no longer speaks this version of its protocol: update discord.py",
-    4013: "the gateway refused the intents: update discord.py",
-}
-
-BAD_LOGIN = (
-    "Discord refused the token: make a new one at Bot > Reset Token in the Discord Developer Portal"
-    " and set it as token under [discord], or as DISCORD_TOKEN."
+MAX_QUESTIONS = 1_000  # questions remembered for the names of their threads
+MORE_SHARDS = (
+    "Discord wants the bot's servers divided among more connections:"
+    " set shards = 0 under [discord], so that there are as many as Discord recommends, or to more than {count}."
 )
-NO_CONTENT = (
-    "The Message Content intent is off, so follow-ups in threads need a mention:"
-    " switch it on at Bot > Privileged Gateway Intents in the Discord Developer Portal and start again."
-)
+
+
+class _Everything:
+    """Leave for a connection that hears all servers, as each replica has one."""
+
+    def __init__(self, front: DiscordFrontEnd) -> None:
+        self._front = front
+
+    async def connect(self) -> None:
+        return
+
+    async def begin(self, starts: Starts | None) -> None:
+        if starts is not None and starts.shards > 1 and self._front.may_divide:
+            raise ShardsRequired(starts.shards)
 
 
 class DiscordFrontEnd:
@@ -75,99 +75,129 @@ class DiscordFrontEnd:
         serves: Callable[[str], bool] = lambda _: True,
         listening_at: ListeningAt = as_ever,
         bots: Collection[str] = (),
+        desk: ShardDesk | None = None,
     ) -> None:
-        """`serves` says of a server's id whether its members may write directly; `bots` may ask in some channel."""
+        """`serves` says of a server's id whether its members may write directly; `bots` may ask in some channel.
+        `desk` shares shards with other replicas; without it there is one connection."""
         self._settings = settings
-        self._catch_up_hours = catch_up_hours
-        self._inbox = inbox
-        self._client: discord.Client | None = None
-        self._trouble: str | None = "not started"
+        self._desk = desk
         self._signs: dict[Address, asyncio.Task[None]] = {}
+        self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
+        """What the thread of a question will be called, by the question's id."""
         self.calls = Calls(settings.requests_a_second)
-        members = Members(serves)
         self.reactions: Reactions = settings.reactions
         self.reacting = Spacing()
-        self._listeners = Listeners(
-            inbox,
-            self._want_catch_up,
-            self._offer_again,
-            self.calls,
-            members,
-            listening_at=listening_at,
-            bots=bots,
-            ask_emoji=settings.reactions.ask,
-        )
-        self._wanted = asyncio.Event()  # a look at what was missed
-        self._known = asyncio.Event()  # the session's servers
-        self._looking: asyncio.Task[None] | None = None
-        self._registering: asyncio.Task[None] | None = None
-        self._registered = False  # Discord knows our commands
-        self._asked: list[asyncio.Future[None]] = []  # who waits for the next look to end
         self.downloads = Downloads(settings.api_url, settings.file_origins)
         self.echoes = Echoes()
         self.notify_after = settings.notify_after
-        self.message_content = True
-        """False once Discord refused the privileged intent: mentions and direct messages are served all the same,
-        and `trouble` has nothing to say about it."""
+        members = Members(serves)
+
+        def listeners(want_catch_up: Callable[[], None]) -> Listeners:
+            return Listeners(
+                inbox,
+                want_catch_up,
+                self._offer_again,
+                self.calls,
+                members,
+                listening_at=listening_at,
+                bots=bots,
+                ask_emoji=settings.reactions.ask,
+                names=self.names,
+            )
+
+        oldest = timedelta(hours=catch_up_hours)
+        self._bot = Bot(settings, inbox, self.calls, self.echoes, self.reactions, listeners, oldest)
+        self._whole: Served | None = Served(self._bot, _Everything(self))  # None while shards are served
+        self._home = Home(self._bot)
+        self._shards: Shards | None = None
 
     @property
-    def names(self) -> MutableMapping[int, str]:
-        """What the threads of the latest questions will be called."""
-        return self._listeners.names
+    def message_content(self) -> bool:
+        """False once Discord refused the privileged intent: mentions and direct messages are served all the same,
+        and `trouble` has nothing to say about it."""
+        return self._bot.message_content
+
+    @property
+    def may_divide(self) -> bool:
+        """Whether there may be several shards because Discord recommends it."""
+        return self._desk is not None and self._settings.shards == 0
 
     async def serve(self) -> None:
         Route.BASE = self._settings.api_url  # discord.py has no other way to be pointed elsewhere
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        catching_up = asyncio.create_task(self._catch_up_for_ever(), name="discord.catch_up")
+        wanted = self._settings.shards
         try:
+            if wanted < 2 or self._desk is None:  # else there are several from the beginning
+                assert self._whole is not None  # noqa: S101
+                try:
+                    await self._whole.run()
+                except ShardsRequired as required:
+                    wanted = required.count
+                    self._check(required)
             while True:
-                await self._serve_client()
-                await asyncio.sleep(backoff.pause())
+                try:
+                    await self._serve_shards(wanted)
+                except ShardsRequired as required:
+                    wanted = required.count
+                    self._check(required)
         finally:
-            self._trouble = "stopped"
-            catching_up.cancel()
-            if self._registering is not None:
-                self._registering.cancel()
             for task in self._signs.values():
                 task.cancel()
+            await self._home.close()
             await self.downloads.close()
 
     def surface(self, address: Address, *, person: Person, guard: Guard) -> DiscordSurface:
         """It has one turn at a time: what one that was cut short left typing ends here."""
         if (sign := self._signs.get(address)) is not None:
             sign.cancel()
-        guild = self._client.get_guild(int(address.workspace or 0)) if self._client else None
+        connection = At(self, address.workspace)
+        guild = connection.known_guild
         limit = guild.filesize_limit if guild and not guild.unavailable else MAX_DIRECT_FILE
-        return DiscordSurface(self, address, person=person, guard=guard, max_file_bytes=limit)
+        return DiscordSurface(connection, address, person=person, guard=guard, max_file_bytes=limit)
 
-    def workspace(self, channel: str) -> str:
-        return guild_of(self.client, channel)
+    async def workspace(self, channel: str) -> str:
+        return await self.know(channel=channel)
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> DiscordOpening:
-        return DiscordOpening(self, channel, person, guard=guard)
+        return DiscordOpening(At(self, ""), channel, person, guard=guard)
 
     async def catch_up(self) -> None:
-        """While Discord isn't there this only notes that it is wanted: a new session looks by itself."""
-        self._listeners.heard.clear()  # what was heard may not have been kept
-        self._want_catch_up()
-        if self._known.is_set() and self._trouble != "stopped":
-            asked = asyncio.get_running_loop().create_future()
-            self._asked.append(asked)
-            await asked
+        """See `Served.catch_up`."""
+        await asyncio.gather(*(one.catch_up() for one in self._all_served()))
 
     def trouble(self) -> str | None:
         """None from the moment the gateway is ready (or resumed) and answers heartbeats; a connection counts as
-        dead after `SILENCE` seconds without a word on it."""
-        if self._trouble is None and self._client is not None and not math.isfinite(self._client.latency):
-            return "no heartbeat answered yet"
-        return self._trouble
+        dead after `SILENCE` seconds without a word on it. A replica that serves no shard, as there are fewer than
+        replicas, is well."""
+        if self._whole is not None:
+            return self._whole.trouble()
+        return "not sharing shards yet" if self._shards is None else self._shards.trouble()
 
     @property
     def client(self) -> discord.Client:
-        """The client, logged in. Raises `Unreachable` while there is none."""
-        if self._client is None or self._client.is_closed():
+        """A client, logged in. Raises `Unreachable` while there is none."""
+        return self.client_at("")
+
+    def client_at(self, server: str) -> discord.Client:
+        """The one whose gateway tells of a server, or the one that knows what it was told by `know`."""
+        client = self._whole.client if self._whole is not None else None
+        if self._shards is not None:
+            client = self._shards.client(int(server)) if server else None
+            client = client or self._home.client
+        if client is None:
             raise Unreachable("not connected to Discord")
-        return self._client
+        return client
+
+    async def know(self, *, server: str = "", channel: str = "") -> str:
+        """Have `client_at` know a server, or `client` the one of a channel, that no gateway of this replica tells of;
+        which it is. Raises a `SurfaceError`."""
+        if self._shards is None:
+            return guild_of(self.client, channel) if channel else server
+        if channel:
+            server = await self._home.server_of(channel)
+            await self._home.know(int(server), int(channel))
+        elif server and self._shards.client(int(server)) is None:
+            await self._home.know(int(server))
+        return server
 
     def keep(self, address: Address, task: asyncio.Task[None]) -> None:
         """Cancel this task of a thread when its next turn or the end of serving comes, unless it ended before."""
@@ -179,91 +209,29 @@ class DiscordFrontEnd:
         self._signs[address] = task
         task.add_done_callback(forget)
 
-    # --- what becomes of the connection -----------------------------------------------------------------------
+    def _all_served(self) -> Sequence[Served]:
+        if self._whole is not None:
+            return [self._whole]
+        return [] if self._shards is None else self._shards.served
 
-    def begun(self) -> None:
-        self._alive("discord.connected")
-        self._listeners.gate.clear()
-        self._known.clear()
-        if self._looking is not None:
-            self._looking.cancel()  # what it knew of the servers is of the session before
-        self._want_catch_up()
+    def _check(self, required: ShardsRequired) -> None:
+        count = max(1, self._settings.shards)
+        if not self.may_divide or required.count > MAX_SHARDS:
+            raise ConfigurationError(MORE_SHARDS.format(count=count)) from None
 
-    def complete(self) -> None:
-        self._known.set()
-        self._want_catch_up()
-        if not self._registered and self._registering is None:
-            self._registering = asyncio.create_task(self._register(), name="discord.commands")
-
-    def resumed(self) -> None:
-        self._alive("discord.resumed")
-
-    def lost(self, reason: str) -> None:
-        self._trouble = reason
-        log.info("discord.disconnected", reason=reason)
-
-    def ours(self, channel: int, message_id: int, nonce: str | None) -> None:
-        self._listeners.note(channel, message_id)
-        if nonce is not None:
-            self.echoes.add(nonce, message_id)
-
-    def _alive(self, event: str) -> None:
-        self._trouble = None
-        log.info(event, message_content=self.message_content)
-
-    # --- serving ----------------------------------------------------------------------------------------------
-
-    async def _serve_client(self) -> None:
-        """One client's life: logged in once, connected again for as long as that is of use."""
-        client = self._make_client()
-        self._listeners.listen(client)
-        self._trouble = "logging in"
-        try:
-            await client.login(self._settings.token.get_secret_value())
-            self._client = client
-            self._trouble = "connecting to the gateway"
-            await Gateway(client, self._settings.gateway_url or GATEWAY_URL, self).run()
-        except discord.LoginFailure:
-            raise ConfigurationError(BAD_LOGIN) from None
-        except discord.PrivilegedIntentsRequired:
-            if not self.message_content:
-                raise ConfigurationError(f"Discord can't be served: {HOPELESS[4013]}.") from None
-            log.warning("discord.no_message_content", mend=NO_CONTENT)
-            self.message_content = False
-        except discord.ConnectionClosed as error:
-            if error.code == WRONG_TOKEN:
-                raise ConfigurationError(BAD_LOGIN) from None
-            if error.code in HOPELESS:
-                raise ConfigurationError(f"Discord can't be served: {HOPELESS[error.code]}.") from None
-            self._trouble = "the gateway closed the connection"
-            log.warning("discord.closed", code=error.code)
-        except Exception as error:
-            self._trouble = "Discord can't be reached"
-            log.warning("discord.no_login", error=type(error).__name__)
-        finally:
-            self._client = None
-            self._known.clear()
-            await client.close()
-            await self._listeners.settle()
-
-    def _make_client(self) -> discord.Client:
-        # Their warnings are about voice, which we never speak.
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
-        client = discord.Client(
-            intents=intents(message_content=self.message_content, reactions=bool(self.reactions.ask)),
-            allowed_mentions=discord.AllowedMentions.none(),
-            member_cache_flags=discord.MemberCacheFlags.none(),
-            max_messages=None,
-            heartbeat_timeout=SILENCE,
-            http_trace=self.calls.trace,
-        )
-        hand_on_limits(client)
-        return client
+    async def _serve_shards(self, count: int) -> None:
+        assert self._desk is not None  # noqa: S101  # else there is one connection
+        self._whole = None
+        await self._home.log_in()
+        exact = self._settings.shards > 1
+        self._shards = Shards(self._desk, self._bot, str(self._home.client.application_id), count, exact=exact)
+        await self._shards.run()
 
     async def _offer_again(self, address: Address, message: int, turn: str) -> None:
         """Below a question that was changed after it was asked."""
-        rest = Rest(self.client, self.calls, unguarded)
-        place = Places(self.client, rest, address, self.names).known() or Place(int(address.thread))
+        client = self.client_at(address.workspace)
+        rest = Rest(client, self.calls, unguarded)
+        place = Places(client, rest, address, self.names).known() or Place(int(address.thread))
         payload: Json = {
             "content": EDITED,
             "components": components([Button("reask", ASK_AGAIN, turn)]),
@@ -273,63 +241,34 @@ class DiscordFrontEnd:
         }
         await never_raises("offer", lambda: rest.send(place.channel, payload))
 
-    async def _register(self) -> None:
-        """Once in a process; where it fails, the next session tries again. Messages are served meanwhile."""
+
+class At:
+    """What a surface in one server needs of the front end; see `bridge.frontends.discord.surface.Connection`."""
+
+    def __init__(self, front: DiscordFrontEnd, server: str) -> None:
+        self._front = front
+        self._server = server
+        self.calls = front.calls
+        self.downloads = front.downloads
+        self.echoes = front.echoes
+        self.notify_after = front.notify_after
+        self.reactions = front.reactions
+        self.reacting = front.reacting
+        self.names = front.names
+
+    @property
+    def client(self) -> discord.Client:
+        return self._front.client_at(self._server)
+
+    @property
+    def known_guild(self) -> discord.Guild | None:
         try:
-            app = self.client.application
-            for_people = app is not None and app.user_integration_config is not None
-            wanted = [*commands.payloads(), *about.payloads(for_people=for_people)]
-            new = await commands.register(self.client, wanted)
-            self._registered = True
-            log.info("discord.commands_registered" if new else "discord.commands_known")
-        except SurfaceError as error:
-            log.warning("discord.commands_not_registered", reason=str(error))
-        finally:
-            self._registering = None
+            return self.client.get_guild(int(self._server or 0))
+        except Unreachable:
+            return None
 
-    # --- what was missed --------------------------------------------------------------------------------------
+    async def know(self, *, channel: str = "") -> str:
+        return await self._front.know(server=self._server, channel=channel)
 
-    def _want_catch_up(self) -> None:
-        self._wanted.set()
-
-    async def _catch_up_for_ever(self) -> None:
-        """Looks whenever that is wanted, one look at a time; again, after a pause, while something is left."""
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        asked: list[asyncio.Future[None]] = []
-        try:
-            while True:
-                await self._wanted.wait()
-                await self._known.wait()
-                self._wanted.clear()
-                asked, self._asked = self._asked, []
-                await self._look()
-                _tell(asked)
-                if not self._listeners.left:
-                    backoff.reset()
-                elif not self._wanted.is_set():  # else a new session waits for its look
-                    await asyncio.sleep(backoff.pause())
-                    self._want_catch_up()
-        finally:
-            _tell([*asked, *self._asked])
-
-    async def _look(self) -> None:
-        if self._client is None:
-            return
-        look = CatchUp(
-            self._client, self.calls, self._inbox, self._listeners, timedelta(hours=self._catch_up_hours)
-        )
-        self._looking = asyncio.create_task(look.run())
-        try:
-            await asyncio.wait([self._looking])
-            if not self._looking.cancelled() and (error := self._looking.exception()):
-                log.error("discord.catch_up_failed", error=type(error).__name__)
-                self._want_catch_up()
-        finally:
-            self._looking.cancel()
-            self._looking = None
-
-
-def _tell(waiting: Iterable[asyncio.Future[None]]) -> None:
-    for one in waiting:
-        if not one.done():
-            one.set_result(None)
+    def keep(self, address: Address, task: asyncio.Task[None]) -> None:
+        self._front.keep(address, task)

@@ -10,7 +10,7 @@ What is found there goes the way of a live event. A place that Discord tells not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ from bridge.frontends.discord.calls import Calls, unguarded
 from bridge.frontends.discord.errors import UNREADABLE, told_apart
 from bridge.frontends.discord.listeners import Listeners
 from bridge.frontends.discord.reading import Spot
-from bridge.inbound import Seen
+from bridge.inbound import Address, Seen
 from bridge.turns.inbox import Inbox
 from bridge.turns.surface import Gone, Refused, Throttled, Unreachable
 
@@ -53,13 +53,21 @@ class CatchUp:
     """One look at everything. `client` is ready, and the listeners' gate may be closed."""
 
     def __init__(
-        self, client: discord.Client, calls: Calls, inbox: Inbox, listeners: Listeners, oldest: timedelta
+        self,
+        client: discord.Client,
+        calls: Calls,
+        inbox: Inbox,
+        listeners: Listeners,
+        oldest: timedelta,
+        hears: Callable[[Address], bool],
     ) -> None:
+        """`hears`: whether what is written in a thread comes on this connection."""
         self._client = client
         self._calls = calls
         self._inbox = inbox
         self._listeners = listeners
         self._oldest = oldest  # age of what is fetched
+        self._hears = hears
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._read = self._taken = 0
 
@@ -86,7 +94,7 @@ class CatchUp:
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             try:
-                return await self._inbox.seen("discord")
+                return [one for one in await self._inbox.seen("discord") if self._hears(one.address)]
             except Exception as error:  # of a database that is away
                 log.warning("discord.catch_up_waits", error=type(error).__name__)
                 await asyncio.sleep(backoff.pause())

@@ -23,6 +23,8 @@ from discord.http import Route
 
 from bridge.backoff import Backoff
 from bridge.frontends.discord.errors import SDK_ERRORS, UNREADABLE
+from bridge.frontends.discord.unseen import Unseen
+from bridge.sharding import Session
 
 log = structlog.get_logger()
 
@@ -48,13 +50,17 @@ class Starts:
 
     remaining: int
     reset_after: float  # seconds until there are more
+    shards: int = 1  # that Discord recommends
+    at_once: int = 1  # sessions that may be begun within `APART`, each in a bucket of its own
 
     @classmethod
     def read(cls, answer: object) -> Starts | None:
         """From the answer to `GET /gateway/bot`; None if it doesn't say."""
         try:
             limit = answer["session_start_limit"]  # type: ignore[index]
-            return cls(int(limit["remaining"]), int(limit["reset_after"]) / 1000)
+            shards = int(answer.get("shards") or 1)  # type: ignore[attr-defined]
+            at_once = max(1, int(limit.get("max_concurrency") or 1))
+            return cls(int(limit["remaining"]), int(limit["reset_after"]) / 1000, shards, at_once)
         except UNREADABLE:
             return None
 
@@ -65,6 +71,30 @@ class Starts:
     def pause(self) -> float:
         """Seconds to let pass between two sessions."""
         return self.reset_after / self.remaining if self.remaining < SCARCE_STARTS else 0.0
+
+
+class Leave(Protocol):
+    """Leave to connect, where others may hear the same."""
+
+    async def connect(self) -> None:
+        """Before each connection. Raises `NotOurs`."""
+        ...
+
+    async def begin(self, starts: Starts | None) -> None:
+        """Before each new session: its turn. None where Discord doesn't say how many may begin."""
+        ...
+
+
+class NotOurs(Exception):
+    """Another replica serves this shard now."""
+
+
+class ShardsRequired(Exception):
+    """Discord wants more connections."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 class Hears(Protocol):
@@ -90,12 +120,22 @@ class Hears(Protocol):
 class Gateway:
     """Connects one client that is logged in, until it is cancelled or no new connection helps."""
 
-    def __init__(self, client: discord.Client, url: str, hears: Hears) -> None:
+    def __init__(
+        self, client: discord.Client, url: str, hears: Hears, leave: Leave, session: Session | None = None
+    ) -> None:
+        """`session`: one that was begun elsewhere, to be resumed. Its servers are read as they are needed."""
         self._client = client
         self._url = yarl.URL(url)
         self._hears = hears
+        self._leave = leave
+        self._ws: DiscordWebSocket | None = None
         self._session: Payload | None = None  # what resumes it
+        self._unseen: Unseen | None = None
+        if session is not None:
+            self._session = {"session": session.id, "sequence": session.sequence, "gateway": yarl.URL(session.url)}
+            self._unseen = Unseen(client, self._give_up)
         self._errors = 0  # in a row
+        self._closing: asyncio.Task[None] | None = None
         self._begun_at: float | None = None
         self._missing: set[int] = set()  # servers that are still to come
         self._patience: asyncio.TimerHandle | None = None
@@ -111,6 +151,7 @@ class Gateway:
                 if self._session is None and self._begun_at is not None:
                     pause = max(pause, random.uniform(*BEGIN_PAUSE))  # noqa: S311
                 await asyncio.sleep(pause)
+                await self._leave.connect()
                 connected_at = loop.time()
                 reason = await self._connect()
                 self._hears.lost(reason)
@@ -123,23 +164,54 @@ class Gateway:
         finally:
             if self._patience is not None:
                 self._patience.cancel()
+            if self._unseen is not None:
+                self._unseen.close()
+
+    @property
+    def session(self) -> Session | None:
+        """What resumes the session from the last event that was heard; None while some that came aren't handed on."""
+        if self._session is None or (self._unseen is not None and self._unseen.waiting):
+            return None
+        now = self._ws is not None and self._ws.session_id is not None
+        found = _resuming(self._ws) if now and self._ws is not None else self._session
+        return Session(found["session"], found["sequence"], str(found["gateway"]), self._client.intents.value)
+
+    async def let_go(self) -> None:
+        """Once `run` has ended: close the connection and leave the session alive."""
+        await _close(self._ws)
+
+    def _give_up(self) -> None:
+        """The session is no use any more: begin a new one."""
+        self._errors = RESUME_TRIES
+        if self._ws is not None:
+            self._closing = asyncio.create_task(self._ws.close(), name="discord.give_up")
 
     async def _connect(self) -> str:
         """One connection, from its beginning to its end, which is what this returns."""
         client = self._client
         ws: DiscordWebSocket | None = None
         resume = True
+        if self._errors >= RESUME_TRIES:
+            self._session = None
         try:
             if self._session is None:
                 await self._may_begin()
-                opening = DiscordWebSocket.from_client(client, initial=True, gateway=self._url)
+                opening = DiscordWebSocket.from_client(
+                    client, initial=True, gateway=self._url, shard_id=client.shard_id
+                )
             else:
-                opening = DiscordWebSocket.from_client(client, initial=True, resume=True, **self._session)
-            client.ws = ws = await asyncio.wait_for(opening, HELLO_WITHIN)
+                opening = DiscordWebSocket.from_client(
+                    client, initial=True, resume=True, shard_id=client.shard_id, **self._session
+                )
+            client.ws = self._ws = ws = await asyncio.wait_for(opening, HELLO_WITHIN)
+            if self._session is not None and self._errors >= RESUME_TRIES:  # given up meanwhile
+                await ws.close()
             while True:
                 await ws.poll_event()
+                if self._session is None and ws.session_id is not None:
+                    self._session = _resuming(ws)
         except ReconnectWebSocket as asked:
-            self._errors, resume = 0, asked.resume
+            self._errors, resume = 0, asked.resume and self._errors < RESUME_TRIES
             return "the connection to the gateway is lost"
         except discord.ConnectionClosed as closed:
             if closed.code == 4014:
@@ -147,6 +219,8 @@ class Gateway:
             if closed.code != 1000:
                 raise
             return "the gateway closed the connection"
+        except (NotOurs, ShardsRequired):
+            raise
         except (*SDK_ERRORS, discord.GatewayNotFound) as error:
             log.warning("discord.unreachable", error=type(error).__name__)
             await _close(ws)
@@ -161,7 +235,7 @@ class Gateway:
             if not resume:
                 self._session = None
             elif ws is not None and ws.session_id is not None:
-                self._session = {"session": ws.session_id, "sequence": ws.sequence, "gateway": ws.gateway}
+                self._session = _resuming(ws)
 
     # --- new sessions ----------------------------------------------------------------------------------------
 
@@ -176,6 +250,7 @@ class Gateway:
         if self._begun_at is not None and (left := self._begun_at + pause - loop.time()) > 0:
             log.warning("discord.few_sessions_left", remaining=starts.remaining if starts else None, pause=left)
             await asyncio.sleep(left)
+        await self._leave.begin(starts)
         self._begun_at = loop.time()
 
     async def _starts(self) -> Starts | None:
@@ -197,6 +272,8 @@ class Gateway:
 
     def _parse(self, event: str, parse: Callable[[Payload], None], data: Payload) -> None:
         """An event that discord.py can't read costs that event and no other."""
+        if self._unseen is not None and self._unseen.keeps(event, data, partial(self._parse, event, parse)):
+            return
         try:
             parse(data)
         except Exception as error:
@@ -211,6 +288,9 @@ class Gateway:
             self._errors = RESUME_TRIES  # a session without its beginning is no use
             raise
         self._errors = 0
+        if self._unseen is not None:  # of the session before
+            self._unseen.close()
+            self._unseen = None
         self._hears.begun()
         if self._patience is not None:
             self._patience.cancel()
@@ -248,6 +328,10 @@ class Gateway:
             self._hears.ours(
                 _number(data, "channel_id"), _number(data, "id"), None if nonce is None else str(nonce)
             )
+
+
+def _resuming(ws: DiscordWebSocket) -> Payload:
+    return {"session": ws.session_id, "sequence": ws.sequence, "gateway": ws.gateway}
 
 
 async def _close(ws: DiscordWebSocket | None) -> None:

@@ -44,7 +44,6 @@ MAX_WAITING = 2_000  # events that wait to be stored, of all channels
 SETTLE_WITHIN = 5.0  # seconds that events under way get when serving ends
 MAX_SPOTS = 5_000  # channels that had to be asked about, remembered
 MAX_ROOTS = 5_000  # threads whose first message was looked at, remembered
-MAX_QUESTIONS = 1_000  # questions remembered for the names of their threads
 ROOT_WITHIN = 24 * 3600.0  # seconds: the root of an older thread isn't looked at
 OLD_TALK = 60.0  # seconds before a message in which one above it that mentions nobody may be on its way still
 EARLIER = 50  # direct messages before the first one that came here, looked at
@@ -74,8 +73,10 @@ class Listeners:
         listening_at: ListeningAt = as_ever,
         bots: Collection[str] = (),
         ask_emoji: str = "",
+        names: MutableMapping[int, str],
     ) -> None:
-        """`bots`: those that may ask in some channel."""
+        """`bots`: those that may ask in some channel. `names` is told what the thread of a question will be called, by
+        the question's id."""
         self._inbox = inbox
         self._listening_at = listening_at
         self._bots = bots
@@ -96,9 +97,8 @@ class Listeners:
         self.gate = asyncio.Event()
         """Closed while catch-up finds out where it has to look first."""
         self.gate.set()
-        self.names: MutableMapping[int, str] = LRUCache(MAX_QUESTIONS)
-        """What the thread of a question will be called, by the question's id."""
-        self._commands = Commands(inbox, self._asking, calls, self.names, listening_at)
+        self._names = names
+        self._commands = Commands(inbox, self._asking, calls, names, listening_at)
         self._spoken = SpokenCommands(self._asking, calls)
         self._menus = Menus(self._asking, calls, self._commands)
         self.left: dict[int, int] = {}
@@ -122,6 +122,11 @@ class Listeners:
             self.on_error,
         ):
             client.event(handler)
+
+    @property
+    def under_way(self) -> frozenset[asyncio.Task[Any]]:
+        """The events that aren't stored yet."""
+        return frozenset(self._under_way)
 
     async def settle(self) -> None:
         """Let the events under way be stored, within bounds."""
@@ -195,7 +200,7 @@ class Listeners:
             self._refuse(message, refusal)
             return False
         if new and turn.address.thread == turn.message_id:
-            self.names[message.id] = reading.thread_name(turn.text, author.name)
+            self._names[message.id] = reading.thread_name(turn.text, author.name)
         log.info("discord.message", thread=turn.address.thread, message=turn.message_id, new=new)
         return new
 
@@ -228,7 +233,7 @@ class Listeners:
                     self._follow(asyncio.create_task(telling))
                 return
             if new and turn.address.thread == turn.message_id:
-                self.names[message.id] = reading.thread_name(messages.text(message, self._me), person.name)
+                self._names[message.id] = reading.thread_name(messages.text(message, self._me), person.name)
             log.info("discord.asked_by_reaction", thread=turn.address.thread, message=turn.message_id, new=new)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
@@ -262,6 +267,8 @@ class Listeners:
         await self._deleted(event.guild_id, event.channel_id, sorted(event.message_ids))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
+        if task := asyncio.current_task():
+            self._follow(task)
         if interaction.type is discord.InteractionType.modal_submit and self._menus.is_ours(interaction):
             taking = asyncio.create_task(self._menus.submitted(self._connected, interaction))
             self._follow(taking)

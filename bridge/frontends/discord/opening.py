@@ -37,7 +37,8 @@ class DiscordOpening:
         self._client = connection.client
         self._rest = Rest(self._client, connection.calls, guard)
         self._person = person
-        self._guild = "" if person else guild_of(self._client, channel)
+        self._place = "" if person else channel
+        self._guild = ""  # once it is known
         self._channel = 0 if person else int(channel)
         self.style = style(MAX_DIRECT_FILE)
 
@@ -46,6 +47,7 @@ class DiscordOpening:
         if self._person:
             direct = str(await self._rest.direct_channel(self._person))
             return Address("discord", "", direct, direct)
+        await self._know()
         match self._client.get_channel(self._channel):
             case discord.Thread() as thread:
                 return Address("discord", self._guild, str(thread.parent_id), str(thread.id))
@@ -61,6 +63,7 @@ class DiscordOpening:
         post gives it back. Later it is our first message with this text that nobody knows by a nonce."""
         if (echoed := self._connection.echoes.message(key.nonce)) is not None:
             return str(echoed)
+        await self._know()
         if self._is_forum:
             return await self._find_post(text, int(self.moment(since)))
         room = self._places(0).room(self._channel)
@@ -72,6 +75,7 @@ class DiscordOpening:
 
     async def post(self, key: PartKey, text: str, title: str) -> str:
         payload: Json = {"content": text, "flags": SUPPRESS_EMBEDS}
+        await self._know()
         async with self._connection.calls.slot(urgent=True):
             if self._is_forum:
                 message = await self._rest.start_post(self._channel, _name(title, text), payload)
@@ -83,6 +87,7 @@ class DiscordOpening:
 
     async def open(self, message_id: str, title: str) -> Address:
         """Where no thread can be made, people reply to the message."""
+        await self._know()
         address = Address("discord", self._guild, str(self._channel), message_id)
         if title:
             self._connection.names[int(message_id)] = _name(title, "")
@@ -106,6 +111,10 @@ class DiscordOpening:
         return (
             ours and message.content.strip() == text.strip() and self._connection.echoes.nonce(message.id) is None
         )
+
+    async def _know(self) -> None:
+        if self._place:
+            self._guild = await self._connection.know(channel=self._place)
 
     @property
     def _is_forum(self) -> bool:

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from bridge.access import AccessTable
 from bridge.frontends.common.reactions import Reactions
+from bridge.sharding import MAX_SHARDS
 
 API_URL = "https://discord.com/api/v10"
 REQUESTS_A_SECOND = 40  # of the 50 that Discord takes from a bot
@@ -47,6 +48,15 @@ class DiscordSettings(BaseModel):
     """Where attachments may be fetched besides Discord's own hosts and `api_url`'s: of a compatible server."""
     requests_a_second: int = Field(default=REQUESTS_A_SECOND, ge=1)
     """Of the whole bot, other processes with its token included; Discord grants large bots more."""
+    shards: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_SHARDS,
+        description=(
+            "Into how many parts Discord divides the bot's servers, each heard on a connection of its own; the replicas"
+            " share them out. 0: as many as Discord recommends, which is one up to about a thousand servers."
+        ),
+    )
     notify_after: float = Field(default=0.0, ge=0.0)
     """Seconds after which whoever asked is told by a mention when the reply is complete; 0: never."""
 

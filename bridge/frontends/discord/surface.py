@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -104,6 +104,11 @@ class Connection(Protocol):
     @property
     def client(self) -> discord.Client:
         """The client, logged in. Raises `Unreachable` while there is none."""
+        ...
+
+    async def know(self, *, channel: str = "") -> str:
+        """Have the client know a server that its gateway doesn't tell of: that of the surface, or of the channel. Which
+        it is. Costs nothing where it is known. Raises a `SurfaceError`."""
         ...
 
     def keep(self, address: Address, task: asyncio.Task[None]) -> None:
@@ -344,6 +349,8 @@ class DiscordSurface:
 
     async def _name_of(self, person: str) -> str:
         server = self._address.workspace
+        with suppress(SurfaceError):
+            await self._connection.know()
         guild = self._connection.client.get_guild(int(server)) if server else None
         if guild is None or not person.isdecimal():
             return person
@@ -371,8 +378,15 @@ class DiscordSurface:
     async def _open(self) -> Place:
         async with self._opening:
             if self._place is None:
+                await self._know()
                 self._place = self._places.known() or await self._make()
             return self._place
+
+    async def _know(self) -> None:
+        try:
+            await self._connection.know()
+        except Gone as error:  # what can't be done there shows when it is tried
+            log.info("discord.server_unknown", reason=str(error))
 
     async def _make(self) -> Place:
         """The thread of a question that just came. While it can't be made, because too many were, whoever asked

@@ -1,4 +1,4 @@
-"""Serves one Slack workspace: connects, stays connected, and says how that goes."""
+"""Serves Slack, here one workspace: connects, stays connected, and says how that goes."""
 
 from __future__ import annotations
 
@@ -6,28 +6,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import structlog
-from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
-from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
-from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from starlette.routing import Route
 
 from bridge.backoff import Backoff
-from bridge.frontends.slack.catch_up import CatchUp
-from bridge.frontends.slack.client import SDK_LOG
 from bridge.frontends.slack.connection import Socket
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, SDK_ERRORS, WRONG_TOKEN, Failure, NotSlacksAnswer
 from bridge.frontends.slack.http import Endpoint
-from bridge.frontends.slack.listeners import Listeners
 from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes
 from bridge.frontends.slack.opening import SlackOpening
 from bridge.frontends.slack.prompts import PromptsAt
 from bridge.frontends.slack.reading import Me
+from bridge.frontends.slack.served import Served, Serving
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
 from bridge.frontends.slack.workspace import Workspace
@@ -72,12 +66,9 @@ class SlackFrontEnd:
     ) -> None:
         self._settings = settings
         self._inbox = inbox
+        self._serving = Serving(inbox, prompts_at, catch_up_hours)
         self._workspace = Workspace(settings, listening_at=listening_at)
-        self._listeners = Listeners(inbox, self._workspace, self._missed, prompts_at=prompts_at)
-        self._catch_up = CatchUp(
-            inbox, self._workspace, self._listeners.hear, oldest=timedelta(hours=catch_up_hours)
-        )
-        self._app = self._make_app()
+        self._served = Served(self._workspace, self._serving)
         self._trouble: str | None = NOT_CONNECTED
         self._token_trouble: str | None = None
         self._refusals = 0  # of the app token, one after the other
@@ -91,82 +82,55 @@ class SlackFrontEnd:
     async def serve(self) -> None:
         async with self._workspace.connections():
             try:
-                answer = await self._identify()
-                seen = await self._seen()  # before the first event, which would be the newest
-                self._know(answer, await self._app_id(str(answer.get("bot_id") or "")))
+                seen = await self._begin()
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._keep_checking(), name="slack.token")
+                    self._keep(group)
                     if self._settings.mode == "socket":
                         group.create_task(self._stay_connected(group, seen), name="slack.socket")
                     else:
                         self._trouble = None
-                        group.create_task(self._catch_up.run(seen), name="slack.catch_up")
+                        group.create_task(self.catch_up(seen), name="slack.catch_up")
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
                 self._trouble = NOT_CONNECTED
-                await self._workspace.look_idle()
+                await self._look_idle()
+
+    async def _begin(self) -> Sequence[Seen]:
+        """Find out who we are, and what was seen before the first event, which would be the newest."""
+        answer = await self._identify()
+        seen = await self._seen()
+        self._know(answer, await self._app_id(str(answer.get("bot_id") or "")))
+        return seen
+
+    def _keep(self, group: asyncio.TaskGroup) -> None:
+        group.create_task(self._keep_checking(), name="slack.token")
+
+    async def _look_idle(self) -> None:
+        await self._workspace.look_idle()
 
     def surface(self, address: Address, *, person: Person, guard: Guard) -> SlackSurface:
         return SlackSurface(self._workspace, address, person=person, guard=guard)
 
-    def workspace(self, channel: str) -> str:  # noqa: ARG002  # all are in the one that is served
+    async def workspace(self, channel: str) -> str:  # noqa: ARG002  # all are in the one that is served
         return self._workspace.me.team
 
     def opening(self, channel: str, person: str, *, guard: Guard) -> SlackOpening:
         return SlackOpening(self._workspace, channel, person, guard=guard)
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, seen: Sequence[Seen] | None = None) -> None:
+        """`seen` is what was known before events began to flow; without it, what is known now."""
         if self._workspace.identified:  # else serving begins with it
-            await self._catch_up.run()
+            await self._served.catch_up.run(seen)
 
     def trouble(self) -> str | None:
         return self._trouble or self._token_trouble
 
-    def _make_app(self) -> AsyncApp:
-        async def authorize() -> AuthorizeResult:
-            # Bolt asks by auth.test otherwise, and acknowledges an event although that was refused.
-            me = self._workspace.me
-            return AuthorizeResult(
-                enterprise_id=None,
-                team_id=me.team,
-                bot_user_id=me.user,
-                bot_id=me.bot,
-                bot_token=self._workspace.token,
-            )
-
-        app = AsyncApp(
-            name="threadbridge",
-            logger=SDK_LOG,
-            client=AsyncWebClient(base_url=self._settings.api_url, logger=SDK_LOG),
-            signing_secret="",
-            authorize=authorize,
-            process_before_response=True,  # acknowledge what is stored, not what has arrived
-            # What our endpoint and `reading` do already, or nobody needs.
-            request_verification_enabled=False,
-            ssl_check_enabled=False,
-            url_verification_enabled=False,
-            ignoring_self_events_enabled=False,
-            ignoring_self_assistant_message_events_enabled=False,
-            attaching_function_token_enabled=False,
-            attaching_conversation_kwargs_enabled=False,
-        )
-        self._listeners.listen(app)
-        return app
-
     async def _dispatch(self, body: Payload) -> BoltResponse:
-        """What came is verified, by its signature or by its socket. An event needs no more than an
-        acknowledgement; what is answered with more, bolt routes."""
-        if body.get("type") != "event_callback":
-            return await self._app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=dict(body)))
-        try:
-            await self._listeners.on_event(body)
-        except Exception as error:
-            return await self._listeners.on_error(error, body)
-        return BoltResponse(status=200)
+        return await self._served.dispatch(body)
 
     def _missed(self, ts: str) -> None:
-        self._catch_up.missed(ts)
+        self._served.missed(ts)
 
     async def _seen(self) -> Sequence[Seen]:
         try:
@@ -241,7 +205,7 @@ class SlackFrontEnd:
                 if await self._open(socket):
                     pauses.reset()
                     if first is not None:
-                        group.create_task(self._catch_up.run(first), name="slack.catch_up")
+                        group.create_task(self.catch_up(first), name="slack.catch_up")
                         first = None
                     await self._watch(socket, group)
             self._trouble = NO_SOCKET
@@ -254,8 +218,8 @@ class SlackFrontEnd:
         now, before = time.time(), self._flowed_at
         self._trouble, self._flowed_at = None, now
         if before is not None and now - before > LOST_TOO_LONG:
-            self._catch_up.missed(f"{before:.6f}")
-            group.create_task(self._catch_up.run(), name="slack.catch_up")
+            self._missed(f"{before:.6f}")
+            group.create_task(self.catch_up(), name="slack.catch_up")
 
     @asynccontextmanager
     async def _socket(self) -> AsyncIterator[Socket]:

@@ -86,6 +86,8 @@ class CatchUp:
     async def _run(self, seen: Sequence[Seen], missed_from: int | None) -> None:
         channels: dict[str, list[Seen]] = {}
         for one in seen:
+            if one.address.workspace != self._workspace.me.team:
+                continue
             channels.setdefault(one.address.channel, []).append(one)
         for channel, threads in channels.items():
             newest = max(position(one.newest) for one in threads)

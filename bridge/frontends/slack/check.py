@@ -11,13 +11,14 @@ from typing import Any
 from bridge.findings import Finding, fail, ok, warn
 from bridge.frontends.slack.errors import SDK_ERRORS, WRONG_TOKEN, Failure
 from bridge.frontends.slack.home import NOT_ENABLED
-from bridge.frontends.slack.manifest import EVENTS_PATH, missing_scopes, scopes
+from bridge.frontends.slack.manifest import EVENTS_PATH, INSTALL_PATH, missing_scopes, scopes
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.workspace import Workspace
 from bridge.turns.surface import Throttled
 
 BOT_TOKEN = "slack.bot_token"  # noqa: S105 - the name of the setting
 APP_TOKEN = "slack.app_token"  # noqa: S105
+CLIENT = "slack.client_id"
 HOME = "slack"
 SIGNING_SECRET = "slack.signing_secret"  # noqa: S105
 
@@ -26,6 +27,9 @@ FIX_APP_TOKEN = (
     "Make an app-level token with the scope connections:write under Basic Information in the app's settings,"  # noqa: S105
     " and turn Socket Mode on."
 )
+FIX_CLIENT = "Copy Client ID and Client Secret from Basic Information in the app's settings."
+# What Slack says of a code that it didn't give, to an app that it knows.
+WRONG_CODE = frozenset({"invalid_code", "bad_redirect_uri"})
 FIX_SCOPES = "Give the app the manifest that `threadbridge manifest slack` prints, and reinstall it."
 FIX_MANIFEST = "Give the app the manifest that `threadbridge manifest slack` prints."
 FIX_CHANNEL = "Check the id; into a private channel the app must be invited first."
@@ -38,16 +42,10 @@ async def check_slack(settings: SlackSettings, channels: Mapping[str, str]) -> A
     """`channels` are the ids that routes name, by their place in the settings."""
     workspace = Workspace(settings)
     async with workspace.connections():
-        try:
-            about = await workspace.client.auth_test()
-        except SDK_ERRORS as error:
-            yield _refusal(BOT_TOKEN, Failure.of(error), FIX_BOT_TOKEN)
+        if settings.serves_many:
+            yield await _credentials(workspace, settings)
         else:
-            yield ok(BOT_TOKEN, f"accepted as {about.get('user')} in the workspace {about.get('team')}")
-            yield _scopes(about.headers, settings)
-            if finding := await _home(workspace, str(about.get("user_id") or "")):
-                yield finding
-            async for finding in _channels(workspace, channels):
+            async for finding in _bot_token(workspace, settings, channels):
                 yield finding
         if settings.mode == "http":
             yield ok(
@@ -62,6 +60,36 @@ async def check_slack(settings: SlackSettings, channels: Mapping[str, str]) -> A
                 yield _refusal(APP_TOKEN, Failure.of(error), FIX_APP_TOKEN)
             else:
                 yield ok(APP_TOKEN, "accepted, and Socket Mode is on")
+
+
+async def _credentials(workspace: Workspace, settings: SlackSettings) -> Finding:
+    """A code that Slack never gave: it looks at who asks first."""
+    secret = "" if settings.client_secret is None else settings.client_secret.get_secret_value()
+    try:
+        await workspace.client.exchange(settings.client_id or "", secret, code="threadbridge-doctor")
+    except SDK_ERRORS as error:
+        failure = Failure.of(error)
+        if failure.code not in WRONG_CODE:
+            return _refusal(CLIENT, failure, FIX_CLIENT)
+    return ok(
+        CLIENT, f"accepted; workspaces install the app at {INSTALL_PATH}: `threadbridge workspaces` lists them"
+    )
+
+
+async def _bot_token(
+    workspace: Workspace, settings: SlackSettings, channels: Mapping[str, str]
+) -> AsyncIterator[Finding]:
+    try:
+        about = await workspace.client.auth_test()
+    except SDK_ERRORS as error:
+        yield _refusal(BOT_TOKEN, Failure.of(error), FIX_BOT_TOKEN)
+    else:
+        yield ok(BOT_TOKEN, f"accepted as {about.get('user')} in the workspace {about.get('team')}")
+        yield _scopes(about.headers, settings)
+        if finding := await _home(workspace, str(about.get("user_id") or "")):
+            yield finding
+        async for finding in _channels(workspace, channels):
+            yield finding
 
 
 async def _home(workspace: Workspace, bot: str) -> Finding | None:

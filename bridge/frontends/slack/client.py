@@ -3,6 +3,7 @@ apart."""
 
 from __future__ import annotations
 
+import base64
 import copy
 import logging
 from collections.abc import AsyncIterator, Callable, MutableMapping
@@ -18,9 +19,9 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bridge import metrics, tracing
 from bridge.frontends.common.budget import WINDOW, Budget
-from bridge.frontends.slack.errors import SDK_ERRORS, Failure, NotSlacksAnswer
+from bridge.frontends.slack.errors import SDK_ERRORS, TOKEN_IS_BAD, Failure, NotSlacksAnswer
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.turns.surface import Guard, Throttled, Unreachable
+from bridge.turns.surface import Guard, SurfaceError, Throttled, Unreachable
 
 # The SDK's own lines can hold what people wrote and the tickets of sockets. Ours say the same without.
 SDK_LOG = logging.getLogger("threadbridge.slack.sdk")
@@ -79,10 +80,35 @@ def required(answer: AsyncSlackResponse, name: str) -> Any:
 
 
 @dataclass(slots=True)
-class _Connections:
-    """Shared by a client and its guarded copies."""
+class Connections:
+    """Shared by all clients of a process."""
 
     session: aiohttp.ClientSession | None = None
+
+
+class Login:
+    """With what a client is let in: here a token that stays the same."""
+
+    def __init__(self, token: str = "") -> None:
+        self._token = token
+
+    @property
+    def token(self) -> str:
+        return self._token
+
+    async def ready(self) -> None:
+        """Awaited before each call. Raises one of `SDK_ERRORS` where none is to be made."""
+
+    def refused(self, code: str) -> None:
+        """Slack didn't take the token."""
+
+    def unknown(self) -> SurfaceError:
+        """Why nobody knows who the app is there."""
+        return Unreachable("Slack wasn't asked yet who we are")
+
+
+OWN = "own"  # stands for the login's token, up to the moment of a call
+_OWN_HEADER = f"Bearer {OWN}"
 
 
 class Client(AsyncWebClient):
@@ -92,10 +118,18 @@ class Client(AsyncWebClient):
     `paid` is the method whose budget the caller waited for; calls of any other are only counted.
     """
 
-    def __init__(self, settings: SlackSettings, budgets: Budgets) -> None:
-        self._connections = _Connections()
-        token = settings.bot_token.get_secret_value()
+    def __init__(
+        self,
+        settings: SlackSettings,
+        budgets: Budgets,
+        login: Login | None,
+        connections: Connections | None = None,
+    ) -> None:
+        """Without a login only for methods that take other credentials."""
+        self.connections = connections or Connections()
+        token = None if login is None else OWN
         super().__init__(token=token, base_url=settings.api_url, retry_handlers=[], logger=SDK_LOG)
+        self.login = login or Login()
         self._budgets = budgets
         self._guard: Guard = unguarded
         self.paid = ""
@@ -109,17 +143,28 @@ class Client(AsyncWebClient):
 
     @property
     def session(self) -> aiohttp.ClientSession | None:
-        return self._connections.session
+        return self.connections.session
 
     @session.setter
     def session(self, session: aiohttp.ClientSession | None) -> None:
-        self._connections.session = session
+        self.connections.session = session
+
+    async def exchange(self, client_id: str, client_secret: str, **given: str) -> AsyncSlackResponse:
+        """`oauth.v2.access`. Not the SDK's own, which makes a header by what aiohttp is about to drop."""
+        credentials = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode("ascii")
+        return await self.api_call(
+            "oauth.v2.access", data=given, headers={"Authorization": f"Basic {credentials}"}
+        )
 
     @asynccontextmanager
     async def transfer(self, verb: str, url: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """Any other HTTP call: bytes of a file, an answer to a press. No redirect is followed. Raises `Throttled`
         and `Unreachable`."""
         await self._guard()
+        try:
+            await self.login.ready()
+        except SDK_ERRORS as error:
+            raise Failure.of(error).surface_error(verb) from None
         session = self.session
         if session is None:
             raise Unreachable(f"{verb} to Slack: not connected")
@@ -148,9 +193,14 @@ class Client(AsyncWebClient):
         channel = str((req_args.get("json") or {}).get("channel", "")) if method == POST else ""
         budget = self._budgets.of(method, channel)
         tries = READ_TRIES if http_verb == "GET" else 1
+        headers = dict(req_args.get("headers") or {})
+        own = headers.get("Authorization") == _OWN_HEADER
         while True:
             tries -= 1
             await self._guard()
+            if own:
+                await self.login.ready()
+                req_args = req_args | {"headers": headers | {"Authorization": f"Bearer {self.login.token}"}}
             if self.paid == method:
                 self.paid = ""
             elif budget is not None:
@@ -161,6 +211,8 @@ class Client(AsyncWebClient):
                 if tries:
                     continue
                 raise
+            if own and (code := str(answer["data"].get("error"))) in TOKEN_IS_BAD:
+                self.login.refused(code)
             if answer["status_code"] == 429:
                 metrics.throttled("slack", method)
                 if budget is not None:

@@ -24,12 +24,25 @@ class NotSlacksAnswer(SlackClientError):
         self.headers = headers
 
 
+class Uninstalled(SlackClientError):
+    """The app isn't in that workspace any more, or never was: no call is made."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_INSTALLED)
+
+
+class NotReady(SlackClientError):
+    """Nobody knows now with what token to call."""
+
+
 # All that a call of the SDK can raise: its own errors, and the transport's as they are.
 SDK_ERRORS = (SlackClientError, aiohttp.ClientError, TimeoutError, ConnectionError)
 
 DEFAULT_RETRY_AFTER = 30.0  # seconds, for a 429 that doesn't say; Slack's limits are counted by the minute
 
+NOT_INSTALLED = "app_not_installed"  # ours: Slack wasn't asked
 PLACE_IS_GONE = frozenset({
+    NOT_INSTALLED,
     "cannot_reply_to_message",
     "channel_is_archived",
     "channel_not_found",
@@ -125,6 +138,8 @@ class Failure:
     def of(cls, error: Exception) -> Failure:
         if isinstance(error, NotSlacksAnswer):
             return cls("", error.status, _retry_after(error.headers))
+        if isinstance(error, Uninstalled):
+            return cls(NOT_INSTALLED, 200)
         if not isinstance(error, SlackApiError):
             return cls("", detail=type(error).__name__)
         # Where the body wasn't JSON, the response is aiohttp's own.

@@ -15,6 +15,8 @@ from bridge.prompts import Prompt
 EVENTS_PATH = "/slack/events"
 NEW_APP = "https://api.slack.com/apps?new_app=1&manifest_json="
 LINK_FITS = 8_000  # characters of an address that browsers and servers take for sure
+INSTALL_PATH = "/slack/install"
+REDIRECT_PATH = "/slack/oauth_redirect"
 
 SCOPES = (
     "app_mentions:read",
@@ -44,6 +46,9 @@ EVENTS = (
     "message.mpim",
 )
 
+# For many workspaces: the app hears where it is no more.
+LEAVING = ("app_uninstalled", "tokens_revoked")
+
 PROMPTS = (
     Prompt(title="What can you do?", message="What can you do, and what do you need for it?"),
     Prompt(title="Ask about a file", message="I'll attach a file: what is in it?"),
@@ -65,6 +70,7 @@ def slack_manifest(
     """
     socket = settings is None or settings.mode == "socket"
     url = {} if socket else {"request_url": f"{public_url.rstrip('/')}{EVENTS_PATH}"}
+    many = settings is not None and settings.serves_many
     command = {} if socket else {"url": url["request_url"]}
     return {
         "display_information": {"name": name, "description": description},
@@ -90,13 +96,16 @@ def slack_manifest(
                 }
             ],
         },
-        "oauth_config": {"scopes": {"bot": scopes(settings)}},
+        "oauth_config": {
+            **({"redirect_urls": [f"{public_url.rstrip('/')}{REDIRECT_PATH}"]} if many else {}),
+            "scopes": {"bot": scopes(settings)},
+        },
         "settings": {
             "event_subscriptions": {**url, "bot_events": events(settings)},
             "interactivity": {"is_enabled": True, **url},
-            "org_deploy_enabled": False,
+            "org_deploy_enabled": many and settings is not None and settings.org_install,
             "socket_mode_enabled": socket,
-            "token_rotation_enabled": False,
+            "token_rotation_enabled": many and settings is not None and settings.token_rotation,
         },
     }
 
@@ -118,7 +127,10 @@ def scopes(settings: SlackSettings | None = None) -> list[str]:
 
 def events(settings: SlackSettings | None = None) -> list[str]:
     """What the app is told of with these settings."""
-    return [*EVENTS, *([REACTION] if settings is not None and settings.reactions.ask else ())]
+    if settings is None:
+        return list(EVENTS)
+    leaving = LEAVING if settings.serves_many else ()
+    return [*EVENTS, *([REACTION] if settings.reactions.ask else ()), *leaving]
 
 
 def missing_scopes(granted: str, settings: SlackSettings | None = None) -> list[str]:

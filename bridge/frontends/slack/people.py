@@ -23,6 +23,7 @@ REMEMBERED = 10_000  # people; some 2 MB
 REMEMBERED_FOR = 3600.0  # seconds: people rename themselves rarely
 AT_ONCE = 50  # people asked for at the same time; whoever mentions more gets ids for the rest
 PATIENCE = 1.5  # seconds: a question waits for it
+ORGANISATION = "E"  # how the ids of organisations begin
 MAX_EMAIL = 254  # characters of an address (RFC 5321)
 
 
@@ -31,6 +32,7 @@ class _About:
     name: str
     email: str
     team: str
+    enterprise: str  # the organisation that `team` belongs to, "" of most
     standing: Standing  # in `team`
     until: float  # when it is to be asked for again
 
@@ -68,9 +70,10 @@ class People:
         return {user: names.get(user, user) for user in wanted}
 
     async def identify(self, client: AsyncWebClient, person: Person, team: str) -> Person:
-        """The person with a standing in the workspace `team`. Whoever Slack won't speak of is `UNKNOWN`. Raises a
-        `SurfaceError` where Slack can't be asked now."""
-        if person.workspace not in ("", team):  # Slack Connect's events name the person's own team
+        """The person with a standing in the workspace, or organisation, `team`. Whoever Slack won't speak of is
+        `UNKNOWN`. Raises a `SurfaceError` where Slack can't be asked now."""
+        in_org = team.startswith(ORGANISATION)  # whose people are of any of its workspaces
+        if not in_org and person.workspace not in ("", team):  # Slack Connect's events name the person's own team
             return replace(person, standing=Standing.STRANGER)
         try:
             about = await self._about(client, person.id)
@@ -79,8 +82,10 @@ class People:
             if known is None and not failure.refused:
                 raise failure.surface_error("users.info") from error
             log.warning("slack.person_unknown", user=person.id, reason=failure.reason)
-            about = known or _About(person.id, "", team, Standing.UNKNOWN, 0.0)
-        return replace(person, standing=about.standing if about.team in ("", team) else Standing.STRANGER)
+            about = known or _About(person.id, "", team, team, Standing.UNKNOWN, 0.0)
+        theirs = about.enterprise if in_org else about.team
+        ours = theirs == team or (theirs == "" and not in_org)
+        return replace(person, standing=about.standing if ours else Standing.STRANGER)
 
     async def _about(self, client: AsyncWebClient, user: str) -> _About:
         known = self._known.get(user)
@@ -95,6 +100,7 @@ class People:
             name=name,
             email=email if len(email) <= MAX_EMAIL else "",
             team=str(found.get("team_id") or ""),
+            enterprise=str((found.get("enterprise_user") or {}).get("enterprise_id") or ""),
             standing=_standing(found),
             until=self._clock() + REMEMBERED_FOR,
         )

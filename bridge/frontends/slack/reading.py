@@ -40,7 +40,11 @@ class Me:
         if self.app and app and app != self.app:
             return False
         teams = {body.get("team_id"), body.get("context_team_id"), (body.get("team") or {}).get("id")}
-        teams |= {one.get("team_id") for one in body.get("authorizations") or ()}
+        teams.add((body.get("view") or {}).get("app_installed_team_id"))
+        for one in body.get("authorizations") or ():
+            teams |= {one.get("team_id"), one.get("enterprise_id") if one.get("is_enterprise_install") else None}
+        if body.get("is_enterprise_install") in (True, "true"):
+            teams |= {body.get("enterprise_id"), (body.get("enterprise") or {}).get("id")}
         return self.team in teams or not any(teams)
 
     def wrote(self, message: Payload) -> bool:

@@ -35,7 +35,23 @@ class SlackSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["socket", "http"] = "socket"
-    bot_token: SecretStr
+    bot_token: SecretStr | None = Field(
+        default=None, description="The Bot User OAuth Token of one workspace; without it client_id serves many."
+    )
+    client_id: Annotated[str, Field(pattern=r"^[0-9]{1,32}\.[0-9]{1,32}$")] | None = Field(
+        default=None,
+        description="With client_secret: many workspaces, each of which installs the app by itself at /slack/install.",
+    )
+    client_secret: SecretStr | None = Field(
+        default=None, description="The Client Secret under Basic Information in the app's settings."
+    )
+    token_rotation: bool = Field(
+        default=False,
+        description="Whether the manifest turns token rotation on, which Slack never turns off again.",
+    )
+    org_install: bool = Field(
+        default=False, description="Whether the manifest lets a whole Enterprise organisation install the app."
+    )
     app_token: SecretStr | None = None  # for mode "socket"
     signing_secret: SecretStr | None = None  # for mode "http"
     api_url: str = "https://slack.com/api/"
@@ -49,8 +65,8 @@ class SlackSettings(BaseModel):
 
     @field_validator("bot_token")
     @classmethod
-    def _is_bot_token(cls, token: SecretStr) -> SecretStr:
-        if not token.get_secret_value().startswith(("xoxb-", "xoxe.xoxb-")):
+    def _is_bot_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not token.get_secret_value().startswith(("xoxb-", "xoxe.xoxb-")):
             raise PydanticCustomError(
                 "bot_token",
                 'the bot token begins with "xoxb-": copy it from OAuth & Permissions in the app\'s settings',
@@ -73,6 +89,27 @@ class SlackSettings(BaseModel):
     def _ends_with_slash(cls, url: str) -> str:
         HttpUrl(url)
         return url if url.endswith("/") else f"{url}/"
+
+    @model_validator(mode="after")
+    def _serves_one_or_many(self) -> SlackSettings:
+        secret = self.client_secret is not None and self.client_secret.get_secret_value() != ""
+        if self.client_id is None and not secret and self.bot_token is None:
+            raise PydanticCustomError(
+                "bot_token", "one workspace needs bot_token; client_id and client_secret serve many"
+            )
+        if (self.client_id is None) == secret:
+            raise PydanticCustomError("client_id", "client_id and client_secret belong together: set both or none")
+        if secret and self.bot_token is not None:
+            raise PydanticCustomError(
+                "bot_token",
+                "bot_token serves one workspace and client_id many: leave bot_token away, and install the app"
+                " there as everywhere else, at /slack/install",
+            )
+        return self
+
+    @property
+    def serves_many(self) -> bool:
+        return self.client_id is not None
 
     @model_validator(mode="after")
     def _has_what_its_mode_needs(self) -> SlackSettings:

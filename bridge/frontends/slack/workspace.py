@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import aiohttp
 from cachetools import LRUCache
 
-from bridge.frontends.slack.client import HISTORY, REPLIES, Budgets, Client, required
+from bridge.frontends.slack.client import HISTORY, REPLIES, Budgets, Client, Connections, Login, required
 from bridge.frontends.slack.content import Payload
 from bridge.frontends.slack.errors import NOT_IN_CHANNEL, NOT_IN_WORKSPACE, SDK_ERRORS, Failure
 from bridge.frontends.slack.people import People
@@ -18,7 +18,6 @@ from bridge.frontends.slack.reading import Me, address_of, listening_in
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.inbound import Address, Person
 from bridge.listening import ListeningAt, as_ever
-from bridge.turns.surface import Unreachable
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds; the SDK's own total, too
 IDLE_WITHIN = 3.0  # seconds that the last signs may hold up the end
@@ -54,12 +53,21 @@ class Workspace:
     """One workspace, as long as it is served."""
 
     def __init__(
-        self, settings: SlackSettings, budgets: Budgets | None = None, *, listening_at: ListeningAt = as_ever
+        self,
+        settings: SlackSettings,
+        budgets: Budgets | None = None,
+        *,
+        login: Login | None = None,
+        connections: Connections | None = None,
+        listening_at: ListeningAt = as_ever,
     ) -> None:
+        """Without a `login` that of the settings' bot token, where they have one."""
+        if login is None and settings.bot_token is not None:
+            login = Login(settings.bot_token.get_secret_value())
         self.settings = settings
         self.listening_at = listening_at
         self.budgets = budgets or Budgets()
-        self.client = Client(settings, self.budgets)
+        self.client = Client(settings, self.budgets, login, connections)
         self.people = People()
         self.refusals = Refusals()
         self.scopes: frozenset[str] | None = None  # of the bot token; None as long as Slack didn't say
@@ -69,9 +77,9 @@ class Workspace:
 
     @property
     def me(self) -> Me:
-        """Raises `Unreachable` before `identify`."""
+        """Raises `Unreachable` before `identify`, and `Gone` where the app isn't installed."""
         if self._me is None:
-            raise Unreachable("Slack wasn't asked yet who we are")
+            raise self.client.login.unknown()
         return self._me
 
     async def who_is(self, person: Person, _: Address) -> Person:
@@ -96,7 +104,7 @@ class Workspace:
 
     @property
     def token(self) -> str:
-        return self.settings.bot_token.get_secret_value()
+        return self.client.login.token
 
     async def look_idle(self) -> None:
         """End the signs of the turns that were cut short. Whoever takes them up shows signs of its own."""

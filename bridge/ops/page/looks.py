@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from bridge.access import TurnsPerHour
 from bridge.ops.health import DatabaseCheck
 from bridge.ops.page.checks import AgentChecks, Checked
 from bridge.ops.page.hour import Hour, Some, last_hour
@@ -15,7 +16,7 @@ from bridge.settings import Settings
 from bridge.store.engine import StoreUnavailable
 from bridge.store.tables import now
 from bridge.store.watching import ENDED, Spent, UnderWay, WatchedReplica, Watching
-from bridge.turns.gate import BOT_TURNS_IN_CHANNEL, BOT_TURNS_IN_THREAD, TurnsPerHour
+from bridge.turns.gate import BOT_TURNS_IN_CHANNEL, BOT_TURNS_IN_THREAD
 from bridge.turns.surface import FrontEnd
 
 ANSWERS_WITHIN = 4.0  # seconds for what one view asks of the database

@@ -23,6 +23,7 @@ STATES: Mapping[str, str] = {
 }
 OUTCOMES: Mapping[str, str] = {
     "answered": "answered",
+    "unreadable": "it is stored encrypted, and its key isn't in the settings",
     "input_request": "the agent asked back",
     "approval": "the agent wants leave for something",
     "uncertain": "nobody can tell whether the agent got the question",

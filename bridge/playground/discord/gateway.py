@@ -27,6 +27,7 @@ from bridge.playground.discord.sessions import (
     Intent,
     Session,
 )
+from bridge.playground.discord.snowflake import UNIQUE_BITS
 from bridge.playground.discord.state import State
 
 VERSIONS = ("9", "10")
@@ -52,6 +53,7 @@ class CloseCode(IntEnum):
     TOO_FAST = 4008
     TIMED_OUT = 4009
     WRONG_SHARD = 4010
+    SHARDS_REQUIRED = 4011
     WRONG_VERSION = 4012
     WRONG_INTENTS = 4013
     FORBIDDEN_INTENTS = 4014
@@ -185,10 +187,20 @@ class Connection:
             raise Refused(CloseCode.IDENTIFIED_TWICE, "Already authenticated.")
         if data.get("token") != world.token:
             raise Refused(CloseCode.WRONG_TOKEN, "Authentication failed.")
+        intents, shard = self._intents(data), _shard(data)
+        number, count = shard
+        if count > 1 and world.limits.rate is not None:
+            apart = world.times.between_starts / world.limits.rate
+            if not world.gateway.take_slot(number % world.max_concurrency, apart):
+                self.push({"op": INVALID_SESSION, "d": False})
+                return
+        heard = sum((guild.id >> UNIQUE_BITS) % count == number for guild in world.bot_guilds())
+        if heard > world.guilds_a_shard:
+            raise Refused(CloseCode.SHARDS_REQUIRED, "Sharding required.")
         if not world.gateway.count_start():
             world.token = f"{world.token}-reset"
             raise Refused(CloseCode.WRONG_TOKEN, "Authentication failed.")
-        session = world.gateway.open(self, self._intents(data), _shard(data))
+        session = world.gateway.open(self, intents, shard)
         self._session = session
         guilds = [guild for guild in world.bot_guilds() if session.wants(None, guild.id)]
         session.dispatch(

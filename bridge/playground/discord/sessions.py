@@ -16,6 +16,7 @@ MAX_REPLAY = 1_000  # events kept for a resume; Discord doesn't say how many it 
 MAX_SESSIONS = 100  # the oldest is forgotten first
 MAX_STARTS = 1_000  # sessions that may be begun in a day (documented); one more resets the token
 DAY = 86_400.0  # seconds
+MAX_GUILDS = 2_500  # that one shard may hear (documented)
 RESUME_WITHIN = 180.0  # seconds that a session outlives its connection; seen, not documented
 
 
@@ -102,6 +103,7 @@ class Gateway:
         self.starts = MAX_STARTS  # sessions that may still be begun
         self.more_starts_at = clock() + DAY
         self._refuse_resumes = 0
+        self._begun: dict[int, float] = {}  # when a session of each bucket was begun last
 
     @property
     def connected(self) -> bool:
@@ -158,6 +160,14 @@ class Gateway:
             self.starts, self.more_starts_at = MAX_STARTS, self._clock() + DAY
         self.starts -= 1
         return self.starts >= 0
+
+    def take_slot(self, bucket: int, apart: float) -> bool:
+        """Whether a session of this bucket may begin, so many seconds after the one before."""
+        now = self._clock()
+        if now - self._begun.get(bucket, -apart) < apart:
+            return False
+        self._begun[bucket] = now
+        return True
 
     def open(self, link: Link, intents: Intent, shard: tuple[int, int]) -> Session:
         """A client identified."""

@@ -30,7 +30,7 @@ from bridge.playground.discord.model import (
     Upload,
     User,
 )
-from bridge.playground.discord.sessions import Gateway, Intent, Session
+from bridge.playground.discord.sessions import MAX_GUILDS, Gateway, Intent, Session
 from bridge.playground.discord.snowflake import Clock, Snowflakes
 
 TOKEN = "simulated-discord-token"
@@ -47,6 +47,7 @@ class Times:
     heartbeat: float = 41.25  # between two heartbeats of a client (seen)
     respond_within: float = 3.0  # for the first answer to an interaction (documented)
     token_lives: float = 900.0  # for everything else with its token (documented)
+    between_starts: float = 5.0  # two sessions of shards of one bucket (documented)
     nonce_lives: float = 300.0  # for an enforced nonce; documented as "the past few minutes"
 
 
@@ -59,6 +60,8 @@ class Settings(TypedDict, total=False):
     message_content: bool
     members_intent: bool
     shards: int
+    max_concurrency: int
+    guilds_a_shard: int
     rate: float | None
     times: Times | None
     clock: Clock
@@ -76,6 +79,8 @@ class State:
         message_content: bool = True,
         members_intent: bool = False,
         shards: int = 1,
+        max_concurrency: int = 1,
+        guilds_a_shard: int = MAX_GUILDS,
         rate: float | None = 1.0,
         times: Times | None = None,
         clock: Clock = time.time,
@@ -87,7 +92,9 @@ class State:
         self.message_content = message_content
         self.members_intent = members_intent
         self.bot_public = False  # whether anyone may invite the bot
-        self.shards = shards
+        self.shards = shards  # that are recommended
+        self.max_concurrency = max_concurrency  # buckets of shards; sessions of each begin one after another
+        self.guilds_a_shard = guilds_a_shard  # at most
         self.user_installs = True  # people may install the app for themselves
 
         self._ids = Snowflakes(clock)

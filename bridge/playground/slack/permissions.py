@@ -24,7 +24,8 @@ SCOPES = frozenset(
         "users:read",
     }
 )
-EVENTS = frozenset(
+LEAVING = frozenset({"app_uninstalled", "tokens_revoked"})  # said of an app that is no more
+EVENTS = LEAVING | frozenset(
     {
         "agent_session_stopped",
         "app_home_opened",

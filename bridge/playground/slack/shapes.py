@@ -17,6 +17,7 @@ def person_json(world: Workspace, person: Person) -> Json:
     return {
         "id": person.id,
         "team_id": person.team or world.team_id,
+        **({"enterprise_user": {"enterprise_id": world.organisation}} if world.organisation else {}),
         "name": person.name,
         "deleted": False,
         "real_name": person.real_name,

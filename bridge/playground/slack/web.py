@@ -30,7 +30,7 @@ LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Sign in | Slack</title></head><b
 
 def create_app(world: SlackWorld) -> Starlette:
     """The workspace as an ASGI app; mount it where you like. The Web API is below `/api/`."""
-    served = _Served(world)
+    served = Served(world)
     return Starlette(
         routes=[
             Route("/api/{method}", served.api, methods=["GET", "POST"]),
@@ -44,7 +44,9 @@ def create_app(world: SlackWorld) -> Starlette:
     )
 
 
-class _Served:
+class Served:
+    """One workspace's side of HTTP."""
+
     def __init__(self, world: SlackWorld) -> None:
         self._world = world
 
@@ -55,7 +57,7 @@ class _Served:
         name = request.path_params["method"]
         self._learn_base_url(request)
         try:
-            args, token = await _read(request)
+            args, token = await read(request)
         except ValueError:
             return JSONResponse({"ok": False, "error": "invalid_json"})
         faults = self._world.faults.take(name)
@@ -101,11 +103,9 @@ class _Served:
             return
         if not token:
             raise SlackError("not_authed")
-        wanted = world.bot_token if method.needs == "bot" else world.app_token
-        if token != wanted:
-            raise SlackError(
-                "not_allowed_token_type" if token in (world.bot_token, world.app_token) else "invalid_auth"
-            )
+        trouble = world.token_trouble(token, method.needs)
+        if trouble is not None:
+            raise SlackError(trouble)
         if method.scopes and method.needs == "bot" and not world.scopes & set(method.scopes):
             raise SlackError("missing_scope", needed=method.scopes[0], provided=",".join(sorted(world.scopes)))
 
@@ -158,7 +158,7 @@ class _Served:
         elif failure is not None:
             return self._fail(request, DOWNLOAD, args, failure)
         file = world.files.get(file_id)
-        allowed = _bearer(request) == world.bot_token and "files:read" in world.scopes
+        allowed = world.token_trouble(_bearer(request) or "", "bot") is None and "files:read" in world.scopes
         world.record(Call(DOWNLOAD, dict(args), world.clock(), None if allowed and file else "refused"))
         if not allowed:
             return Response(LOGIN_PAGE, media_type="text/html")
@@ -235,7 +235,7 @@ def _basic(request: Request) -> dict[str, str]:
     return {"client_id": client_id, "client_secret": client_secret}
 
 
-async def _read(request: Request) -> tuple[Arguments, str | None]:
+async def read(request: Request) -> tuple[Arguments, str | None]:
     """The arguments of a call and its token. Raises `ValueError` for a body that isn't JSON though it says so."""
     args = Arguments(request.query_params)
     content_type = request.headers.get("content-type", "")

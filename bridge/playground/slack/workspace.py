@@ -14,8 +14,9 @@ from bridge.playground.slack.checks import links, notifying, pings
 from bridge.playground.slack.delivery import ACK_SECONDS, RETRY_DELAYS, Deliveries
 from bridge.playground.slack.errors import SlackError
 from bridge.playground.slack.faults import Faults
+from bridge.playground.slack.grants import Grants
 from bridge.playground.slack.limits import Limiter
-from bridge.playground.slack.permissions import EVENT_SCOPES, EVENTS, SCOPES
+from bridge.playground.slack.permissions import EVENT_SCOPES, EVENTS, LEAVING, SCOPES
 from bridge.playground.slack.values import (
     Call,
     Change,
@@ -72,6 +73,7 @@ class Workspace:
         stream_seconds: float = STREAM_SECONDS,
         stream_bytes: int = STREAM_BYTES,
         commercial: bool = False,
+        ids_from: int = 0,
     ) -> None:
         self.name = name
         self.domain = name.lower().replace(" ", "-")
@@ -81,7 +83,7 @@ class Workspace:
         self.stream_seconds = stream_seconds
         self.stream_bytes = stream_bytes
         self.commercial = commercial
-        self._last_id = 0
+        self._last_id = ids_from
         self._last_ts = 0
 
         self.team_id = self.new_id("T")
@@ -94,6 +96,9 @@ class Workspace:
         self.client_secret = "simulated-client-secret"
         self.scopes: set[str] = set(SCOPES)
         self.subscriptions: set[str] = set(EVENTS)
+        self.grants: Grants | None = None  # of an app that is installed by OAuth, instead of `bot_token`
+        self.organisation = ""  # that the workspace belongs to, and that installed the app as a whole
+        self._events_of = ""
         self.oauth_codes: dict[str, str] = {}  # redirect_uri by code
 
         self.people: dict[str, Person] = {}
@@ -142,6 +147,22 @@ class Workspace:
             self.add_person(real_name)
         for channel_name in channels:
             self.add_channel(channel_name)
+
+    def join(self, team_id: str, first: Workspace, organisation: str) -> None:
+        """Be one of several workspaces with the same app, which hears of all of them in one place."""
+        self.team_id, self.organisation, self._events_of = team_id, organisation, team_id
+        self.app_id, self.deliveries = first.app_id, first.deliveries
+        self.bot = self.people[self.bot.id] = replace(self.bot, app_id=first.app_id)
+
+    def token_trouble(self, token: str, kind: str) -> str | None:
+        """What Slack says of a token where one of a kind is needed; None where it is good."""
+        if token == self.app_token:
+            return None if kind == "app" else "not_allowed_token_type"
+        if kind == "app":
+            return "not_allowed_token_type" if token == self.bot_token else "invalid_auth"
+        if self.grants is not None:
+            return self.grants.trouble(token)
+        return None if token == self.bot_token else "invalid_auth"
 
     # --- making ----------------------------------------------------------------------------------------------
 
@@ -431,24 +452,28 @@ class Workspace:
             return
         if channel is not None and self.bot.id not in channel.members:
             return
+        if self.grants is not None and not self.grants.active and name not in LEAVING:
+            return
+        org = self.organisation or None
         self.deliveries.post(
             {
                 "token": self.verification_token,
                 "team_id": self.team_id,
                 "context_team_id": self.team_id,
-                "context_enterprise_id": None,
+                "context_enterprise_id": org,
+                **({"enterprise_id": org} if org else {}),
                 "api_app_id": self.app_id,
                 "event": event,
                 "type": "event_callback",
-                "event_id": self.new_id("Ev"),
+                "event_id": self.new_id(f"Ev{self._events_of}"),
                 "event_time": self.seconds(),
                 "authorizations": [
                     {
-                        "enterprise_id": None,
+                        "enterprise_id": org,
                         "team_id": self.team_id,
                         "user_id": self.bot.id,
                         "is_bot": True,
-                        "is_enterprise_install": False,
+                        "is_enterprise_install": bool(org),
                     }
                 ],
                 "is_ext_shared_channel": False,

@@ -223,7 +223,8 @@ class SlackWorld(Workspace):
             "command": command,
             "text": text,
             "api_app_id": self.app_id,
-            "is_enterprise_install": "false",
+            "is_enterprise_install": "true" if self.organisation else "false",
+            **({"enterprise_id": self.organisation} if self.organisation else {}),
             "response_url": self.new_response_url(place, None, author.id),
             "trigger_id": self.new_trigger(author.id),
         }
@@ -456,8 +457,8 @@ class SlackWorld(Workspace):
             "token": self.verification_token,
             "trigger_id": self.new_trigger(author.id),
             "team": {"id": self.team_id, "domain": self.domain},
-            "enterprise": None,
-            "is_enterprise_install": False,
+            "enterprise": {"id": self.organisation, "name": "Organisation"} if self.organisation else None,
+            "is_enterprise_install": bool(self.organisation),
         }
 
     def _channel_ref(self, channel: Channel) -> Json:

@@ -16,7 +16,7 @@ def render_item(_kind: str, item: object, _context: object) -> str | Literal[Fal
     match item:
         case tables.Moment():
             return "sa.BigInteger()"
-        case tables.Json():
+        case tables.Words():
             return "sa.Text()"
         case AutoString():
             return f"sa.String(length={item.length})" if item.length else "sa.String()"

@@ -24,7 +24,11 @@ from bridge.store.statements.base import (
     value,
 )
 
-_was_refused = sa.exists(sa.select(refused.c.message_key).where(refused.c.message_key == string("message_key")))
+_was_refused = sa.exists(
+    sa.select(refused.c.message_key).where(
+        refused.c.message_key.in_([string("message_digest"), string("event_digest")])
+    )
+)
 _new_thread = insert(thread).from_select(
     [*THREAD_GIVEN, "state", "token", "attempts", "several"],
     sa.select(
@@ -120,15 +124,19 @@ CHANGE_TEXT = Statement(
     .values(text=value(turn.c.text, "words"), revision=turn.c.revision + 1)
     .returning(turn.c.id)
 )
+# What was edited is compared by who reads it: it may be encrypted. The revision says that nobody was quicker.
+_was_asked = sa.and_(sa.not_(one_of(turn.c.state, "received")), sa.not_(one_of(turn.c.state, "cancelled")))
+EDITED = Statement(
+    sa.select(turn.c.revision, turn.c.edited).where(turn.c.message_key == string("key"), _was_asked)
+)
 NOTE_EDIT = Statement(
     sa.update(turn)
     .where(
         turn.c.message_key == string("key"),
-        sa.not_(one_of(turn.c.state, "received")),
-        sa.not_(one_of(turn.c.state, "cancelled")),
-        sa.func.coalesce(turn.c.edited, sa.literal_column("''")) != value(turn.c.edited, "words"),
+        turn.c.revision == number("revised"),
+        _was_asked,
     )
-    .values(edited=value(turn.c.edited, "words"))
+    .values(edited=value(turn.c.edited, "words"), revision=turn.c.revision + 1)
     .returning(turn.c.id)
 )
 WITHDRAW = Statement(

@@ -8,7 +8,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from bridge.store.tables import Artifact, Budget, Feedback, Part, Refused, Replica, Thread, Turn
+from bridge.store.tables import (
+    Artifact,
+    Audit,
+    Budget,
+    Feedback,
+    Moment,
+    Part,
+    Refused,
+    Replica,
+    Restored,
+    Thread,
+    Turn,
+)
 
 thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
 turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
@@ -18,11 +30,13 @@ budget: sa.Table = Budget.__table__  # type: ignore[attr-defined]
 refused: sa.Table = Refused.__table__  # type: ignore[attr-defined]
 replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
 feedback: sa.Table = Feedback.__table__  # type: ignore[attr-defined]
+audit: sa.Table = Audit.__table__  # type: ignore[attr-defined]
+restored: sa.Table = Restored.__table__  # type: ignore[attr-defined]
 
 
 def value(column: sa.Column[Any], name: str | None = None) -> sa.BindParameter[Any]:
-    """A parameter of a column's type. Times and JSON come as they are stored."""
-    plain = column.type.impl if isinstance(column.type, sa.TypeDecorator) else column.type
+    """A parameter of a column's type. Times and JSON come as they are stored, and words before they are encrypted."""
+    plain = column.type.impl if isinstance(column.type, Moment) else column.type
     return sa.bindparam(name or column.name, type_=plain)
 
 
@@ -37,6 +51,20 @@ def string(name: str) -> sa.BindParameter[str]:
 def one_of(column: sa.Column[Any], *literals: str) -> sa.ColumnElement[bool]:
     values: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{literal}'") for literal in literals]
     return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+# Both databases have `replace`, and in neither can a list be bound as one value.
+_BETWEEN = "\x1f"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The value for `is_listed`."""
+    return "".join(f"{_BETWEEN}{name}{_BETWEEN}" for name in names)
+
+
+def is_listed(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
+    separator: sa.ColumnElement[str] = sa.literal_column(f"'{_BETWEEN}'")
+    return sa.func.replace(string(name), separator + column + separator, sa.literal_column("''")) != string(name)
 
 
 def raw(table: sa.Table, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:

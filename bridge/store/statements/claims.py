@@ -5,7 +5,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from bridge.store.engine import Statement
-from bridge.store.statements.base import TURN_COLUMNS, next_person, number, one_of, ours, raw, string, thread, turn
+from bridge.store.statements.base import (
+    TURN_COLUMNS,
+    is_listed,
+    next_person,
+    number,
+    one_of,
+    ours,
+    raw,
+    string,
+    thread,
+    turn,
+)
 
 SUSPECT = 3  # attempts without progress after which a thread runs alone, so that it can't drag others down with it
 
@@ -24,6 +35,8 @@ def _claim(suspicion: sa.ColumnElement[bool]) -> Statement:
             one_of(thread.c.state, "ready"),
             sa.or_(platform == string("platform_1"), platform == string("platform_2")),
             suspicion,
+            sa.or_(string("only") == sa.literal_column("''"), thread.c.agent == string("only")),
+            sa.not_(is_listed(thread.c.agent, "without")),
         )
         .order_by(thread.c.ready_at)
         .limit(number("most"))

@@ -12,8 +12,10 @@ BEGIN = Statement(
     sa.update(turn)
     .where(
         turn.c.id == string("turn_id"),
-        sa.or_(one_of(turn.c.state, "received"), turn.c.state == string("becomes")),
-        turn.c.revision == number("revised"),
+        sa.or_(
+            sa.and_(one_of(turn.c.state, "received"), turn.c.revision == number("revised")),
+            turn.c.state == string("becomes"),
+        ),
     )
     .values(
         state=string("becomes"),
@@ -25,6 +27,7 @@ BEGIN = Statement(
         start=value(turn.c.start, "starts"),
         checkpoint=value(turn.c.checkpoint, "stands"),
         settles=string("waiting_id"),
+        agent=sa.select(thread.c.agent).where(thread.c.id == turn.c.thread_id).scalar_subquery(),
     )
     .returning(turn.c.id),
     fences=True,

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from bridge.store.engine import Statement
 from bridge.store.statements.base import budget, number, one_of, raw, replica, string, thread, turn
 
-MAX_DETAIL = 4_000  # characters; what a service says of itself can be of any length
-
 WATCHED_TURN_COLUMNS = (
     "id", "thread_id", "person", "person_name", "state", "stopped", "outcome", "superseded_by", "retry_of",
     "received_at", "begun_at", "ended_at", "first_words",
@@ -26,7 +24,7 @@ _watched = (
     sa.select(
         *raw(turn, WATCHED_TURN_COLUMNS),
         *raw(thread, _PLACE),
-        sa.func.substr(turn.c.detail, sa.literal_column("1"), sa.literal_column(str(MAX_DETAIL))).label("detail"),
+        *raw(turn, ("detail",)),
     )
     .select_from(turn)
     .join(thread, thread.c.id == turn.c.thread_id)

@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'audioop' is deprecated", DeprecationWarning)
     import discord  # noqa: F401
 
-from bridge.frontends.discord import app, catch_up, gateway
+from bridge.frontends.discord import catch_up, gateway, served
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.playground.discord import DiscordWorld
 from tests.frontends.discord.running import MemoryInbox, connected, waits_for_windows
@@ -20,7 +20,7 @@ from tests.frontends.discord.running import MemoryInbox, connected, waits_for_wi
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (app, gateway, catch_up):
+    for module in (served, gateway, catch_up):
         monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(gateway, "BEGIN_PAUSE", (0.0, 0.01))
 

@@ -122,7 +122,7 @@ class TestWhatItCosts:
             surface = front.surface(turn.address, person=turn.person, guard=unguarded)
             await surface.post(PartKey(turn.message_id[-16:], PartKind.TEXT), "hello", last=True)
         newest = max(world.channels[int(turn.address.thread)].last_message_id or 0 for turn in inbox.turns)
-        await eventually(lambda: front._listeners.newest_heard >= newest)
+        await eventually(lambda: front._all_served()[0].listeners.newest_heard >= newest)
         with capture_logs() as logs:
             world.gateway.invalidate()
             await world.until(lambda: world.gateway.identified == 2)
@@ -195,16 +195,16 @@ class TestWhatHidesIt:
         """Its event comes only after the mention was read and has made the thread the agent's."""
         root = await world.say("grace", "general", "the printer is on fire")
         thread = await world.open_thread("grace", "general", "fire", on=root)
-        await eventually(lambda: front._listeners.newest_heard >= root)
-        front._listeners.gate.clear()
+        await eventually(lambda: front._all_served()[0].listeners.newest_heard >= root)
+        front._all_served()[0].listeners.gate.clear()
         await world.say("ada", thread, "again?")
         asked = [
             await world.say("grace", thread, f"{world.mention} what now?"),
             await world.say("grace", thread, "hello?"),
         ]
-        await eventually(lambda: front._listeners._waiting == 3)
+        await eventually(lambda: front._all_served()[0].listeners._waiting == 3)
         await front.catch_up()
-        await eventually(lambda: not front._listeners._waiting)
+        await eventually(lambda: not front._all_served()[0].listeners._waiting)
         assert [turn.message_id for turn in inbox.turns] == [str(message) for message in asked]
 
     async def test_a_first_direct_message_is_found_by_the_second(

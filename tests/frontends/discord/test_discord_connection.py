@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from adapters.testing.serving import serve
 from bridge.backoff import Backoff
-from bridge.frontends.discord import app, gateway
+from bridge.frontends.discord import gateway, served
 from bridge.frontends.discord.app import DiscordFrontEnd
 from bridge.frontends.discord.gateway import Starts
 from bridge.playground.discord import DiscordWorld, Guild, Times, create_app, payloads
@@ -255,7 +255,7 @@ async def test_a_connection_that_lives_long_enough_is_followed_by_the_next_at_on
 
 
 async def test_a_silent_gateway_is_left(inbox: MemoryInbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "SILENCE", 0.3)
+    monkeypatch.setattr(served, "SILENCE", 0.3)
     world = DiscordWorld(rate=None, times=Times(heartbeat=0.1))
     async with connected(world, inbox):
         world.gateway.go_silent()

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bridge.frontends.slack.manifest import EMAIL_SCOPE, EVENTS, SCOPES, missing_scopes, slack_manifest
+from bridge.frontends.slack.manifest import EMAIL_SCOPE, EVENTS, LEAVING, SCOPES, missing_scopes, slack_manifest
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.playground.slack.methods import METHODS
 from bridge.playground.slack.permissions import EVENT_SCOPES
 from bridge.prompts import Prompt
+from bridge.settings import Settings
 
 SOCKET = {"bot_token": "xoxb-1", "app_token": "xapp-1"}
 HTTP = {"mode": "http", "bot_token": "xoxb-1", "signing_secret": "s"}
@@ -110,6 +111,47 @@ CALLED = (
     "reactions.add",
     "users.info",
 )
+
+
+MANY = {"client_id": "1.2", "client_secret": "s", "app_token": "xapp-1"}
+
+
+def test_the_manifest_of_many_workspaces_says_where_to_come_back() -> None:
+    many = SlackSettings.model_validate(MANY)
+    made = slack_manifest(many, public_url="https://bot.example")
+    assert made["oauth_config"]["redirect_urls"] == ["https://bot.example/slack/oauth_redirect"]
+    assert set(LEAVING) <= set(made["settings"]["event_subscriptions"]["bot_events"])
+    assert (made["settings"]["org_deploy_enabled"], made["settings"]["token_rotation_enabled"]) == (False, False)
+    wide = SlackSettings.model_validate(MANY | {"org_install": True, "token_rotation": True})
+    made = slack_manifest(wide)["settings"]
+    assert (made["org_deploy_enabled"], made["token_rotation_enabled"]) == (True, True)
+    assert "redirect_urls" not in slack_manifest()["oauth_config"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (MANY | {"bot_token": "xoxb-1"}, "bot_token serves one workspace and client_id many"),
+        (MANY | {"client_secret": ""}, "client_id and client_secret belong together"),
+        ({"client_secret": "s", "app_token": "xapp-1"}, "client_id and client_secret belong together"),
+        ({"app_token": "xapp-1"}, "one workspace needs bot_token"),
+        (MANY | {"client_id": "my app"}, "client_id"),
+    ],
+)
+def test_one_workspace_or_many(given: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        SlackSettings.model_validate(given)
+
+
+def test_many_workspaces_need_a_key_and_an_address() -> None:
+    agents = {"echo": {"kind": "echo"}}
+    key = {"keys": ["A" * 43 + "="]}
+    with pytest.raises(ValidationError, match=r"set data\.keys to a key"):
+        Settings.model_validate({"slack": MANY, "agents": agents})
+    with pytest.raises(ValidationError, match=r"needs http\.public_url"):
+        Settings.model_validate({"slack": MANY, "agents": agents, "data": key})
+    address = {"public_url": "https://bot.example"}
+    assert Settings.model_validate({"slack": MANY, "agents": agents, "data": key, "http": address}).slack
 
 
 def test_the_manifest_asks_for_no_scope_that_is_not_used() -> None:

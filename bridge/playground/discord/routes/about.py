@@ -38,7 +38,13 @@ def user(state: State, asked: Asked) -> Json:
 
 
 @routes.on("GET", "/users/@me/guilds")
-def my_guilds(state: State, _: Asked) -> list[Json]:
+def my_guilds(state: State, asked: Asked) -> list[Json]:
+    after, before = asked.query_id("after") or 0, asked.query_id("before")
+    found = sorted((guild for guild in state.bot_guilds() if guild.id > after), key=lambda guild: guild.id)
+    if before is not None:
+        found = [guild for guild in found if guild.id < before]
+    limit = asked.limit(200, 200)
+    page = found[-limit:] if before is not None and not after else found[:limit]
     return [
         {
             "id": str(guild.id),
@@ -48,7 +54,7 @@ def my_guilds(state: State, _: Asked) -> list[Json]:
             "permissions": str(int(guild.bot_permissions)),
             "features": [],
         }
-        for guild in state.guilds.values()
+        for guild in page
     ]
 
 
@@ -69,7 +75,12 @@ def gateway(state: State, _: Asked) -> Json:
 def gateway_bot(state: State, _: Asked) -> Json:
     gateway = state.gateway
     more_in = max(0, int((gateway.more_starts_at - state.clock()) * 1000))
-    left = {"total": MAX_STARTS, "remaining": gateway.starts, "reset_after": more_in, "max_concurrency": 1}
+    left = {
+        "total": MAX_STARTS,
+        "remaining": gateway.starts,
+        "reset_after": more_in,
+        "max_concurrency": state.max_concurrency,
+    }
     return {"url": gateway_url(state), "shards": state.shards, "session_start_limit": left}
 
 

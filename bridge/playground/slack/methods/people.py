@@ -26,8 +26,16 @@ def auth_test(world: SlackWorld, _args: Arguments) -> Json:
         "team_id": world.team_id,
         "user_id": world.bot.id,
         "bot_id": world.bot.bot_id,
-        "is_enterprise_install": False,
+        **({"enterprise_id": world.organisation} if world.organisation else {}),
+        "is_enterprise_install": bool(world.organisation),
     }
+
+
+@method("auth.revoke", TIER_3)
+def auth_revoke(world: SlackWorld, _args: Arguments) -> Json:
+    if world.grants is not None:
+        world.grants.revoke("token_revoked")
+    return {"revoked": True}
 
 
 @method("apps.connections.open", TIER_1, needs="app")
