@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
@@ -45,10 +46,25 @@ def add_agent(file: Path, url: str, *, name: str, model: str, key_variable: str)
         found, key = _found(base, key)
         kind = "a2a" if isinstance(found, Card) else "openai"
         require(kind, f"an agent at {base}")
+        if key is not None and is_open(base):
+            typer.echo(
+                "Its key and what people write go there in the clear: the address has http:// and no https://."
+            )
         name = name or _made_name(found)
         _refuse_name(name, there, file)
         lines = _lines(found, name, key, model)
         _try_and_write(file, name, lines)
+
+
+def is_open(base: str) -> bool:
+    """Whether what is sent there can be read on the way."""
+    url = httpx.URL(base)
+    if url.scheme == "https" or url.host == "localhost":
+        return False
+    try:
+        return not ip_address(url.host).is_loopback
+    except ValueError:  # a name
+        return True
 
 
 def _agents(file: Path) -> Sequence[str]:

@@ -42,20 +42,16 @@ SLACK_FIRST = """
 Slack: make the app.
   1. This link opens Slack's page for a new app, filled in. Choose the workspace, Next, Create:
      {link}
-  2. Install App > Install to Workspace > Allow.
-"""
+  2. Install App > Install to Workspace > Allow."""
 HOST_FIRST = """\
-     In the manifest, put the public address of this machine in place of YOUR-HOST.
-"""
+     In the manifest, put the public address of this machine in place of YOUR-HOST."""
 DISCORD_FIRST = """
 Discord: make the bot.
   1. At https://discord.com/developers/applications: New Application, a name, Create.
-  2. Bot > Privileged Gateway Intents: switch on {intents}, Save Changes.
-"""
+  2. Bot > Privileged Gateway Intents: switch on {intents}, Save Changes."""
 INVITE = """
 Put the bot into a server by its invite link, if it isn't in one yet:
-  {link}
-"""
+  {link}"""
 
 DEADLINE = Line("deadline", AgentTable.model_fields["deadline"].default, "seconds a turn may take", active=False)
 
@@ -181,15 +177,16 @@ def _ask_discord(*, offline: bool) -> list[Line]:
 def _ask_servers() -> Line:
     """A bot that anyone may invite would serve whoever does."""
     comment = "by their ids; empty: every server that it is in"
+    typer.echo(
+        "\nA server's id: in Discord, Settings > Advanced > Developer Mode, then right-click it > Copy Server ID."
+    )
     while True:
         answer = ask("discord.access.servers, ids of the servers that it is for (empty: every one that it is in)")
         servers = answer.replace(",", " ").split()
         if not servers:
             return Line("access", {"servers": []}, comment, active=False)
         if wrong := [one for one in servers if not one.isdecimal()]:
-            typer.echo(
-                f"{wrong[0]!r} isn't an id: Settings > Advanced > Developer Mode, then right-click the server."
-            )
+            typer.echo(f"{wrong[0]!r} isn't an id, which is digits alone.")
         else:
             return Line("access", {"servers": servers}, comment)
 

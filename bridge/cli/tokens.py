@@ -109,5 +109,5 @@ def explained(secret: Secret) -> str:
     return (
         f"\n{secret} stands at {PAGES[secret.table]}, in your app, under\n"
         f"  {secret.shown_at}.\n"
-        f"  It looks like this: {secret.looks}."
+        f"  It looks like this: {secret.looks}"
     )

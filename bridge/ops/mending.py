@@ -42,24 +42,35 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     file = sqlite_file(address)
     if file is None:
         return
-    try:
-        if not file.parent.is_dir():
+    if not file.parent.is_dir():
+        try:
             file.parent.mkdir(mode=FOLDER_MODE, parents=True)
+        except OSError as error:
+            found = f"the folder {file.parent} can't be made ({error.strerror})"
+            yield fail(place, found, "Make it, or change the address.")
+        else:
             yield _done(place, f"the folder {file.parent} is there now")
-        for one in _shut(place, file):
-            yield one
-        if not file.is_file():
-            return  # `run` makes it
-        async with open_database(address) as database:
-            current, newest = await database.revision()
-        if current != newest:
+    for one in _shut(place, file):
+        yield one
+    if await _is_behind(address):
+        try:
             # As `run` does it: with the lock, so never beside a process that serves from it.
             async with open_database(address, serve=True):
                 yield _done(place, f"{file} is up to date now")
-    except DatabaseError as error:
-        yield fail(place, str(error).removeprefix(f"{place}: "), "End the other process, or check the address.")
-    except OSError as error:
-        yield fail(place, f"the folder {file.parent} can't be made ({error.strerror})", "Make it yourself.")
+        except DatabaseError as error:
+            yield fail(
+                place, str(error).removeprefix(f"{place}: "), "End that process; `threadbridge run` upgrades."
+            )
+
+
+async def _is_behind(address: str) -> bool:
+    """Whether the database is there and wants migrations. What else is wrong with it is for doctor to say."""
+    try:
+        async with open_database(address) as database:
+            current, newest = await database.revision()
+    except DatabaseError:
+        return False
+    return current != newest
 
 
 def _done(place: str, found: str) -> Finding:

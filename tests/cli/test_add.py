@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from bridge.cli.add import is_open
 from bridge.cli.commands import app
 from bridge.settings import SettingsError, load
 from tests.cli.command import WHOLE_TEST
@@ -55,8 +56,9 @@ def said(result: Result) -> str:
 
 
 def test_an_agent_and_a_server_are_added_below_what_is_there_and_doctor_is_content(simulated: Everything) -> None:
-    FILE.write_text(MINE)
-    FILE.chmod(0o640)
+    Path("real.toml").write_text(MINE)
+    Path("real.toml").chmod(0o640)
+    FILE.symlink_to("real.toml")
     keys = {kind: simulated.backends[kind].backend.key for kind in ("a2a", "openai")}
     first = add(url_of(simulated, "a2a"), "--name", "planner", answers=("wrong", keys["a2a"]))
     assert first.exit_code == 0, first.output
@@ -67,6 +69,7 @@ def test_an_agent_and_a_server_are_added_below_what_is_there_and_doctor_is_conte
     assert "ok   agents.gpt: the key is taken" in second.output
     assert not [key for key in keys.values() if key in first.output + second.output]
     assert FILE.read_text().startswith(f"{MINE}\n\n[agents.planner]\n")
+    assert FILE.is_symlink()
     assert stat.S_IMODE(FILE.stat().st_mode) == 0o640
     agents = load(FILE).agents
     assert list(agents) == ["helper", "planner", "gpt"]
@@ -130,6 +133,15 @@ def test_a_file_that_takes_no_agent_is_left_as_it_is(
     monkeypatch.setenv("THREADBRIDGE_API_KEY", simulated.backends["a2a"].backend.key)
     assert sentence in said(add(url_of(simulated, "a2a")))
     assert FILE.read_text() == text
+
+
+def test_a_key_that_would_go_out_in_the_clear_is_said_to(simulated: Everything) -> None:
+    assert not is_open("http://127.0.0.1:11434")
+    assert not is_open("http://localhost/v1")
+    assert not is_open("http://[::1]:80")
+    assert not is_open("https://agent.example")
+    assert is_open("http://agent.example")
+    assert is_open("http://10.0.0.1")
 
 
 def test_of_several_models_one_is_chosen_by_number_or_name(monkeypatch: pytest.MonkeyPatch) -> None:

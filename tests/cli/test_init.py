@@ -309,7 +309,8 @@ def test_a_file_that_is_no_toml_is_left_as_it_is() -> None:
 
 def test_the_unit_is_the_one_that_is_shipped_with_this_file_and_command() -> None:
     shipped = (ROOT / "deploy" / "systemd" / unit_file.NAME).read_text(encoding="utf-8")
-    assert unit_file.text_for(Path(unit_file.SETTINGS), unit_file.COMMAND) == shipped
+    ours = unit_file.text_for(Path(unit_file.SETTINGS), unit_file.COMMAND)
+    assert ours == shipped, "bridge/cli has a copy, because the wheel has no deploy/"
     odd = unit_file.text_for(Path("/srv/100% ours/x.toml"), "/opt/a b/threadbridge")
     assert "LoadCredential=threadbridge.toml:/srv/100%% ours/x.toml\n" in odd
     assert 'ExecStart="/opt/a b/threadbridge" run\n' in odd

@@ -19,9 +19,9 @@ from bridge.settings import SettingsError
 HOME = "https://agent.example"
 CARD = {"name": "Helper", "supportedInterfaces": [{"url": HOME, "protocolBinding": "JSONRPC"}]}
 MODELS = {"object": "list", "data": [{"id": "small"}, {"id": "large"}]}
-BY_HEADER = {"k": {"apiKeySecurityScheme": {"location": "header", "name": "X-API-Key"}}}
+BY_HEADER: dict[str, Any] = {"k": {"apiKeySecurityScheme": {"location": "header", "name": "X-API-Key"}}}
 BY_HEADER_0_3 = {"k": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-BEARER = {"k": {"httpAuthSecurityScheme": {"scheme": "bearer"}}}
+BEARER: dict[str, Any] = {"k": {"httpAuthSecurityScheme": {"scheme": "bearer"}}}
 
 
 class Server:
@@ -95,7 +95,7 @@ async def test_a_card_and_a_list_of_models_are_told_by_their_shape(
 
 
 async def test_a_key_is_wanted_where_anything_is_locked_and_shown_only_then() -> None:
-    locked = {"/v1/models": (401, {}), "/.well-known/agent-card.json": (404, {})}
+    locked: dict[str, Any] = {"/v1/models": (401, {}), "/.well-known/agent-card.json": (404, {})}
     with pytest.raises(KeyWanted):
         await look(locked)
     with pytest.raises(KeyRefused):
