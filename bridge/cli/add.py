@@ -94,7 +94,7 @@ def _given_key(name: str, variable: str) -> SecretStr | None:
 
 
 def _found(base: str, key: SecretStr | None) -> tuple[Card | Models, SecretStr | None]:
-    for _ in range(KEY_TRIES):
+    for tried in range(KEY_TRIES + 1):
         try:
             found = asyncio.run(_look(base, key))
         except KeyRefused:
@@ -106,7 +106,8 @@ def _found(base: str, key: SecretStr | None) -> tuple[Card | Models, SecretStr |
                 typer.echo("The agent's card says that it wants a key.")
                 key = _asked_key()
             return found, key
-        key = _asked_key()
+        if tried < KEY_TRIES:
+            key = _asked_key()
     raise SettingsError(f"{base} refuses the keys; nothing was written")
 
 

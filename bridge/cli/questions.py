@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import structlog
 import typer
 
 from bridge.findings import Finding
@@ -44,11 +45,13 @@ def show(findings: Sequence[Finding]) -> None:
 @contextmanager
 def no_log() -> Iterator[None]:
     """What goes wrong is a finding, and no line of the log between the questions."""
-    before = logging.root.manager.disable
+    before, ours = logging.root.manager.disable, structlog.get_config()
     logging.disable()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         yield
     finally:
+        structlog.configure(**ours)
         logging.disable(before)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from bridge.cli.add import is_open
 from bridge.cli.commands import app
+from bridge.cli.questions import no_log
 from bridge.settings import SettingsError, load
 from tests.cli.command import WHOLE_TEST
 from tests.ops.everything import Everything
@@ -162,3 +165,12 @@ def test_names_are_made_of_what_an_agent_calls_itself() -> None:
     assert _made_name(Card("https://a", "日本 3", wants_key=False)) == "agent"
     assert _made_name(Models("https://api.openai.com/v1", [], "chat")) == "openai_com"
     assert len(_made_name(Card("https://a", "word " * 100, wants_key=False))) <= 32
+
+
+def test_no_line_of_the_log_stands_between_the_questions(capsys: pytest.CaptureFixture[str]) -> None:
+    with no_log():
+        structlog.get_logger().warning("again")
+        logging.getLogger("library").error("again")
+    assert capsys.readouterr() == ("", "")
+    structlog.get_logger().warning("afterwards")
+    assert "afterwards" in "".join(capsys.readouterr())

@@ -22,6 +22,7 @@ MODELS = {"object": "list", "data": [{"id": "small"}, {"id": "large"}]}
 BY_HEADER: dict[str, Any] = {"k": {"apiKeySecurityScheme": {"location": "header", "name": "X-API-Key"}}}
 BY_HEADER_0_3 = {"k": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 BEARER: dict[str, Any] = {"k": {"httpAuthSecurityScheme": {"scheme": "bearer"}}}
+EITHER: dict[str, Any] = {**BY_HEADER, **BEARER}
 
 
 class Server:
@@ -72,7 +73,7 @@ async def look(answers: dict[str, Any], base: str = HOME, key: str = "") -> tupl
             {
                 "/.well-known/agent-card.json": (
                     200,
-                    {**CARD, "securityRequirements": [{}], "securitySchemes": {**BY_HEADER, **BEARER}},
+                    {**CARD, "securityRequirements": [{}], "securitySchemes": EITHER},
                 )
             },
             Card(HOME, "Helper", wants_key=True),
