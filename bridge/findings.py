@@ -14,6 +14,7 @@ class Mark(StrEnum):
     OK = "ok"
     WARN = "warn"  # it serves, but less than it could, or nobody can tell
     FAIL = "fail"
+    DONE = "done"  # it was mended just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Finding:
     def __str__(self) -> str:
         end = f". {self.fix}" if self.fix else ""
         return f"{self.mark:4} {self.place}: {one_line(self.found, MAX_FOUND)}{end}"
+
+    def as_object(self) -> dict[str, str]:
+        """The same for programs."""
+        found = one_line(self.found, MAX_FOUND)
+        return {"place": self.place, "mark": self.mark.value, "text": found, "mend": self.fix}
 
 
 def ok(place: str, found: str) -> Finding:

@@ -22,7 +22,7 @@ from bridge.cli.workspaces import serves_many_workspaces
 from bridge.extras import require
 from bridge.lifecycle import TurnState
 from bridge.printable import printable_json, printable_line
-from bridge.settings import DEFAULT_FILE, Settings, SettingsError, load
+from bridge.settings import Settings, SettingsError, load, settings_path
 
 if TYPE_CHECKING:
     from bridge.store.ledger import Ledger
@@ -112,29 +112,56 @@ def init(
     from bridge.cli.init import set_up
 
     try:
-        set_up(config or Path(os.environ.get("THREADBRIDGE_CONFIG", DEFAULT_FILE)), offline=offline)
+        set_up(settings_path(config), offline=offline)
     except typer.Abort:
         write("")  # the question's line
         fail("not all questions were answered, so nothing was written; `threadbridge init` asks at a terminal")
 
 
 @app.command()
-def doctor(config: ConfigOption = None) -> None:
+def add(
+    url: Annotated[str, typer.Argument(help="Of an agent with an A2A card, or of a server of the OpenAI API.")],
+    name: Annotated[str, typer.Option(help="The agent's name; made of what it calls itself if not given.")] = "",
+    model: Annotated[str, typer.Option(help="Which of the server's models.")] = "",
+    api_key_env: Annotated[
+        str, typer.Option(metavar="VARIABLE", help="Where its key stands in the environment.")
+    ] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Find out what answers at an address, and put it into the settings as an agent."""
+    from bridge.cli.add import add_agent
+
+    add_agent(settings_path(config), url, name=name, model=model, key_variable=api_key_env)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of lines.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First mend on this machine what can be mended safely.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
     """Check settings, database, tokens, scopes, intents and each agent; exit 1 if any fails."""
     from bridge.ops.logs import set_up_logs
 
     set_up_logs(level=logging.CRITICAL)
     logging.disable()  # what goes wrong is a finding
-    run_to_end(_doctor(config))
+    run_to_end(_doctor(config, as_json=as_json, fix=fix))
 
 
-async def _doctor(config: Path | None) -> None:
+async def _doctor(config: Path | None, *, as_json: bool, fix: bool) -> None:
     from bridge.findings import Mark
     from bridge.ops.doctor import examine
+    from bridge.ops.mending import mend
 
-    findings = await examine(config)
-    for finding in findings:
-        write(str(finding))
+    mended = await mend(config) if fix else []
+    findings = [*mended, *await examine(config)]
+    if as_json:
+        write(printable_json([finding.as_object() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            write(str(finding))
     if any(finding.mark is Mark.FAIL for finding in findings):
         raise SystemExit(1)
 

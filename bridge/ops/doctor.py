@@ -24,6 +24,7 @@ from bridge.frontends.slack.check import check_slack
 from bridge.inbound import Platform
 from bridge.ops.check_agents import check_agent
 from bridge.ops.check_settings import check_settings, routed_channels
+from bridge.ops.own_files import check_own_files
 from bridge.settings import DataSettings, HttpSettings, Settings, SettingsError, load
 from bridge.store.database import DatabaseError, database_url, open_database
 from bridge.transcription import check_transcription
@@ -62,7 +63,8 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
         if settings.transcription is not None:
             checks["transcription"] = check_transcription(settings.transcription, client)
         found = await asyncio.gather(*(bounded(place, check) for place, check in checks.items()))
-    return [*check_settings(settings), *check_packages(), *(finding for some in found for finding in some)]
+    ours = [*check_settings(settings), *check_own_files(settings, config), *check_packages()]
+    return [*ours, *(finding for some in found for finding in some)]
 
 
 def _unmentioned(settings: Settings, platform: Platform) -> str:
@@ -156,7 +158,7 @@ def _not_there(url: URL) -> Finding | None:
         return None
     if file.parent.is_dir():
         return ok(DATABASE, f"{file} isn't there yet; `threadbridge run` makes it")
-    return fail(DATABASE, f"the folder {file.parent} doesn't exist", "Make it, or change the address.")
+    return fail(DATABASE, f"the folder {file.parent} doesn't exist", "`threadbridge doctor --fix` makes it.")
 
 
 async def bounded(place: str, check: AsyncGenerator[Finding]) -> list[Finding]:

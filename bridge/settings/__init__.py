@@ -4,7 +4,7 @@ from bridge.settings.agents import AgentTable, Route, TranscriptionSettings
 from bridge.settings.data import DataSettings
 from bridge.settings.http import HttpSettings
 from bridge.settings.limits import Limits
-from bridge.settings.loading import DEFAULT_FILE, load, settings_given
+from bridge.settings.loading import DEFAULT_FILE, load, settings_given, settings_path
 from bridge.settings.logs import LogSettings
 from bridge.settings.root import ENVIRONMENT, Settings
 from bridge.settings.wording import SettingsError, sentences
@@ -24,4 +24,5 @@ __all__ = [
     "load",
     "sentences",
     "settings_given",
+    "settings_path",
 ]

@@ -26,6 +26,11 @@ FAMILIAR = {
 }
 
 
+def settings_path(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The settings file, whether or not it is there: `path`, the environment's, or the usual one."""
+    return path or Path(environment.get("THREADBRIDGE_CONFIG", DEFAULT_FILE))
+
+
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises `SettingsError`."""
     values, file = _given(path, environment)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Ended, run_command
+from tests.cli.command import PATIENCE, Ended, run_command
 from tests.e2e.fixtures import bridging, database, people, platform, quick, town
 from tests.e2e.running import as_toml
 from tests.e2e.town import Town
+from tests.ops.everything import Everything, serve_everything
 
 __all__ = ["bridging", "command", "config", "database", "people", "platform", "quick", "town"]
 
@@ -39,3 +42,20 @@ def command(town: Town, config: Path, tmp_path: Path) -> Command:
         return ended
 
     return run
+
+
+@pytest.fixture
+def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
+    """Both platforms, served by a thread, as the command has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    serving = serve_everything(tmp_path)
+    everything = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(PATIENCE)
+    for table, name in (("slack", "api_url"), ("discord", "api_url"), ("discord", "gateway_url")):
+        monkeypatch.setenv(f"THREADBRIDGE_{table}__{name}".upper(), everything.tables[table][name])
+    yield everything
+    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(PATIENCE)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(PATIENCE)
+    loop.close()

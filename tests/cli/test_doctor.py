@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -64,12 +65,22 @@ async def test_a_bad_one_exits_with_1_and_says_each_fix_on_its_line(tmp_path: Pa
     assert [secret for secret in secrets if secret in "\n".join(lines)] == []
 
 
-async def test_a_warning_alone_exits_with_0(tmp_path: Path) -> None:
+async def test_a_warning_alone_exits_with_0_and_as_json_each_finding_is_an_object(tmp_path: Path) -> None:
     async with serve_everything(tmp_path) as everything:
         everything.discord.message_content = False
-        code, lines, _ = await doctor("--config", str(everything.file()), folder=tmp_path)
-    assert code == 0
-    assert [line for line in lines if line.startswith("warn discord: the Message Content intent is off")]
+        file = everything.file()
+        file.chmod(0o644)
+        code, lines, trouble = await doctor("--json", "--fix", "--config", str(file), folder=tmp_path)
+    assert (code, trouble) == (0, "")
+    findings = json.loads("\n".join(lines))
+    assert {tuple(one) for one in findings} == {("place", "mark", "text", "mend")}
+    assert {one["mark"] for one in findings} == {"ok", "warn", "done"}
+    [intent] = [one for one in findings if one["mark"] == "warn"]
+    assert (intent["place"], intent["text"]) == ("discord", "the Message Content intent is off")
+    assert intent["mend"].endswith(".")
+    [mended] = [one for one in findings if one["mark"] == "done"]
+    assert mended["place"] == "settings"
+    assert file.stat().st_mode & 0o777 == 0o640
 
 
 async def test_without_a_file_it_says_where_to_begin(tmp_path: Path) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import pty
 import subprocess
 import sys
-import threading
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +16,16 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from bridge.agents import load_adapter
-from bridge.cli import init as setup
+from bridge.cli import unit_file
+from bridge.cli.agent_questions import NAME
 from bridge.cli.commands import app
 from bridge.cli.settings_file import Line, Value, text_of
+from bridge.cli.tokens import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Secret, mistaken
+from bridge.cli.tokens import DISCORD_TOKEN as DISCORD_TOKEN_ASKED
 from bridge.frontends.slack.settings import SlackSettings
-from bridge.settings import Settings, load
-from tests.cli.command import PATIENCE, WHOLE_TEST
-from tests.ops.everything import Everything, serve_everything
+from bridge.settings import Settings, SettingsError, load
+from tests.cli.command import WHOLE_TEST
+from tests.ops.everything import Everything
 
 pytestmark = pytest.mark.timeout(WHOLE_TEST)
 
@@ -84,9 +83,17 @@ def test_both_platforms_and_an_agent_are_asked_for_written_and_loaded() -> None:
 def test_only_its_owner_can_read_the_file() -> None:
     Path("threadbridge.toml").write_text("")
     Path("threadbridge.toml").chmod(0o644)
-    init("y", *BY_SOCKET, *ECHO)
-    assert Path("threadbridge.toml").stat().st_mode & 0o777 == 0o600
-    assert [file.name for file in Path().iterdir()] == ["threadbridge.toml"]
+    init("anew", *BY_SOCKET, *ECHO)
+    files = {file.name: file.stat().st_mode & 0o777 for file in Path().iterdir()}
+    assert files == {"threadbridge.toml": 0o600, "threadbridge.toml.old": 0o600}
+
+
+def test_a_file_that_a_group_may_read_stays_so() -> None:
+    """Of a service's account, for one."""
+    Path("threadbridge.toml").write_text("# mine\n")
+    Path("threadbridge.toml").chmod(0o640)
+    init("complete", *BY_SOCKET, *ECHO)
+    assert Path("threadbridge.toml").stat().st_mode & 0o777 == 0o640
 
 
 def test_by_http_the_signing_secret_is_asked_for() -> None:
@@ -102,13 +109,16 @@ def test_by_http_the_signing_secret_is_asked_for() -> None:
 def test_it_says_where_a_token_is_to_be_had_before_it_asks_for_it() -> None:
     slack = init(*BY_SOCKET, *ECHO).output
     assert slack.index("https://api.slack.com/apps?new_app=1&manifest_json=%7B") < slack.index(
-        "slack.bot_token, at"
+        "slack.bot_token stands at https://api.slack.com/apps"
     )
+    for token in ("slack.bot_token", "slack.app_token"):
+        assert slack.index(f"{token} stands at") < slack.index(f"{token} (empty")
     assert "Discord" not in slack
-    discord = init("y", "discord", DISCORD_TOKEN, "", *ECHO).output
+    discord = init("anew", "discord", DISCORD_TOKEN, "", *ECHO).output
     assert "api.slack.com" not in discord
-    assert discord.index("switch on Message Content") < discord.index("discord.token, at")
-    assert discord.index("Reset Token shows the token") < discord.index("discord.token, at")
+    assert discord.index("switch on Message Content") < discord.index("discord.token (empty")
+    assert discord.index("Bot > Reset Token") < discord.index("discord.token (empty")
+    assert discord.index("client_id=123456789012345678") < discord.index("discord.access.servers, ids")
     for said in (slack, discord):
         assert said.index("threadbridge doctor") < said.index("threadbridge run")
 
@@ -132,43 +142,6 @@ def test_secrets_are_never_printed() -> None:
     result = init("both", "socket", "nope-hidden", *secrets[:3], "", "toqan", "", "sk_hidden")
     assert result.exit_code == 0, result.output
     assert [secret for secret in [*secrets, "nope-hidden"] if secret in result.output] == []
-
-
-@pytest.mark.slow
-def test_on_a_terminal_a_secret_isnt_shown_while_it_is_typed(tmp_path: Path) -> None:
-    terminal, end = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "init", "--offline"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        stdin=end,
-        stdout=end,
-        stderr=end,
-        start_new_session=True,
-    )
-    os.close(end)
-    shown = ""
-    answers = {
-        "Which platforms": "discord",
-        "discord.token": DISCORD_TOKEN,
-        "discord.access.servers": "",
-        "Which kind": "echo",
-        "A name": "helpful",
-    }
-    try:
-        for question, answer in answers.items():
-            while not shown.rpartition(question)[1] or not shown.endswith(": "):
-                shown += os.read(terminal, 4096).decode()
-            os.write(terminal, f"{answer}\n".encode())
-        assert process.wait(timeout=PATIENCE) == 0
-        shown += os.read(terminal, 65_536).decode()
-    finally:
-        process.kill()
-        process.wait()
-        os.close(terminal)
-    assert "helpful" in shown
-    assert DISCORD_TOKEN not in shown
-    assert written().discord is not None
 
 
 def test_what_is_left_empty_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,23 +173,6 @@ def test_the_manifest_can_be_had_before_there_are_tokens() -> None:
 # --- tried on the platforms ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
-    """Both platforms, served by a thread, as the command has a loop of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    serving = serve_everything(tmp_path)
-    everything = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(PATIENCE)
-    for table, name in (("slack", "api_url"), ("discord", "api_url"), ("discord", "gateway_url")):
-        monkeypatch.setenv(f"THREADBRIDGE_{table}__{name}".upper(), everything.tables[table][name])
-    yield everything
-    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(PATIENCE)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(PATIENCE)
-    loop.close()
-
-
 def test_good_tokens_are_said_to_be_good_and_it_ends_with_what_doctor_says(simulated: Everything) -> None:
     slack, discord = simulated.slack, simulated.discord
     result = invoke(answers=("both", "", slack.bot_token, slack.app_token, discord.token, "", *ECHO))
@@ -238,11 +194,11 @@ def test_a_refused_token_is_asked_for_again_while_the_person_wants_to(
     simulated: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("THREADBRIDGE_SLACK__API_URL")
-    result = invoke(answers=("discord", "MTIz.wrong.token", "", "y", simulated.discord.token, "", *ECHO))
+    result = invoke(answers=("discord", "MTIz.wrong.token", "y", simulated.discord.token, "", *ECHO))
     assert "fail discord.token: refused by Discord" in result.output
     assert result.output.index("refused by Discord") < result.output.index("ok   discord.token")
     assert written().discord is not None
-    kept = invoke(answers=("y", "discord", "MTIz.wrong.token", "", "n", *ECHO))
+    kept = invoke(answers=("anew", "discord", "MTIz.wrong.token", "n", "", *ECHO))
     assert kept.exit_code == 0, kept.output
     discord = written().discord
     assert discord is not None
@@ -289,15 +245,146 @@ def test_a_wrong_answer_is_asked_for_again() -> None:
 # --- the file ------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_there_is_written_anew_only_on_yes() -> None:
+def test_a_file_that_is_there_is_written_anew_only_on_that_word_and_kept_beside() -> None:
     file = Path("threadbridge.toml")
     file.write_text("# mine")
-    result = init("n")
-    assert result.exit_code == 0
-    assert file.read_text() == "# mine"
-    assert "left as it is" in result.output
-    init("y", *BY_SOCKET, *ECHO)
+    for answer in ("leave", ""):
+        result = init(answer)
+        assert result.exit_code == 0
+        assert file.read_text() == "# mine"
+        assert "left as it is" in result.output
+    init("anew", *BY_SOCKET, *ECHO)
     assert "# mine" not in file.read_text()
+    assert Path("threadbridge.toml.old").read_text() == "# mine"
+
+
+MINE = """\
+# what we agreed on
+default_agent = "helper"  # by vote
+
+[slack]
+bot_token = "xoxb-old"  # of the first app
+# app_token comes with the next line
+app_token = "xapp-old"
+command = "/bot"
+
+[slack.access]
+people = ["slack:U1"]
+
+[agents.helper]
+kind = "echo"
+"""
+
+
+def test_a_file_is_completed_with_its_comments_its_order_and_its_agents() -> None:
+    file = Path("threadbridge.toml")
+    file.write_text(MINE)
+    result = init("complete", "both", "socket", "xoxb-new", "", DISCORD_TOKEN, "4711")
+    assert result.exit_code == 0, result.output
+    assert "Which kind of agent" not in result.output
+    assert "Still to be set" not in result.output, "the app token was there"
+    text = file.read_text()
+    assert text.startswith(MINE.replace('xoxb-old"', 'xoxb-new"').partition("command")[0])
+    for line in MINE.splitlines():
+        assert line.replace("xoxb-old", "xoxb-new") in text
+    settings = written()
+    assert settings.slack is not None
+    assert settings.slack.app_token == SecretStr("xapp-old")
+    assert settings.slack.access.people == ("slack:U1",)
+    assert settings.discord is not None
+    assert settings.discord.access.servers == ("4711",)
+    assert list(settings.agents) == ["helper"]
+
+
+def test_a_file_that_is_no_toml_is_left_as_it_is() -> None:
+    Path("threadbridge.toml").write_text("[slack")
+    result = init("complete")
+    assert result.exit_code == 1
+    assert "threadbridge.toml isn't valid TOML" in str(result.exception)
+    assert Path("threadbridge.toml").read_text() == "[slack"
+
+
+# --- the systemd unit ----------------------------------------------------------------------------------------
+
+
+def test_the_unit_is_the_one_that_is_shipped_with_this_file_and_command() -> None:
+    shipped = (ROOT / "deploy" / "systemd" / unit_file.NAME).read_text(encoding="utf-8")
+    ours = unit_file.text_for(Path(unit_file.SETTINGS), unit_file.COMMAND)
+    assert ours == shipped, "bridge/cli has a copy, because the wheel has no deploy/"
+    odd = unit_file.text_for(Path("/srv/100% ours/x.toml"), "/opt/a b/threadbridge")
+    assert "LoadCredential=threadbridge.toml:/srv/100%% ours/x.toml\n" in odd
+    assert 'ExecStart="/opt/a b/threadbridge" run\n' in odd
+    with pytest.raises(SettingsError):
+        unit_file.text_for(Path("/srv/x\nExecStartPre=evil"), unit_file.COMMAND)
+
+
+def test_a_unit_is_written_only_where_it_is_wanted() -> None:
+    assert "Write a systemd unit" in init(*BY_SOCKET, *ECHO, "").output
+    assert not Path(unit_file.NAME).exists()
+    result = init("anew", *BY_SOCKET, *ECHO, "y")
+    assert "sudo systemctl enable --now threadbridge" in result.output
+    unit = Path(unit_file.NAME).read_text(encoding="utf-8")
+    assert f"LoadCredential=threadbridge.toml:{Path('threadbridge.toml').resolve()}" in unit
+    Path(unit_file.NAME).write_text("mine")
+    init("anew", *BY_SOCKET, *ECHO, "y", "n")
+    assert Path(unit_file.NAME).read_text() == "mine"
+
+
+# --- what was pasted in place of a token ---------------------------------------------------------------------
+
+A_DISCORD_TOKEN = f"{'M' * 24}.GaBcDe.{'a' * 38}"
+
+
+@pytest.mark.parametrize(
+    ("secret", "pasted", "said"),
+    [
+        (BOT_TOKEN, "xoxp-1-2-3-a", "a User OAuth Token"),
+        (BOT_TOKEN, "xapp-1-A1-2-a", "app-level token"),
+        (BOT_TOKEN, "xoxe-1-a", "a refresh token"),
+        (BOT_TOKEN, "0" * 32, "Signing Secret or Client Secret"),
+        (BOT_TOKEN, "A0123456789", "Slack's App ID"),
+        (BOT_TOKEN, "1234567890.1234567890", "Client ID"),
+        (BOT_TOKEN, A_DISCORD_TOKEN, "a Discord bot's token"),
+        (BOT_TOKEN, '"xoxb-1-2-a"', "quotes around it"),
+        (BOT_TOKEN, "“xoxb-1-2-a”", "quotes around it"),
+        (BOT_TOKEN, "xoxb-1 2-a", "a space or a line break"),
+        (BOT_TOKEN, "SLACK_BOT_TOKEN=xoxb-1-2-a", "the variable's name"),
+        (APP_TOKEN, "xoxb-1-2-a", "Bot User OAuth Token"),
+        (APP_TOKEN, "xoxp-1-2-a", "a User OAuth Token"),
+        (SIGNING_SECRET, "xoxb-1-2-a", "Bot User OAuth Token"),
+        (SIGNING_SECRET, "a1" * 12, "Verification Token"),
+        (DISCORD_TOKEN_ASKED, "123456789012345678", "an Application ID"),
+        (DISCORD_TOKEN_ASKED, "0a" * 32, "Public Key"),
+        (DISCORD_TOKEN_ASKED, "aB-_" * 8, "Client Secret"),
+        (DISCORD_TOKEN_ASKED, f"Bot {A_DISCORD_TOKEN}", "belongs to a header"),
+        (DISCORD_TOKEN_ASKED, "xoxb-1-2-a", "Bot User OAuth Token"),
+        (DISCORD_TOKEN_ASKED, "https://discord.com/oauth2/authorize?client_id=1", "an address"),
+    ],
+)
+def test_what_was_pasted_in_place_of_a_token_is_named(secret: Secret, pasted: str, said: str) -> None:
+    sentence = mistaken(secret, pasted)
+    assert said in sentence
+    assert pasted not in sentence
+
+
+def test_a_right_token_is_never_taken_for_another() -> None:
+    for secret, right in (
+        (BOT_TOKEN, "xoxb-123-456-aBc"),
+        (BOT_TOKEN, "xoxe.xoxb-1-aBc"),
+        (APP_TOKEN, "xapp-1-A1-2-aBc"),
+        (SIGNING_SECRET, "0123456789abcdef" * 2),
+        (DISCORD_TOKEN_ASKED, A_DISCORD_TOKEN),
+        (DISCORD_TOKEN_ASKED, DISCORD_TOKEN),
+    ):
+        assert mistaken(secret, right) == ""
+
+
+def test_a_wrong_paste_is_asked_for_again_and_never_shown() -> None:
+    result = init("discord", "123456789012345678", f"'{DISCORD_TOKEN}'", DISCORD_TOKEN, "", *ECHO)
+    assert result.exit_code == 0, result.output
+    assert "That looks like an Application ID" in result.output
+    assert "quotes around it" in result.output
+    assert DISCORD_TOKEN not in result.output
 
 
 @pytest.mark.parametrize("answers", [[], ["both"], ["slack", "socket", "xoxb-1"], [*BY_SOCKET, "toqan", ""]])
@@ -305,7 +392,7 @@ def test_a_file_that_is_there_is_written_anew_only_on_yes() -> None:
 def test_answers_that_end_too_early_leave_everything_as_it_was(answers: list[str], there: bool) -> None:
     if there:
         Path("threadbridge.toml").write_text("# mine")
-        answers = ["y", *answers]
+        answers = ["anew", *answers]
     result = init(*answers)
     assert result.exit_code == 1
     assert result.stderr == f"{NOTHING_WRITTEN}\n"
@@ -350,9 +437,9 @@ def test_every_value_comes_back_from_the_file(value: Value, comment: str) -> Non
 
 def test_the_names_of_agents_fit_into_variables() -> None:
     for name in ("support", "help_desk", "a2a"):
-        assert setup.NAME.fullmatch(name)
+        assert NAME.fullmatch(name)
     for name in ("Support", "help-desk", "two__words", "_x", "1st", "", "a.b"):
-        assert not setup.NAME.fullmatch(name)
+        assert not NAME.fullmatch(name)
 
 
 def test_the_servers_that_a_bot_is_for_are_asked_for() -> None:

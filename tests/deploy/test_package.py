@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # builds both
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGES = ("bridge", "adapters")
-CODE = {".py", ".mako", ".html", ".js", ".css", ".svg", ".typed"}
+CODE = {".py", ".mako", ".html", ".js", ".css", ".typed", ".service", ".svg"}
 PATIENCE = 100.0  # seconds
 
 

@@ -66,6 +66,7 @@ class Everything:
     def file(self) -> Path:
         file = self.folder / "settings.toml"
         file.write_text(tomlkit.dumps(self.tables), encoding="utf-8")
+        file.chmod(0o600)
         return file
 
 
