@@ -137,6 +137,16 @@ class Hold:
         self._parts[part.kind, part.index] = part
         self._ride_soon()
 
+    async def record(self, turn: str, part: PartRecord) -> None:
+        """A part as it will be before long, stored when this returns."""
+        while self._riding is not None:  # what rides is older, and may be repeated
+            await asyncio.wait([self._riding])
+        self._turn = turn
+        self._parts[part.kind, part.index] = part
+        await self._with_parts(
+            turn, lambda parts, steps: self.queue.record_parts(self.claim, turn, parts, steps=steps)
+        )
+
     def note_steps(self, turn: str, steps: Callable[[], str]) -> None:
         """The turn's steps changed, as `steps` will give them. They ride along, and alone they don't follow."""
         self._turn = turn

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.inbound import position
 from bridge.store.values import PartRecord
@@ -106,6 +106,10 @@ class Parts:
         shown = self._shown[key]
         shown.text, shown.length, shown.progress = text, length, progress
         return self.record(key)
+
+    def promised(self, key: PartKey) -> PartRecord:
+        """Words are about to be shown where none were; how many is recorded later."""
+        return replace(self.record(key), shown=FOUND_SHOWS)
 
     def finished(self, key: PartKey, text: str, length: int, ends: int | None) -> PartRecord:
         shown = self._shown[key]

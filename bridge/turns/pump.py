@@ -209,6 +209,8 @@ class Pump:
             return True
         if not len(self._steps) or len(part.text) < shown.length:
             return False
+        if shown.text is None and not self._steps.restored:
+            return False  # what an earlier attempt showed, before there were steps, may be more than is recorded
         return shown.progress != self._progress(index)
 
     async def _open_next(self, index: int) -> None:
@@ -250,6 +252,10 @@ class Pump:
         self._now_shows(key, sent[-1], first=True)
 
     async def _edit(self, key: PartKey, index: int, shown: Shown) -> None:
+        if len(self._steps) and not shown.length and self._part(index).text:
+            # Whoever takes this up knows that words may stand below the cards, and takes none of them back.
+            await self._hold.record(self._turn, self._parts.promised(key))
+
         async def edit() -> _Sent:
             part = self._part(index)
             text = self._wanted(part)

@@ -67,6 +67,8 @@ class Steps:
         self._phase = ""
         self._open = 0  # part that new steps go to
         self._ending: Ending | None = None
+        self.restored = bool(stored)
+        """An earlier attempt showed some."""
         if stored:
             self._restore(json.loads(stored))
 

@@ -41,6 +41,9 @@ class MemoryHold(Hold):
         if self.keeps:
             self.recorded[part.kind, part.index] = part
 
+    async def record(self, turn: str, part: PartRecord) -> None:
+        self.recorded[part.kind, part.index] = part
+
     def note_steps(self, turn: str, steps: Callable[[], str]) -> None:
         if self.keeps:
             self.steps = steps()

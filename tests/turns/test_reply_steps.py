@@ -238,6 +238,31 @@ async def test_after_a_restart_the_cards_go_on_before_a_word_has_come() -> None:
     assert (message.text, message.progress.phase) == ("The answer.", "Done in 2 steps")
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["the step was stored", "it wasn't"])
+async def test_cards_take_no_words_back_that_were_shown_and_not_recorded(known: bool) -> None:
+    """The process died within a second of its last words."""
+    platform, hold = MemoryPlatform(style=CARDS), MemoryHold()
+    async with reply_on(platform, hold) as reply:
+        reply.step(Step("a", "Search", DONE))
+        await platform.until(lambda: platform.messages)
+        hold.keeps = False
+        if not known:
+            hold.steps = None
+        reply.text("The whole answer. ")
+        await platform.until(lambda: "whole" in platform.messages[0].text)
+    async with reply_on(platform, hold, resumed=True) as reply:
+        reply.step(Step("a", "Search", DONE))
+        reply.step(Step("b", "Read"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        reply.settle(Ending.WHOLE)
+        await reply.finish("The whole answer.")
+    [message] = platform.messages
+    shown = [text for text in message.history if text]
+    assert message.history[-len(shown) :] == shown
+    assert (message.text, message.progress.phase) == ("The whole answer.", "Done in 2 steps")
+
+
 # --- a line -----------------------------------------------------------------------------------------------------
 
 
