@@ -296,6 +296,9 @@ async def test_a_replica_without_keys_takes_no_encrypted_text_for_a_question(dat
     database.use(None)
     found = await read(database, turn.id)
     assert (found.text, found.answer, found.unreadable != "") == ("", None, True)
+    await spoil(database, turn.id, "text", "what stands clear, as it was stored before the other one began")
+    found = await read(database, turn.id)
+    assert (found.text, found.checkpoint, found.unreadable != "") == ("", None, True)
 
 
 FORGED = Encryption([key(1)], encrypts=True).stored("turn.text", "what somebody else wrote")
