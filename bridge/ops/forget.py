@@ -21,6 +21,10 @@ PATIENCE = 20.0  # seconds that a running bridge gets to end their turns
 DELETE_WITHIN = 30.0  # seconds for one conversation
 ROUNDS = 3  # what somebody writes down meanwhile is removed as well
 SHOWN = 20  # conversations that are named
+UNREADABLE_TURNS = (
+    "{count} of their turns couldn't be read, as a key isn't in data.keys: conversations at agents that only these"
+    " named stay, and so may their name in turns of others"
+)
 
 # Opens the agents of these names, as far as the settings have them.
 OpenAgents = Callable[[Sequence[str]], AbstractAsyncContextManager[Mapping[str, Agent]]]
@@ -55,6 +59,8 @@ async def forget(
         return report
     turns = {turn.id for turn, _ in found.turns}
     by = operator()
+    if found.unreadable:
+        _note(report, UNREADABLE_TURNS.format(count=found.unreadable))
     async with _somebody_serves(database) as served, database.prepared(f"forget-{token_hex(4)}") as engine:
         forgetting = Forgetting(database, engine, who)
         await forgetting.stop(found, patience if served else 0.0)

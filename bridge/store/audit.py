@@ -13,6 +13,7 @@ from bridge.store.tables import as_json, now
 MAX_WHO = 160  # characters
 BRIDGE = "bridge"  # nobody in particular: a rule of the settings
 SOMEBODY = "somebody in the thread"  # where the platform doesn't tell who
+PAGE = "operator:page"  # whoever has the token of the operator's page
 FORGOTTEN = "forgotten"  # stands where a person stood
 
 Detail = Mapping[str, str | int | None]

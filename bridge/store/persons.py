@@ -18,6 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from bridge.store import audit
 from bridge.store.database import Database
+from bridge.store.encryption import UNREADABLE
 from bridge.store.speaking import person_target
 from bridge.store.tables import Audit, Budget, Feedback, Thread, Turn
 
@@ -79,6 +80,12 @@ class Belongings:
         return any(rows)
 
     @property
+    def unreadable(self) -> int:
+        """How many of their turns can't be read: nobody can tell which conversations these name."""
+        words = [(turn.text, turn.person_name, turn.start) for turn, _ in self.turns]
+        return sum(UNREADABLE in one for one in words)
+
+    @property
     def conversations(self) -> Sequence[Conversation]:
         """Each once, as the newest of its turns names it."""
         found: dict[tuple[int, str | None, str], Conversation] = {}
@@ -135,7 +142,7 @@ _TELLING = (col(Turn.asked_by), col(Turn.request), col(Turn.spoken))
 def _own(found: Belongings, threads: dict[int, Thread], turn: Turn, thread: Thread) -> None:
     found.turns.append((turn, thread))
     threads[thread.id] = thread
-    if turn.person_name:
+    if turn.person_name and turn.person_name != UNREADABLE:
         found.names.add(turn.person_name)
 
 
@@ -213,7 +220,7 @@ def _names_given(turn: Turn, who: Identity) -> set[str]:
 
 def settled_without(line: str | None, names: set[str]) -> str | None:
     """What stands in place of buttons, without who pressed: "Answered · Ann" becomes "Answered"."""
-    if line is None or not any(name in line for name in names):
+    if line is None or line == UNREADABLE or not any(name in line for name in names):
         return line
     return line.partition(" · ")[0] if " · " in line else "Settled"
 
@@ -239,7 +246,8 @@ def _agent(turn: Turn, thread: Thread) -> str | None:
 
 
 def _conversations(turn: Turn) -> Sequence[str]:
-    stood: list[dict[str, Any]] = [turn.checkpoint or {}, json.loads(turn.start) if turn.start else {}]
+    start = json.loads(turn.start) if turn.start and turn.start != UNREADABLE else {}
+    stood: list[dict[str, Any]] = [turn.checkpoint or {}, start]
     return [str(one["conversation"]) for one in stood if one.get("conversation")]
 
 

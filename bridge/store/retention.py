@@ -168,7 +168,7 @@ def remove_turn(turn: Row, *, leaves: str | None = None) -> Sequence[Op]:
     at = now()
     old = ended_at is not None and ended_at < at - REFUSED_FOR  # nobody brings its message any more
     keys = () if old else (message_key, event_key)
-    hangs_on_it = (sql.REMOVE_PARTS, sql.REMOVE_ARTIFACTS, sql.REMOVE_FEEDBACK)
+    hangs_on_it = (sql.LOCK_REMOVED, sql.REMOVE_PARTS, sql.REMOVE_ARTIFACTS, sql.REMOVE_FEEDBACK)
     return [
         *(Op(sql.REFUSE, {"key": key_digest(key), "at": at}) for key in keys),
         *(Op(statement, of_turn) for statement in hangs_on_it),

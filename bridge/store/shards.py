@@ -26,6 +26,7 @@ class Shards:
                 await self._engine.run(
                     Op(sql.STILL_AGREED, this),
                     Op(sql.DROP_SHARDS, this),
+                    Op(sql.FORGET_SERVERS, this | {"replica": self.replica}),  # they died without a word
                     *(Op(sql.PUT_SHARD, this | {"number": number}) for number in range(agreed)),
                 )
             except Fenced:  # another replica has just asked for another count

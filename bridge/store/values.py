@@ -332,7 +332,9 @@ def turn_of(row: Row) -> StoredTurn:
     """A turn from the columns of its table, in their order."""
     value = dict(zip(_COLUMNS, row, strict=False))
     unreadable = row.reason if isinstance(row, UnreadableRow) else ""
-    if is_encrypted(value["text"] or ""):  # another replica has a key already, and this one doesn't look for any
+    if any(
+        is_encrypted(value[name] or "") for name in _WORDS
+    ):  # another replica has a key already, and this one doesn't look for any
         value |= dict.fromkeys(_WORDS)
         unreadable = NO_KEYS
     spoken = json.loads(value["spoken"]) if value["spoken"] else None

@@ -53,8 +53,12 @@ class Marks:
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._changed.wait()
             self._changed.clear()
-            with suppress(StoreUnavailable):
+            try:
                 await self._look()
+            except StoreUnavailable:
+                pass  # the next look does it
+            except Exception:  # a mark must not end the process
+                log.exception("marks failed")
 
     async def _look(self) -> None:
         """Taken away first, as that is what people wait for; one after the other for each message."""

@@ -226,8 +226,12 @@ class Runner:
     async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
-            with suppress(StoreUnavailable):
+            try:
                 await self._sweep()
+            except StoreUnavailable:
+                pass  # logged where it is waited out
+            except Exception:  # one row's trouble must not end the process
+                log.exception("sweep failed")
 
     async def _sweep(self) -> None:
         async with self._claiming:  # else a claim whose answer is on its way would be taken for a lost one

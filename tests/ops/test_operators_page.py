@@ -22,6 +22,7 @@ from bridge.settings import HttpSettings
 from bridge.store.budgets import Quota
 from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine, StoreUnavailable
+from bridge.store.ledger import Ledger
 from bridge.store.watching import PAGE, Watching
 from tests.e2e.waiting import PATIENCE
 from tests.ops.page import TOKEN, Visit, served
@@ -392,6 +393,19 @@ async def test_a_running_turn_is_stopped_and_only_that(visit: Visit) -> None:
     script = {"Accept": "application/json"}
     stored = (await visit.get("turns", headers=script)).json()["turns"]
     assert {one["id"]: one["stopped"] for one in stored} == {turn: True, done: False}
+
+
+async def test_what_is_done_here_stands_in_the_audit_log(database: Database, engine: Engine) -> None:
+    async with served(database, engine) as visit:
+        await visit.sign_in()
+        failed, running = await visit.asked(1, Outcome.TIMED_OUT), await visit.asked(2)
+        for path in (f"turns/{failed}/retry", f"turns/{running}/stop"):
+            await visit.post(path, {"proof": await visit.proof()})
+        lines = await Ledger(database).audit(since=None, limit=10)
+    assert [(one.who, one.what, one.about) for one in reversed(lines)] == [
+        ("operator:page", "turn retried", failed),
+        ("operator:page", "turn stopped", running),
+    ]
 
 
 # --- when the database is away ----------------------------------------------------------------------------------------

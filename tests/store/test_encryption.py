@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from adapters.base import Checkpoint, Source
+from adapters.base import Agent, Checkpoint, Source
 from bridge.cipher import MARK, Cipher, WrongKey
 from bridge.inbound import Person, RemoteFile
 from bridge.lifecycle import Event, Outcome
+from bridge.ops.forget import forget
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, database_url, open_database
 from bridge.store.decisions import Decided, Decisions
@@ -20,6 +23,7 @@ from bridge.store.desk import Desk
 from bridge.store.encryption import UNREADABLE, Encryption
 from bridge.store.feedback import FeedbackStore
 from bridge.store.ledger import Ledger
+from bridge.store.persons import Identity
 from bridge.store.queue import Queue
 from bridge.store.reencrypt import Progress, reencrypt, tidy
 from bridge.store.values import ArtifactRecord, Conclusion, InputRequestShown, StoredTurn, storable
@@ -292,6 +296,9 @@ async def test_a_replica_without_keys_takes_no_encrypted_text_for_a_question(dat
     database.use(None)
     found = await read(database, turn.id)
     assert (found.text, found.answer, found.unreadable != "") == ("", None, True)
+    await spoil(database, turn.id, "text", "what stands clear, as it was stored before the other one began")
+    found = await read(database, turn.id)
+    assert (found.text, found.checkpoint, found.unreadable != "") == ("", None, True)
 
 
 FORGED = Encryption([key(1)], encrypts=True).stored("turn.text", "what somebody else wrote")
@@ -351,3 +358,28 @@ async def test_the_start_says_which_key_is_missing(migrated_url: str, capsys: py
     async with open_database(migrated_url, serve=True, encryption=encrypting(2, 1)) as database:
         assert await read(database, turn.id) == turn
     assert "a key is missing" not in capsys.readouterr().out
+
+
+@asynccontextmanager
+async def no_agents(_: Sequence[str]) -> AsyncIterator[Mapping[str, Agent]]:
+    yield {}
+
+
+async def test_a_person_is_forgotten_whose_turns_cant_be_read(database: Database) -> None:
+    """And what can't be read of others stays as it is, for the day when its key is back."""
+    database.use(encrypting(1))
+    other = await ask(database)
+    async with database.prepared("r1") as engine:
+        queue, ann = Queue(engine, "r1"), Person("U7", "key")  # as stands in the sentence of what can't be read
+        await Arrivals(engine).put(inbound(7, address=thread(7), text="x", person=ann), "a")
+        claim = await claim_one(queue)
+        turn = await begin_next(queue, claim, Checkpoint("c7", {}))
+        await queue.conclude(claim, turn.id, Conclusion(Outcome.TIMED_OUT, "half"))
+        await queue.end(claim, turn.id, Event.DELIVERED, Outcome.TIMED_OUT)
+        assert await Decisions(engine).retry(thread(7), turn.id) is Decided.SENT
+    database.use(reading(2))
+    report = await forget(database, Identity("slack", "U7"), no_agents)
+    assert (report.forgotten.turns, report.forgotten.mentions, report.remains) == (2, 0, [])
+    assert "2 of their turns couldn't be read" in report.notes[0]
+    database.use(encrypting(1))
+    assert (await read(database, other.id)).settled == f"line {MARKED}"

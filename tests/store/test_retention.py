@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import SQLModel, col, select
 
+from bridge.inbound import Person
 from bridge.lifecycle import Outcome, TurnState
 from bridge.ops.retention import keep_of
 from bridge.settings.data import DataSettings
 from bridge.store.arrivals import Arrivals
-from bridge.store.database import Database
+from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine
+from bridge.store.feedback import FeedbackStore
+from bridge.store.forget import Forgetting
+from bridge.store.persons import Identity, belongings
 from bridge.store.queue import Queue
 from bridge.store.retention import BITE, NEVER, Keep, Removed, Retention
 from bridge.store.tables import Artifact, Audit, Budget, Feedback, Part, Refused, Thread, Turn
@@ -205,3 +211,42 @@ async def test_what_a_person_had_delivered_again_meanwhile_stays(
     await retention._turns(removed)
     assert removed.turns == 0
     assert await rows(database, Turn) == 1
+
+
+async def test_who_rates_an_answer_that_is_just_being_removed_is_too_late(postgres_url: str) -> None:
+    """And the other way round: what was rated a moment before goes along."""
+    database = Database(database_url(postgres_url))
+    async with database.prepared("r1") as engine:
+        feedback, person = FeedbackStore(engine), Person("U1", "Ann")
+        await Arrivals(engine).put(inbound(1), "a")
+        queue = Queue(engine, "r1")
+        done, _ = await work_off(queue, await claim_one(queue))
+        async with database.transaction() as removing:
+            [row] = (await removing.exec(select(Turn))).all()
+            await removing.delete(row)
+            await removing.flush()
+            rating = asyncio.create_task(feedback.rate(HERE, done.id, person, good=True))
+            await until_blocked(database)
+        assert await rating is False
+
+        await Arrivals(engine).put(inbound(2), "a")
+        done, _ = await work_off(queue, await claim_one(queue))
+        async with database.transaction() as rates:
+            rates.add(Feedback(turn_id=done.id, person="slack:U1", agent="a", good=True, at=LONG_AGO))
+            await rates.flush()
+            found = Forgetting(database, engine, Identity("slack", "U1"))
+            belonging = await belongings(database, Identity("slack", "U1"))
+            removing_all = asyncio.create_task(found.remove(belonging, (), "operator"))
+            await until_blocked(database)
+        assert (await removing_all).turns == 1
+    await database.close()
+
+
+async def until_blocked(database: Database) -> None:
+    """Somebody waits for a lock."""
+    query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while True:
+        async with database.engine.connect() as connection:
+            if (await connection.execute(query)).scalar():
+                return
+        await asyncio.sleep(0.01)

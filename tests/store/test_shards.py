@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 
 from bridge.sharding import Claimed, Session
-from bridge.store.database import Database
+from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine
 from bridge.store.shards import Shards
+from bridge.store.tables import ShardServer
 
 APP = "1234"
 SESSION = Session("s1", 41, "wss://gateway.example/", 513)
@@ -105,3 +107,15 @@ async def test_sessions_begin_in_slots_of_their_bucket(shards: Shards, other: Sh
     waits = await asyncio.gather(*(one.start_in(APP, 0, 5.0) for one in (shards, other, shards)))
     assert sorted(round(wait / 5) for wait in waits) == [0, 1, 2]
     assert await other.start_in(APP, 1, 5.0) == 0.0
+
+
+async def test_who_died_without_a_word_is_forgotten_by_the_next_that_starts(postgres_url: str) -> None:
+    database = Database(database_url(postgres_url))
+    async with database.prepared("r1") as engine, database.engine.connect() as connection:
+        await Shards(engine, "dead").agree(APP, 2, exact=False)
+        await Shards(engine, "dead").look(APP)
+        await Shards(engine, "replica-1").agree(APP, 2, exact=False)
+        await Shards(engine, "replica-1").look(APP)
+        rows = await connection.execute(sa.select(ShardServer.__table__))  # type: ignore[attr-defined]
+        assert [tuple(row) for row in rows] == [(APP, "replica-1")]
+    await database.close()

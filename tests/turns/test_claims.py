@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -228,3 +228,25 @@ async def test_a_turn_is_tried_ten_times(quick: Database, platform: MemoryPlatfo
         bridge.runner.wake()
         await bridge.until_state("done")
     assert platform.texts() == ["at last"]
+
+
+async def test_what_nobody_thought_of_ends_neither_the_sweep_nor_the_marks_nor_the_process(
+    quick: Database, platform: MemoryPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.turns.runner.SWEEP", 0.01)
+    monkeypatch.setattr("bridge.turns.marks.LOOK_EVERY", 0.01)
+    async with running(Bridge(quick, platform, ScriptedAgent(Backend()))) as bridge:
+        met = {"expire": 0, "marked_no_more": 0}
+
+        def spoiled(name: str) -> Callable[..., Awaitable[object]]:
+            async def raises(*_: object) -> object:
+                met[name] += 1
+                raise ValueError("a row that can't be read")
+
+            return raises
+
+        for name in met:
+            monkeypatch.setattr(bridge.queue, name, spoiled(name))
+        await eventually(lambda: min(met.values()) > 1)
+        await bridge.intake.take(inbound(1))
+        await bridge.until_state("done")

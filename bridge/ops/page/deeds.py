@@ -9,6 +9,7 @@ import structlog
 
 from bridge.ops.page.looks import in_time
 from bridge.store.arrivals import Arrivals
+from bridge.store.audit import PAGE
 from bridge.store.decisions import Decided, Decisions
 from bridge.store.watching import WatchedTurn
 
@@ -27,7 +28,7 @@ class Deeds:
         self._stop_turn = stop_turn
 
     async def retry(self, turn: WatchedTurn) -> str:
-        decided = await in_time(self._decisions.retry(turn.address, turn.id))
+        decided = await in_time(self._decisions.retry(turn.address, turn.id, who=PAGE))
         self._wake()
         log.info("operator sent a turn again", turn=turn.id, decision=decided.name.lower())
         match decided:
@@ -42,6 +43,6 @@ class Deeds:
         if await in_time(self._arrivals.active_turn(turn.address)) != turn.id:
             return "at_rest"
         self._stop_turn(turn.id)
-        await in_time(self._arrivals.record_stop(turn.id))
+        await in_time(self._arrivals.record_stop(turn.id, PAGE))
         log.info("operator stopped a turn", turn=turn.id)
         return "stopping"

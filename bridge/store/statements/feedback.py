@@ -26,7 +26,8 @@ _rates = insert(feedback).from_select(
         one_of(turn.c.state, "replying", "done"),
         one_of(turn.c.outcome, "answered"),
         address,
-    ),
+    )
+    .with_for_update(read=True, key_share=True, of=turn),  # it may be about to be removed
 )
 # Words that were added to the other opinion don't fit this one.
 RATE = Statement(

@@ -51,6 +51,8 @@ LOCK_ENDED = Statement(
     sa.select(turn.c.id).where(turn.c.id == string("turn_id"), one_of(turn.c.state, *ENDED)).with_for_update(),
     fences=True,
 )
+# Before anything that hangs on it is removed: else somebody may hang more on it meanwhile.
+LOCK_REMOVED = Statement(sa.select(turn.c.id).where(turn.c.id == string("turn_id")).with_for_update())
 REMOVE_PARTS = Statement(sa.delete(part).where(part.c.turn_id == string("turn_id")))
 REMOVE_ARTIFACTS = Statement(
     sa.delete(artifact).where(artifact.c.turn_id == string("turn_id")).returning(artifact.c.index)
