@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from bridge.cipher import Cipher, WrongKey
 from bridge.installations import Installation, StoreAway, Tokens
 from bridge.store import statements as sql
-from bridge.store.engine import Engine, Op, Row, Rows, StoreUnavailable
+from bridge.store.audit import BRIDGE, SOMEBODY, Deed, entry, person
+from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.tables import SECOND, now
 
 log = structlog.get_logger()
@@ -70,12 +71,19 @@ class InstallationStore:
             **self._encrypted(installation.tokens),
             "changed_at": now(),
         }
-        [[row]] = await self._run(Op(sql.PUT_INSTALLATION, values))
+        by = person("slack", installation.installed_by) if installation.installed_by else SOMEBODY
+        [row], _ = await self._run(
+            Op(sql.PUT_INSTALLATION, values), entry(by, Deed.INSTALLED, f"slack:{installation.id}")
+        )
         return replace(installation, version=row[sql.INSTALLATION_COLUMNS.index("version")])
 
     async def remove(self, place: str, version: int) -> bool:
-        [rows] = await self._run(Op(sql.REMOVE_INSTALLATION, {"id": place, "version": version, "at": now()}))
-        return bool(rows)
+        values = {"id": place, "version": version, "at": now()}
+        try:
+            await self._run(Op(sql.REMOVE_INSTALLATION, values), entry(BRIDGE, Deed.UNINSTALLED, f"slack:{place}"))
+        except Fenced:  # there is another version by now
+            return False
+        return True
 
     async def claim_refresh(self, place: str, version: int, seconds: float) -> bool:
         at = now()
