@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bridge.cipher import Cipher
 from bridge.installations import Installation, StoreAway, Tokens
@@ -129,3 +130,19 @@ async def test_the_file_holds_no_token(store: InstallationStore, tmp_path: Path)
     assert b"The T1" in written
     assert ACCESS.encode() not in written
     assert REFRESH.encode() not in written
+
+
+async def test_what_changed_is_told_once_and_what_cannot_be_read_is_complained_of_once(engine: Engine) -> None:
+    store = InstallationStore(engine, Cipher([key()]))
+    await store.put(of("T1"))
+    other = InstallationStore(engine, Cipher([key()]))
+    with capture_logs() as lines:
+        told, mark = await store.changed(0)
+        assert [one.id for one in told] == ["T1"]
+        assert (await other.changed(0))[0] == []
+        for _ in range(3):
+            assert await store.changed(mark) == ([], mark)
+            assert (await other.changed(mark))[0] == []
+    assert [one["event"] for one in lines] == ["installation can't be read"]
+    again = await store.put(of("T1"))
+    assert (await store.changed(mark))[0] == [again]
