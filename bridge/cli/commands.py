@@ -186,10 +186,7 @@ def manifest_slack(
     """The Slack app manifest, to paste where a new app is made from a manifest."""
     from bridge.frontends.slack.manifest import LINK_FITS, manifest_link, slack_manifest
 
-    environment = {**os.environ, **NO_TOKENS_YET, "DISCORD_TOKEN": "-"}
-    if serves_many_workspaces(config):
-        del environment["SLACK_BOT_TOKEN"]
-    settings = load(config, environment)
+    settings = load(config, {**_without_tokens(config), "DISCORD_TOKEN": "-"})
     where = {"public_url": settings.http.public_url} if settings.http.public_url else {}
     made = slack_manifest(settings.slack, prompts=settings.default_prompts, **where)
     if not link:
@@ -208,7 +205,7 @@ def manifest_discord(config: ConfigOption = None) -> None:
     """The Discord invite link and the intents to switch on."""
     from bridge.frontends.discord.invite import PRIVILEGED_INTENTS, application_id, invite_link
 
-    settings = load(config, {**os.environ, **NO_TOKENS_YET})
+    settings = load(config, _without_tokens(config))
     if settings.discord is None:
         raise SettingsError("there is no [discord] table with the bot's token, which names the application")
     application = application_id(settings.discord.token)
@@ -216,6 +213,14 @@ def manifest_discord(config: ConfigOption = None) -> None:
         raise SettingsError("discord.token isn't a bot's token: its first third names the application")
     write(f"Invite link: {invite_link(application)}")
     write(f"Switch on under Bot > Privileged Gateway Intents: {', '.join(PRIVILEGED_INTENTS)}")
+
+
+def _without_tokens(config: Path | None) -> dict[str, str]:
+    """The environment with stand-ins for the tokens of Slack that the settings need."""
+    environment = {**os.environ, **NO_TOKENS_YET}
+    if serves_many_workspaces(config):
+        del environment["SLACK_BOT_TOKEN"]
+    return environment
 
 
 @turns.callback(invoke_without_command=True)

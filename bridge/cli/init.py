@@ -77,8 +77,12 @@ def set_up(file: Path, *, offline: bool = False) -> None:
 def _set_up(file: Path, *, complete: bool, offline: bool) -> None:
     before = read(file) if complete else ""
     named = agents_in(before, file)
+    slack = tomllib.loads(before).get("slack")
+    serves_many = isinstance(slack, dict) and bool(slack.get("client_id"))
     typer.echo("Tokens and keys aren't shown while you type. Leave one empty to set it by environment later.")
     platforms = PLATFORMS[choose("Which platforms", list(PLATFORMS), "both")]
+    if serves_many and "slack" in platforms:
+        raise SettingsError(f"{file}: [slack] serves many workspaces by client_id, so it takes no bot_token")
     tables: dict[str, list[Line]] = {}
     if "slack" in platforms:
         tables["slack"] = _ask_slack(offline=offline)

@@ -9,12 +9,13 @@ from bridge.cli.options import ConfigOption
 from bridge.cli.output import aside, fail, write
 from bridge.cli.output import run as run_to_end
 from bridge.printable import printable_line
-from bridge.settings import Settings, load, settings_given
+from bridge.settings import ENVIRONMENT, Settings, load, settings_given
 
 
 def serves_many_workspaces(config: Path | None) -> bool:
     """Whether the settings have an app that workspaces install, as far as that shows before there are all tokens."""
-    return bool(settings_given(config, os.environ).get("slack", {}).get("client_id"))
+    slack = settings_given(config, os.environ).get("slack", {})
+    return bool(slack.get("client_id") or os.environ.get(f"{ENVIRONMENT}SLACK__CLIENT_ID"))
 
 
 def workspaces(config: ConfigOption = None) -> None:

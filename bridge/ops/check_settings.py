@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from bridge.extras import how_to_install, installed
 from bridge.findings import Finding, fail, ok, warn
-from bridge.settings import Route, Settings
+from bridge.settings import HttpSettings, Route, Settings
 
 PLATFORMS = ("slack", "discord")
 GOOD_TOKEN = 32  # characters
+ANOTHER = "Make another: `openssl rand -hex 32`."
 
 # A channel's name on Slack has no capitals, so nothing that people call a channel looks like an id.
 SLACK_CHANNEL = re.compile(r"[CGD][A-Z0-9]{3,}")
@@ -38,6 +39,7 @@ def check_settings(settings: Settings) -> list[Finding]:
     for index, route in enumerate(settings.routes):
         found += _check_route(index, route, settings)
     found += _check_speaking(settings)
+    found += _check_tokens(settings.http)
     return found
 
 
@@ -75,10 +77,7 @@ def _check_speaking(settings: Settings) -> Iterator[Finding]:
                 "http.speak", "without http.token nobody may speak there", "Set a token: `openssl rand -hex 32`."
             )
         return
-    if len(http.token.get_secret_value()) < GOOD_TOKEN:
-        found = f"has fewer than {GOOD_TOKEN} characters, which could be guessed"
-        yield warn("http.token", found, "Make another: `openssl rand -hex 32`.")
-    else:
+    if len(http.token.get_secret_value()) >= GOOD_TOKEN:
         yield ok("http.token", "agents and webhooks that have it may speak first")
     if not http.speak:
         found = "names no place, so nobody can open a thread"
@@ -91,6 +90,25 @@ def _check_speaking(settings: Settings) -> Iterator[Finding]:
             )
     if not installed("mcp"):
         yield warn("http.token", "/mcp isn't served, only POST /threads", f"For /mcp: {how_to_install('mcp')}.")
+
+
+def _check_tokens(http: HttpSettings) -> Iterator[Finding]:
+    """Whether each token is hard to guess, and opens one thing alone."""
+    given = {"http.token": http.token, "http.metrics_token": http.metrics_token, "http.ops_token": http.ops_token}
+    known: dict[str, str] = {}
+    for place, secret in given.items():
+        token = "" if secret is None else secret.get_secret_value()
+        if not token:
+            continue
+        if len(token) < GOOD_TOKEN:
+            found = f"has fewer than {GOOD_TOKEN} characters, which could be guessed"
+            yield warn(place, found, ANOTHER)
+        if token in known:
+            yield warn(place, f"is that of {known[token]}, so who has the one has the other", ANOTHER)
+        known.setdefault(token, place)
+    if http.public_url and http.metrics_token is None:
+        found = "isn't set, so whoever reaches this process by http.public_url may read /metrics"
+        yield warn("http.metrics_token", found, "Let the proxy shut /metrics, or set one: `openssl rand -hex 32`.")
 
 
 def _takes_all_of(earlier: Route, later: Route) -> bool:

@@ -23,6 +23,7 @@ from bridge.frontends.discord.check import check_discord
 from bridge.frontends.slack.check import check_slack
 from bridge.inbound import Platform
 from bridge.ops.check_agents import check_agent
+from bridge.ops.check_installations import INSTALLED, check_installations
 from bridge.ops.check_settings import check_settings, routed_channels
 from bridge.ops.own_files import check_own_files
 from bridge.settings import DataSettings, HttpSettings, Settings, SettingsError, load
@@ -51,6 +52,9 @@ async def examine(config: Path | None = None) -> Sequence[Finding]:
         }
         if settings.slack is not None:
             checks["slack"] = check_slack(settings.slack, routed_channels(settings, "slack"))
+            if settings.slack.serves_many and (cipher := settings.data.cipher) is not None:
+                address = settings.database_url.get_secret_value()
+                checks[INSTALLED] = check_installations(address, settings.slack, cipher)
         if settings.discord is not None:
             checks["discord"] = check_discord(
                 settings.discord,

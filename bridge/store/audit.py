@@ -13,7 +13,7 @@ from bridge.store.tables import as_json, now
 MAX_WHO = 160  # characters
 BRIDGE = "bridge"  # nobody in particular: a rule of the settings
 SOMEBODY = "somebody in the thread"  # where the platform doesn't tell who
-PAGE = "operator:page"  # whoever has the token of the operator's page
+OPERATORS_PAGE = "operator's page"  # whoever has its token
 FORGOTTEN = "forgotten"  # stands where a person stood
 
 Detail = Mapping[str, str | int | None]
@@ -34,6 +34,10 @@ class Deed(StrEnum):
     SWEPT = "old data removed"
     BACKED_UP = "database backed up"
     RESTORED = "database restored"
+    SIGNED_IN = "signed in"
+    READ = "turn's text read"
+    INSTALLED = "Slack app installed"
+    UNINSTALLED = "Slack app uninstalled"
 
 
 def entry(who: str, what: str, about: str = "", detail: Detail | None = None) -> Op:

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from bridge.cipher import Cipher, WrongKey
 from bridge.installations import Installation, StoreAway, Tokens
 from bridge.store import statements as sql
-from bridge.store.engine import Engine, Op, Row, Rows, StoreUnavailable
+from bridge.store.audit import BRIDGE, SOMEBODY, Deed, entry, person
+from bridge.store.engine import Engine, Fenced, Op, Row, Rows, StoreUnavailable
 from bridge.store.tables import SECOND, now
 
 log = structlog.get_logger()
@@ -27,12 +28,17 @@ class InstallationStore:
     def __init__(self, engine: Engine, cipher: Cipher) -> None:
         self._engine = engine
         self._cipher = cipher
+        self._looked: set[tuple[str, int]] = set()  # what the last look found, by id and version
 
     async def changed(self, since: int) -> tuple[Sequence[Installation], int]:
         [rows] = await self._run(Op(sql.CHANGED_INSTALLATIONS, {"since": max(0, since - OVERLAP)}))
         newest = max((row[-1] for row in rows), default=0)
+        before = self._looked if since else set()
+        self._looked = {_version(row) for row in rows}
         found = []
         for row in rows:
+            if _version(row) in before:  # of the overlap: neither decrypted nor complained of each time
+                continue
             try:
                 found.append(self._read(row))
                 if since == 0:
@@ -70,12 +76,19 @@ class InstallationStore:
             **self._encrypted(installation.tokens),
             "changed_at": now(),
         }
-        [[row]] = await self._run(Op(sql.PUT_INSTALLATION, values))
+        by = person("slack", installation.installed_by) if installation.installed_by else SOMEBODY
+        [row], _ = await self._run(
+            Op(sql.PUT_INSTALLATION, values), entry(by, Deed.INSTALLED, f"slack:{installation.id}")
+        )
         return replace(installation, version=row[sql.INSTALLATION_COLUMNS.index("version")])
 
     async def remove(self, place: str, version: int) -> bool:
-        [rows] = await self._run(Op(sql.REMOVE_INSTALLATION, {"id": place, "version": version, "at": now()}))
-        return bool(rows)
+        values = {"id": place, "version": version, "at": now()}
+        try:
+            await self._run(Op(sql.REMOVE_INSTALLATION, values), entry(BRIDGE, Deed.UNINSTALLED, f"slack:{place}"))
+        except Fenced:  # there is another version by now
+            return False
+        return True
 
     async def claim_refresh(self, place: str, version: int, seconds: float) -> bool:
         at = now()
@@ -137,3 +150,7 @@ class InstallationStore:
             )
         except WrongKey as error:  # not uninstalled: it works again as soon as the key is back
             raise StoreAway(str(error)) from None
+
+
+def _version(row: Row) -> tuple[str, int]:
+    return row[sql.INSTALLATION_COLUMNS.index("id")], row[sql.INSTALLATION_COLUMNS.index("version")]

@@ -105,7 +105,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "who": Personal('the line stays; "forgotten" stands in their place'),
         "what": NotPersonal("one of a list"),
         "about": NotPersonal("an id of ours, or a name in the settings"),
-        "detail": NotPersonal("counts, and names in the settings"),
+        "detail": NotPersonal("counts, names in the settings, and the address of who opened the operator's page"),
     },
     "installation": {
         **dict.fromkeys(

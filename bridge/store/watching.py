@@ -1,6 +1,5 @@
-"""What an operator watches: turns, threads, replicas and budgets as they stand, in pages. Reads and changes nothing.
-
-What people wrote is read by `Watching.written` alone.
+"""What an operator watches: turns, threads, replicas and budgets as they stand, in pages. Reads and changes nothing,
+but that somebody read what people wrote, which `Watching.written` alone does, stands in the audit log.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Any
 
 from bridge.inbound import Address
 from bridge.store import statements as sql
+from bridge.store.audit import Deed, entry
 from bridge.store.budgets import HOUR
 from bridge.store.engine import Engine, Op, Row, Rows
 from bridge.store.statements.watching import WATCHED_THREAD_COLUMNS, WATCHED_TURN_COLUMNS
@@ -22,6 +22,7 @@ COUNTED = 1_000  # turns in one state; more are "1000 or more"
 ENDED = 20_000  # turns of the last hour that are drawn: over five a second
 REPLICAS = 200
 BUDGETS = 500  # that began last
+AUDITED = 20  # lines of the audit log
 LARGEST = 2**63 - 1
 EVERY_ID = "~"  # above any turn's
 
@@ -117,6 +118,16 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """A line of the audit log."""
+
+    at: int
+    who: str
+    what: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnderWay:
     """What isn't over: how much there is of each state, at most `COUNTED`, and the first of them."""
 
@@ -165,8 +176,9 @@ class Watching:
         [rows] = await self._engine.run(Op(sql.WATCHED_TURN, {"turn_id": turn}))
         return _turns(rows)[0] if rows else None
 
-    async def written(self, turn: str) -> Written | None:
-        [rows] = await self._engine.run(Op(sql.WRITTEN, {"turn_id": turn}))
+    async def written(self, turn: str, who: str) -> Written | None:
+        """`who` reads it, by the audit log."""
+        rows, _ = await self._engine.run(Op(sql.WRITTEN, {"turn_id": turn}), entry(who, Deed.READ, turn))
         return Written(*rows[0]) if rows else None
 
     async def thread(self, thread: int) -> WatchedThread | None:
@@ -232,6 +244,11 @@ class Watching:
         [rows] = await self._engine.run(Op(sql.BUDGETS_SINCE, {"since": at - HOUR, "most": BUDGETS}))
         found = [Spent(scope, used, (since + HOUR - at) / SECOND) for scope, since, used in rows]
         return sorted(found, key=lambda one: one.used, reverse=True)
+
+    async def audited(self) -> Sequence[Audited]:
+        """What was done last, newest first."""
+        [rows] = await self._engine.run(Op(sql.LAST_AUDITED, {"most": AUDITED}))
+        return [Audited(*row) for row in rows]
 
 
 def _after(cursor: Cursor, most: int) -> dict[str, object]:

@@ -67,3 +67,20 @@ def test_the_manifest_can_be_had_before_there_are_tokens(config: Path) -> None:
     assert result.exit_code == 0, result.output
     made = json.loads(result.output)
     assert made["oauth_config"]["redirect_urls"] == ["https://bot.example/slack/oauth_redirect"]
+
+
+def test_the_manifest_is_of_many_workspaces_where_the_environment_says_so(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(config.read_text().replace('client_id = "1.2"\n', ""))
+    monkeypatch.setenv("THREADBRIDGE_SLACK__CLIENT_ID", "1.2")
+    result = CliRunner().invoke(app, ["manifest", "slack", "--config", str(config)])
+    assert result.exit_code == 0, result.output
+    assert "redirect_urls" in json.loads(result.output)["oauth_config"]
+
+
+def test_discords_link_can_be_had_beside_many_workspaces(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN", "MTIzNDU2Nzg5MDEyMzQ1Njc4.a.b")
+    result = CliRunner().invoke(app, ["manifest", "discord", "--config", str(config)])
+    assert result.exit_code == 0, result.output
+    assert "client_id=123456789012345678" in result.output

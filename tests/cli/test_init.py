@@ -296,6 +296,16 @@ def test_a_file_is_completed_with_its_comments_its_order_and_its_agents() -> Non
     assert list(settings.agents) == ["helper"]
 
 
+def test_a_file_for_many_workspaces_is_given_no_bot_token_and_left_as_it_is() -> None:
+    file = Path("threadbridge.toml")
+    many = '[slack]\nclient_id = "1.2"\nclient_secret = "s"\napp_token = "xapp-1"\n'
+    file.write_text(many)
+    result = init("complete", "slack", "socket", "xoxb-new", "xapp-new", *ECHO)
+    assert result.exit_code == 1
+    assert "many workspaces by client_id" in str(result.exception)
+    assert file.read_text() == many
+
+
 def test_a_file_that_is_no_toml_is_left_as_it_is() -> None:
     Path("threadbridge.toml").write_text("[slack")
     result = init("complete")

@@ -287,11 +287,19 @@ def test_a_route_of_a_platform_that_isnt_configured_is_said() -> None:
         ({"token": "x" * 40, "speak": ["slack:C0123"]}, Mark.OK, "http.token", "may speak first"),
         ({"token": "x" * 25, "speak": ["slack:C0123"]}, Mark.WARN, "http.token", "fewer than 32 characters"),
         ({"token": "x" * 40}, Mark.WARN, "http.speak", "names no place"),
+        ({"ops_token": "x" * 25}, Mark.WARN, "http.ops_token", "fewer than 32 characters"),
+        (
+            {"ops_token": "x" * 40, "metrics_token": "x" * 40},
+            Mark.WARN,
+            "http.ops_token",
+            "that of http.metrics_token",
+        ),
+        ({"public_url": "https://b.example.com"}, Mark.WARN, "http.metrics_token", "may read /metrics"),
         ({"speak": ["slack:C0123"]}, Mark.WARN, "http.speak", "without http.token"),
         ({"token": "x" * 40, "speak": ["discord:1"]}, Mark.WARN, "http.speak", "[discord] isn't configured"),
     ],
 )
-def test_who_may_speak_first_is_looked_at(http: dict[str, Any], mark: Mark, place: str, said: str) -> None:
+def test_each_token_for_http_is_looked_at(http: dict[str, Any], mark: Mark, place: str, said: str) -> None:
     slack = SlackSettings(bot_token=SecretStr("xoxb-1"), app_token=SecretStr("xapp-1"))
     found = check_settings(Settings(http=HttpSettings(**http), slack=slack))
     assert any((one.mark, one.place) == (mark, place) and said in one.found for one in found), found

@@ -22,11 +22,10 @@ from bridge.settings import HttpSettings
 from bridge.store.budgets import Quota
 from bridge.store.database import Database, database_url
 from bridge.store.engine import Engine, StoreUnavailable
-from bridge.store.ledger import Ledger
 from bridge.store.watching import PAGE, Watching
 from tests.e2e.waiting import PATIENCE
 from tests.ops.page import TOKEN, Visit, served
-from tests.store.steps import HERE, inbound, thread
+from tests.store.steps import ALL, HERE, inbound, next_turn, thread
 from tests.turns.world import MemoryPlatform
 
 HOSTILE = "<script>alert(1)</script>\u202e\"'><img src=x onerror=alert(2)>"
@@ -395,17 +394,37 @@ async def test_a_running_turn_is_stopped_and_only_that(visit: Visit) -> None:
     assert {one["id"]: one["stopped"] for one in stored} == {turn: True, done: False}
 
 
-async def test_what_is_done_here_stands_in_the_audit_log(database: Database, engine: Engine) -> None:
-    async with served(database, engine) as visit:
-        await visit.sign_in()
-        failed, running = await visit.asked(1, Outcome.TIMED_OUT), await visit.asked(2)
-        for path in (f"turns/{failed}/retry", f"turns/{running}/stop"):
-            await visit.post(path, {"proof": await visit.proof()})
-        lines = await Ledger(database).audit(since=None, limit=10)
-    assert [(one.who, one.what, one.about) for one in reversed(lines)] == [
-        ("operator:page", "turn retried", failed),
-        ("operator:page", "turn stopped", running),
+async def test_what_an_operator_does_stands_in_the_audit_log_and_on_the_page(visit: Visit) -> None:
+    failed = await visit.asked(1, Outcome.TIMED_OUT)
+    await visit.sign_in()
+    proof = await visit.proof(f"turns/{failed}")
+    for _ in range(2):
+        await visit.post(f"turns/{failed}/retry", {"proof": proof})
+    [claim] = await visit.queue.claim(10, ALL)
+    running = (await next_turn(visit.queue, claim)).id
+    await visit.get(f"turns/{running}")
+    await visit.get(f"turns/{running}?text=1")
+    await visit.post(f"turns/{running}/stop", {"proof": proof})
+    lines = (await visit.get("system", headers={"Accept": "application/json"})).json()["audited"]
+    found = [(one["who"], one["what"], one["about"]) for one in lines]
+    assert found == [
+        ("operator's page", "turn stopped", running),
+        ("operator's page", "turn's text read", running),
+        ("operator's page", "turn retried", failed),  # once, as it was done once
+        ("operator's page", "signed in", ""),
     ]
+    assert "s text read</td>" in (await visit.get("system")).text
+
+
+async def test_the_token_opens_the_page_while_nothing_can_be_audited(
+    quick: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr("bridge.ops.page.deeds.record", away)
+    assert (await quick.sign_in()).status_code == 303
+    assert (await quick.get()).status_code == 200
 
 
 # --- when the database is away ----------------------------------------------------------------------------------------
@@ -419,7 +438,7 @@ async def test_while_the_database_is_away_the_page_says_so(quick: Visit, monkeyp
     async def away(*_: object) -> None:
         raise StoreUnavailable("gone")
 
-    for name in ("under_way", "turns", "turn", "ended", "replicas", "budgets", "threads"):
+    for name in ("under_way", "turns", "turn", "ended", "replicas", "budgets", "threads", "audited"):
         monkeypatch.setattr(Watching, name, away)
     monkeypatch.setattr(looks, "FRESH", 0.0)
     for path in ("", "system"):

@@ -41,7 +41,7 @@ async def upload_by_slash(_: Playground, page: Page, platform: str) -> None:
     await expect(form).to_be_hidden()
     reply = thread.locator("textarea")
     await reply.fill("/sta")
-    await reply.dispatch_event("input")
+    await expect(thread.locator(".commands [role=option]")).to_have_count(1)
     await reply.press("Enter")
     answer = thread.locator(".message.only-you", has_text="answers here")
     if platform == "slack":

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bridge.cipher import Cipher
 from bridge.installations import Installation, StoreAway, Tokens
 from bridge.store.engine import Engine, StoreUnavailable
 from bridge.store.installations import InstallationStore
+from bridge.store.watching import Watching
 
 ACCESS, REFRESH = "xoxe.xoxb-1-secret-access", "xoxe-1-secret-refresh"
 
@@ -53,6 +55,19 @@ async def test_what_was_uninstalled_keeps_no_token_and_can_be_installed_again(st
     again = await store.put(of("T1"))
     assert again.tokens is not None
     assert not await store.remove("T1", kept.version), "an old event takes nothing from the new installation"
+
+
+async def test_who_installed_and_that_it_was_uninstalled_stands_in_the_audit_log(
+    store: InstallationStore, engine: Engine
+) -> None:
+    kept = await store.put(of("T1"))
+    await store.remove("T1", kept.version - 1)  # late: nothing was done
+    await store.remove("T1", kept.version)
+    lines = await Watching(engine).audited()
+    assert [(one.who, one.what, one.about) for one in lines] == [
+        ("bridge", "Slack app uninstalled", "slack:T1"),
+        ("slack:U7", "Slack app installed", "slack:T1"),
+    ]
 
 
 async def test_one_process_refreshes_and_the_others_find_its_tokens(store: InstallationStore) -> None:
@@ -115,3 +130,19 @@ async def test_the_file_holds_no_token(store: InstallationStore, tmp_path: Path)
     assert b"The T1" in written
     assert ACCESS.encode() not in written
     assert REFRESH.encode() not in written
+
+
+async def test_what_changed_is_told_once_and_what_cannot_be_read_is_complained_of_once(engine: Engine) -> None:
+    store = InstallationStore(engine, Cipher([key()]))
+    await store.put(of("T1"))
+    other = InstallationStore(engine, Cipher([key()]))
+    with capture_logs() as lines:
+        told, mark = await store.changed(0)
+        assert [one.id for one in told] == ["T1"]
+        assert (await other.changed(0))[0] == []
+        for _ in range(3):
+            assert await store.changed(mark) == ([], mark)
+            assert (await other.changed(mark))[0] == []
+    assert [one["event"] for one in lines] == ["installation can't be read"]
+    again = await store.put(of("T1"))
+    assert (await store.changed(mark))[0] == [again]

@@ -38,6 +38,9 @@ def steps(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         f" FROM {NUMBERS} WHERE n <= 5000"
     )
     connection.execute(
+        f"INSERT INTO audit (at, who, what, about) SELECT n, 'bridge', 'old data removed', '' FROM {NUMBERS}"
+    )
+    connection.execute(
         "INSERT INTO turn (id, thread_id, event_key, message_key, message_id, position, person, person_name,"
         " person_workspace, text, files, direct, mid_thread, revision, state, stopped, marked, outcome, received_at,"
         " ended_at)"
@@ -85,6 +88,7 @@ def test_what_is_bounded_reads_no_more_than_its_bound(steps: Callable[..., tuple
     for statement, values in (
         (sql.ENDED_SINCE, {"since": 0}),
         (sql.BUDGETS_SINCE, {"since": 0}),
+        (sql.LAST_AUDITED, {}),
         (sql.COUNT_IN_STATE, {"state": "done"}),
         (sql.OLDEST_IN_STATE, {"state": "done"}),
         (sql.WATCHED_IN_STATE, {"state": "failed", "until": LARGEST, "before": EVERY_ID}),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 import structlog
+from cachetools import TTLCache
 from slack_bolt.request.internals import extract_enterprise_id, extract_is_enterprise_install, extract_team_id
 from slack_bolt.response import BoltResponse
 
@@ -29,6 +30,8 @@ from bridge.turns.surface import Gone, Guard, Unreachable
 log = structlog.get_logger()
 
 AT_ONCE = 5  # workspaces that are caught up with at the same time
+TELL_EVERY = 600.0  # seconds between two log lines about a workspace that isn't installed
+TOLD = 1_000  # such workspaces that are remembered
 PLACE = ":"  # between a workspace and its channel, where whoever speaks first names both
 
 
@@ -61,6 +64,7 @@ class ManyWorkspaces(SlackFrontEnd):
         self._missed_since = ""  # from this ts on nothing was heard anywhere
         self._reading_again = asyncio.Semaphore(AT_ONCE)
         self._coming: set[asyncio.Task[None]] = set()
+        self._told: MutableMapping[str, bool] = TTLCache(TOLD, TELL_EVERY)  # that they aren't installed
 
     @property
     def installed(self) -> Installed:
@@ -110,16 +114,21 @@ class ManyWorkspaces(SlackFrontEnd):
             log.error("slack.event_not_stored", event_id=body.get("event_id"), reason=reason)
             return BoltResponse(status=500)
         if served is None:
-            log.warning("slack.not_installed", team=team, enterprise=enterprise, event=event)
+            place = team or enterprise
+            if place not in self._told:
+                self._told[place] = True
+                log.warning("slack.not_installed", team=team, enterprise=enterprise, type=event)
             return BoltResponse(status=200)
         return await served.dispatch(body)
 
     # --- what was missed --------------------------------------------------------------------------------------
 
     async def catch_up(self, seen: Sequence[Seen] | None = None) -> None:
-        missed, self._missed_since = self._missed_since, ""
-        present = self._installed.present
         known = await self._seen() if seen is None else seen
+        missed = self._missed_since
+        if known:  # else the store may be away, and the catch-up after that needs it
+            self._missed_since = ""
+        present = self._installed.present
         places = dict.fromkeys(one.address.workspace for one in known)
         await asyncio.gather(*(self._catch_up_in(place, known, missed) for place in places if place in present))
 

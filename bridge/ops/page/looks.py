@@ -15,7 +15,7 @@ from bridge.ops.page.hour import Hour, Some, last_hour
 from bridge.settings import Settings
 from bridge.store.engine import StoreUnavailable
 from bridge.store.tables import now
-from bridge.store.watching import ENDED, Spent, UnderWay, WatchedReplica, Watching
+from bridge.store.watching import ENDED, Audited, Spent, UnderWay, WatchedReplica, Watching
 from bridge.turns.gate import BOT_TURNS_IN_CHANNEL, BOT_TURNS_IN_THREAD
 from bridge.turns.surface import FrontEnd
 
@@ -110,6 +110,7 @@ class Looks:
         self._hour = Kept(self._read_hour, HOUR_FRESH)
         self._replicas = Kept(watching.replicas, FRESH)
         self._budgets = Kept(watching.budgets, FRESH)
+        self._audited = Kept(watching.audited, FRESH)
 
     def platforms(self) -> Sequence[PlatformLook]:
         return [PlatformLook(name, one.trouble()) for name, one in self._platforms.items()]
@@ -148,6 +149,10 @@ class Looks:
         """:raises Away:"""
         limits = self._settings.turns_per_hour
         return [_budget(one, limits) for one in await self._budgets.get()]
+
+    async def audited(self) -> Sequence[Audited]:
+        """:raises Away:"""
+        return await self._audited.get()
 
     async def _read_hour(self) -> tuple[Hour, bool]:
         ended = await self._watching.ended(HOUR)

@@ -73,7 +73,7 @@ async def operators_page(settings: Settings, running: Running) -> AsyncIterator[
             Looks(settings, watching, DatabaseCheck(running.engine), running.platforms, checks, running.breaker),
             watching,
             checks,
-            Deeds(running.decisions, running.arrivals, running.wake, running.stop_turn),
+            Deeds(engine, running.decisions, running.arrivals, running.wake, running.stop_turn),
             running.doing,
             running.replica,
         )

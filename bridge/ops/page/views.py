@@ -32,6 +32,7 @@ from bridge.ops.page.looks import Away, Looks, in_time
 from bridge.ops.page.search import MAX_QUERY, wanted
 from bridge.ops.page.session import LASTS, Session, Sessions, Tries
 from bridge.settings import HttpSettings
+from bridge.store.audit import OPERATORS_PAGE
 from bridge.store.tables import SECOND, now
 from bridge.store.watching import COUNTED, ENDED, LARGEST, PAGE, Cursor, WatchedThread, WatchedTurn, Watching
 
@@ -184,7 +185,7 @@ class Views:
         except HTTPException as error:
             headers = {name: value for name, value in (error.headers or {}).items() if name == "Retry-After"}
             return self._sign_in_page(request, error.status_code, to=to, trouble=error.detail, headers=headers)
-        log.info("operator signed in", address=comes_from(request))
+        await self._deeds.signed_in(comes_from(request))
         response = RedirectResponse(self._root(request) + to, 303)
         response.set_cookie(COOKIE, self._sessions.begin(), max_age=LASTS, **self._cookie(request))
         return response
@@ -248,7 +249,7 @@ class Views:
     async def _turn(self, request: Request) -> tuple[str, Data]:
         turn = await self._turn_of(request)
         shown = self._http.ops_text and request.query_params.get("text") == "1"
-        written = await in_time(self._watching.written(turn.id)) if shown else None
+        written = await in_time(self._watching.written(turn.id, OPERATORS_PAGE)) if shown else None
         if shown:
             log.info("operator read a turn's text", turn=turn.id)
         data = {"turn": turn, "written": written, "may_read": self._http.ops_text}
@@ -286,10 +287,11 @@ class Views:
         return "thread.html", {"thread": thread, **_page(turns)}
 
     async def _system(self, _request: Request) -> tuple[str, Data]:
-        data: dict[str, Any] = {"away": False, "replicas": (), "budgets": (), "hour": None}
+        data: dict[str, Any] = {"away": False, "replicas": (), "budgets": (), "audited": (), "hour": None}
         try:
             data["replicas"] = await self._looks.replicas()
             data["budgets"] = await self._looks.budgets()
+            data["audited"] = await self._looks.audited()
             data["hour"], _ = await self._looks.hour()
         except Away:
             data["away"] = True

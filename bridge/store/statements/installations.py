@@ -50,7 +50,8 @@ REMOVE_INSTALLATION = Statement(
         version=_one,
         changed_at=number("at"),
     )
-    .returning(installation.c.id)
+    .returning(installation.c.id),
+    fences=True,
 )
 # By the clocks of the replicas: one that is wrong by more than a lease would use a refresh token a second time.
 CLAIM_REFRESH = Statement(

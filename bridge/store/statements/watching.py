@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bridge.store.engine import Statement
-from bridge.store.statements.base import budget, number, one_of, raw, replica, string, thread, turn
+from bridge.store.statements.base import audit, budget, number, one_of, raw, replica, string, thread, turn
 
 WATCHED_TURN_COLUMNS = (
     "id", "thread_id", "person", "person_name", "state", "stopped", "outcome", "superseded_by", "retry_of",
@@ -125,5 +125,10 @@ BUDGETS_SINCE = Statement(
     sa.select(*raw(budget, ("scope", "since", "used")))
     .where(budget.c.since > number("since"))
     .order_by(budget.c.since.desc())
+    .limit(number("most"))
+)
+LAST_AUDITED = Statement(
+    sa.select(*raw(audit, ("at", "who", "what", "about")))
+    .order_by(audit.c.at.desc(), audit.c.id.desc())
     .limit(number("most"))
 )

@@ -18,16 +18,17 @@ from bridge.frontends.slack import installed as installed_module
 from bridge.frontends.slack.check import check_slack
 from bridge.frontends.slack.client import Connections
 from bridge.frontends.slack.installed import Installed
+from bridge.frontends.slack.many import ManyWorkspaces
 from bridge.frontends.slack.served import Serving
 from bridge.frontends.slack.settings import SlackSettings
 from bridge.frontends.slack.surface import SlackSurface
-from bridge.inbound import Address, Person
+from bridge.inbound import Address, Person, Seen
 from bridge.installations import Installation, Installations, StoreAway, Tokens
 from bridge.listening import as_ever
 from bridge.playground.slack import SlackWorld
 from bridge.playground.slack.teams import Teams, create_teams_app
 from bridge.store.database import Database, database_url
-from bridge.store.engine import Engine
+from bridge.store.engine import Engine, StoreUnavailable
 from bridge.store.installations import InstallationStore
 from bridge.turns.surface import Gone, PartKey, PartKind, Unreachable
 from tests.e2e.waiting import eventually
@@ -240,3 +241,39 @@ async def test_doctor_tells_whether_slack_takes_the_apps_credentials(
     assert (await told(settings)).startswith("ok   slack.client_id: accepted")
     wrong = settings.model_copy(update={"client_secret": SecretStr("wrong")})
     assert (await told(wrong)).startswith("fail slack.client_id: refused by Slack (bad_client_secret)")
+
+
+async def test_a_workspace_that_is_not_installed_is_told_of_once(settings: SlackSettings, engine: Engine) -> None:
+    many = ManyWorkspaces(settings, MemoryInbox(), store_on(engine), "https://b.example.com")
+    with capture_logs() as lines:
+        for team in ("T8", "T9", "T8", "T8"):
+            answer = await many._dispatch(
+                {"type": "event_callback", "team_id": team, "event": {"type": "message"}}
+            )
+            assert answer.status == 200
+    assert [one["team"] for one in lines if one["event"] == "slack.not_installed"] == ["T8", "T9"]
+
+
+async def test_when_nothing_was_heard_is_known_until_it_can_be_read_again(
+    teams: Teams, settings: SlackSettings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket and the database were away at once, and the socket came back first."""
+    inbox = MemoryInbox()
+    many = ManyWorkspaces(settings, inbox, store_on(engine), "https://b.example.com")
+    await install(teams, store_on(engine))
+    await many.installed.load()
+    missed: list[str] = []
+    monkeypatch.setattr(many.installed.served(TEAM), "missed", missed.append)
+
+    async def away(_: str) -> Sequence[Seen]:
+        raise StoreUnavailable("gone")
+
+    many._missed("1700000000.000000")
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(inbox, "seen", away)
+        await many.catch_up()
+    assert missed == []
+    inbox.threads.append(Seen(Address("slack", TEAM, "C0", "1.0"), "1800000000.000000", False))
+    await many.catch_up()
+    assert missed == ["1700000000.000000"]
+    await many.installed.close()
