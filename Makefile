@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 4
+# Compiled once, also where the environment says otherwise: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What the image installs; after a change: make lock.
 IMAGE_EXTRAS := postgres openai a2a mcp otel ops
