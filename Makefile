@@ -23,7 +23,8 @@ check: .venv/dev         ## the inner loop: style, types, quick tests on SQLite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not slow and not browser and not contract" -k "not postgres" --ignore tests/e2e --ignore tests/chaos $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not slow and not browser and not contract" -k "not postgres" --ignore tests/e2e --ignore tests/chaos \
+		--hypothesis-profile=quick $(ARGS)
 
 format: .venv/dev        ## let ruff write the style
 	$(BIN)/ruff format .
