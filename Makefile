@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 4
+# Compiled once, also where the environment says otherwise: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What the image installs; after a change: make lock.
 IMAGE_EXTRAS := postgres openai a2a mcp otel ops
@@ -21,7 +23,8 @@ check: .venv/dev         ## the inner loop: style, types, quick tests on SQLite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not slow and not browser and not contract" -k "not postgres" --ignore tests/e2e --ignore tests/chaos $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not slow and not browser and not contract" -k "not postgres" --ignore tests/e2e --ignore tests/chaos \
+		--hypothesis-profile=quick $(ARGS)
 
 format: .venv/dev        ## let ruff write the style
 	$(BIN)/ruff format .

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
+import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 
 import psycopg
 import pytest
 import structlog
+from hypothesis import settings
 
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, database_url
@@ -23,6 +27,28 @@ from bridge.store.queue import Queue
 # In colours and with every local variable, as structlog shows it otherwise, a traceback takes a second.
 plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+settings.register_profile("quick", max_examples=10)  # of `make check`; see `tests.examples`
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing that is collected is garbage: what looks for some does so neither meanwhile nor through it later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities() -> Iterator[None]:
+    """The authorities of TLS are read once and not for each client, which would take 30 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from bridge.turns.links import Links
 from bridge.turns.person import MIN_KEY
+
+if TYPE_CHECKING:
+    from bridge.turns.links import Links
 
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})  # where an address needs no TLS
 MIN_TOKEN = 20  # characters
@@ -111,4 +113,8 @@ class HttpSettings(BaseModel):
 
     @property
     def links(self) -> Links | None:
-        return None if self.link_key is None else Links(self.public_url, self.link_key, self.link_hours)
+        if self.link_key is None:
+            return None
+        from bridge.turns.links import Links  # with what signs: a tenth of a command's start
+
+        return Links(self.public_url, self.link_key, self.link_hours)

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-import jwt
 from pydantic import SecretStr
 
 from adapters.base import Person
@@ -56,6 +55,8 @@ class Telling:
     def _signed(self, who: Person, at: float) -> SecretStr | None:
         if self.key is None:
             return None
+        import jwt  # a tenth of a command's start, and few settings have a key
+
         claims = {
             "iss": ISSUER,
             "sub": scrub(f"{who.platform}:{who.id}"),

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from adapters.http.service import create_client
+from adapters.http.service import MAX_JSON, create_client
 from bridge.ops import discovery
 from bridge.ops.discovery import Card, KeyRefused, KeyWanted, Models, address, discover
 from bridge.settings import SettingsError
@@ -24,9 +24,15 @@ BY_HEADER_0_3 = {"k": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 BEARER: dict[str, Any] = {"k": {"httpAuthSecurityScheme": {"scheme": "bearer"}}}
 EITHER: dict[str, Any] = {**BY_HEADER, **BEARER}
 
+BOMB = gzip.compress(bytes(2 * MAX_JSON), 1)
+
+
+def bomb() -> httpx.Response:
+    return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(BOMB))
+
 
 class Server:
-    """Answers by path: a status with JSON, or a whole response. All else is 404."""
+    """Answers by path: a status with JSON, a whole response, or what makes one. All else is 404."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -35,6 +41,8 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
         answer = self.answers.get(request.url.path, (404, {}))
+        if callable(answer):
+            answer = answer()
         if isinstance(answer, httpx.Response):
             return answer
         status, body = answer
@@ -115,7 +123,7 @@ async def test_a_key_is_wanted_where_anything_is_locked_and_shown_only_then() ->
         (200, {"data": [{"id": 7}, {"id": "\x1b[2J"}, "x"]}),
         httpx.Response(200, text="<html>"),
         httpx.Response(200, text="[" * 200_000),
-        httpx.Response(200, headers={"content-encoding": "gzip"}, content=gzip.compress(bytes(200 * 2**20), 1)),
+        bomb,
         httpx.Response(302, headers={"location": "https://elsewhere.example/card"}),
     ],
     ids=["list", "card", "models", "html", "deep", "bomb", "redirect"],

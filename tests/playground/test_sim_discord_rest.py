@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -16,6 +16,7 @@ from starlette.routing import Mount
 from bridge.playground.discord import DiscordWorld, MessageFlag, create_app
 from bridge.playground.discord.commands import check_commands
 from bridge.playground.discord.errors import ApiError
+from tests.examples import examples
 
 NOW = 1_800_000_000.0
 V2 = int(MessageFlag.COMPONENTS_V2)
@@ -464,7 +465,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(body=bodies)
 async def test_any_body_is_either_sent_or_refused(body: dict[str, object]) -> None:
     world = DiscordWorld(rate=None, clock=lambda: NOW)
@@ -475,7 +476,7 @@ async def test_any_body_is_either_sent_or_refused(body: dict[str, object]) -> No
         assert len(world.messages("general")) == (answer.status_code == 200)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     path=st.sampled_from(
         ["/channels/{general}/threads", "/channels/{help}/threads", "/applications/{bot}/commands"]
@@ -495,7 +496,7 @@ async def test_any_thread_or_command_is_either_made_or_refused(path: str, body: 
     assert answer.status_code in (201, 400)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(
     kind=st.integers(0, 12),
     data=bodies

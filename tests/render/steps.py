@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from types import FrameType, ModuleType
 from typing import Any, SupportsIndex
 
@@ -50,6 +50,11 @@ class _Node:
 
 def _nodes(tree: Iterable[tuple[object, Any]], flags: int) -> list[_Node]:
     return [_node(kind, value, flags) for kind, value in tree]
+
+
+@cache  # the same patterns are counted for each text
+def _parsed(pattern: str, flags: int) -> Sequence[_Node]:
+    return _nodes(parser.parse(pattern, flags & ~re.UNICODE), flags)
 
 
 def _node(kind: object, value: Any, flags: int) -> _Node:
@@ -93,6 +98,9 @@ def repeats_group_possessively(pattern: str) -> bool:
     return found(parser.parse(pattern))
 
 
+_at = str.__getitem__  # of a text that counts, too: the matcher's looks are counted as the pattern's
+
+
 def _here(at: int) -> int:
     return at
 
@@ -111,7 +119,7 @@ class _Run:
             if node.fits is None:
                 return self._node(node, at, partial(self._rest, nodes, then, following))
             self.steps.patterns += 1
-            if at >= self.stop or not node.fits(self.text[at]):
+            if at >= self.stop or not node.fits(_at(self.text, at)):
                 return None
             at, index = at + 1, following
         return then(at)
@@ -139,9 +147,9 @@ class _Run:
 
     def _stands(self, node: _Node, at: int) -> bool:
         if node.where in (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING):
-            return at == 0 or bool(node.most and self.text[at - 1] == "\n")
+            return at == 0 or bool(node.most and _at(self.text, at - 1) == "\n")
         if node.where is sre.AT_END and at < self.stop:
-            return self.text[at] == "\n" and bool(node.most or at == self.stop - 1)
+            return _at(self.text, at) == "\n" and bool(node.most or at == self.stop - 1)
         return at == self.stop
 
     def _repeat(self, node: _Node, at: int, then: Next) -> int | None:
@@ -150,7 +158,7 @@ class _Run:
         end, count = at, 0
         if fits is not None and node.kind is not sre.MIN_REPEAT:
             most = min(self.stop, at + node.most)
-            while end < most and fits(self.text[end]):
+            while end < most and fits(_at(self.text, end)):
                 end += 1
             self.steps.patterns += end - at + 1
             for back in range(end, at + node.least - 1, -1):
@@ -162,7 +170,7 @@ class _Run:
         if fits is not None:
             while (found := then(end) if count >= node.least else None) is None:
                 self.steps.patterns += 1
-                if count == node.most or end >= self.stop or not fits(self.text[end]):
+                if count == node.most or end >= self.stop or not fits(_at(self.text, end)):
                     return None
                 count, end = count + 1, end + 1
             return found
@@ -229,7 +237,7 @@ class CountingPattern:
 
     def __init__(self, pattern: re.Pattern[str], steps: Steps) -> None:
         self._pattern, self._steps = pattern, steps
-        self._nodes = _nodes(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE), pattern.flags)
+        self._nodes = _parsed(pattern.pattern, pattern.flags)
 
     def _end(self, text: str, at: int, stop: int, *, full: bool = False) -> int | None:
         run = _Run(text, stop, self._steps)
@@ -266,10 +274,20 @@ class CountingPattern:
         self._search(text, at, stop + 1, stop, None)
 
     def _search(self, text: str, at: int, start: int, stop: int, end: int | None) -> None:
-        for tried in range(at, start):
-            assert self._end(text, tried, stop) is None, (self._pattern.pattern, text[tried:stop])
-        if end is not None:
-            assert self._end(text, start, stop) == end
+        run = _Run(text, stop, self._steps)
+        first = self._nodes[0].fits or (lambda character: True)
+        trace = sys.gettrace()
+        sys.settrace(None)
+        try:
+            for tried in range(at, start):
+                if tried < stop and not first(_at(text, tried)):  # what `end` would find too, and most often
+                    self._steps.patterns += 1
+                    continue
+                assert run.end(self._nodes, tried, _here) is None, (self._pattern.pattern, text[tried:stop])
+            if end is not None:
+                assert run.end(self._nodes, start, _here) == end
+        finally:
+            sys.settrace(trace)
 
     def findall(self, text: str) -> list[str]:
         list(self.finditer(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.render.discord import DISCORD
@@ -13,6 +13,7 @@ from bridge.render.slack import SLACK
 from bridge.render.split import Splitter
 from bridge.render.style import Dialect, Style
 from bridge.render.whole import render_whole
+from tests.examples import examples
 from tests.render.bad_texts import texts
 from tests.render.constructs import documents, entities, lines
 
@@ -21,7 +22,7 @@ STYLES = [
     Style(SLACK, 11_000, utf8, 1.0, appends=True, max_files=10, max_file_bytes=1),
     Style(DISCORD, 100, utf16, 1.0, appends=False, max_files=10, max_file_bytes=1),
 ]
-quick = settings(deadline=None, max_examples=200)
+quick = examples(200)
 dialects = st.sampled_from([DISCORD, SLACK])
 
 
@@ -30,7 +31,7 @@ def rendered(pieces: list[str], dialect: Dialect) -> str:
     return "".join([*map(renderer.feed, pieces), renderer.finish()])
 
 
-@settings(quick, max_examples=120)
+@examples(120)
 @given(st.one_of(lines, documents), dialects)
 def test_letter_by_letter(text: str, dialect: Dialect) -> None:
     assert rendered(list(text), dialect) == rendered([text], dialect)
@@ -53,7 +54,7 @@ def test_an_entity_cut_in_two(entity: str) -> None:
         assert rendered([f"a{entity[:at]}", f"{entity[at:]}b"], DISCORD) == rendered([f"a{entity}b"], DISCORD)
 
 
-@settings(quick, max_examples=50)
+@examples(50)
 @given(st.lists(documents, max_size=6).map("\n\n".join), st.sampled_from(STYLES), st.integers(1, 60))
 def test_parts_of_a_whole_text_are_those_of_a_streamed_one(text: str, style: Style, step: int) -> None:
     renderer, splitter = Renderer(style.dialect), Splitter(style.limit, style.measure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.render.characters import repair
@@ -15,6 +15,7 @@ from bridge.render.slack import SLACK, slack_mrkdwn
 from bridge.render.split import Splitter
 from bridge.render.style import MENTION_HELD, ZERO_WIDTH, Dialect
 from bridge.render.tables import preview
+from tests.examples import examples
 
 Z = ZERO_WIDTH
 DIALECTS = [DISCORD, SLACK]
@@ -178,7 +179,7 @@ def test_nothing_invisible_hides_a_mention(dialect: Dialect, form: str) -> None:
                 assert PINGS[dialect.name].search(code) is None
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(
     st.lists(st.sampled_from([*FORMS["slack"], *FORMS["discord"], *INVISIBLE, *"<>@!#&/:`*_\\ \n"])).map("".join),
     st.sampled_from(DIALECTS),
@@ -226,7 +227,7 @@ def test_what_is_taken_out_of_a_text(dialect: Dialect, text: str, left: str) -> 
     assert rendered(text, dialect, 1) == rendered(text, dialect, 1_000) == rendered(left, dialect)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(
     st.lists(st.sampled_from([*INVISIBLE, "a", "1", "#", "é", "한", "👩", "\n", "\r", "\ud83d", "\ude00"])).map(
         "".join

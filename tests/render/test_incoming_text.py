@@ -1,11 +1,12 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.render.incoming import from_discord, from_slack
 from bridge.render.markdown import RULE, Renderer
 from bridge.render.slack import SLACK, slack_mrkdwn
 from bridge.render.style import ZERO_WIDTH as Z
+from tests.examples import examples
 
 NAMES = {"U0BOT": "", "U1": "Ann", "C1": "general", "1": "", "2": "Bob", "3": "team", "4": "talk"}
 
@@ -84,7 +85,7 @@ def test_mrkdwn_of_a_rendered_reply_finds_emphasis_beside_letters() -> None:
     assert slack_mrkdwn(rendered) == f"*「강조」{Z}*{Z}는"
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.text(alphabet="ab<>@!#|*_~`&; \n[]()", max_size=120))
 def test_nothing_a_person_or_an_agent_writes_breaks_these(text: str) -> None:
     from_slack(text, NAMES.get)

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -9,10 +9,11 @@ from bridge.render.discord import DISCORD
 from bridge.render.markdown import RULE, Renderer
 from bridge.render.slack import SLACK
 from bridge.render.style import ZERO_WIDTH, Dialect
+from tests.examples import examples
 
 Z = ZERO_WIDTH
 
-quick = settings(deadline=None, max_examples=60)
+quick = examples(60)
 dialects = st.sampled_from([DISCORD, SLACK])
 
 
@@ -205,7 +206,7 @@ def chunked(draw: st.DrawFn, texts: st.SearchStrategy[str] = markdown) -> tuple[
     return text, [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-@settings(quick, max_examples=400)
+@examples(400)
 @given(chunked(), dialects)
 def test_output_does_not_depend_on_the_chunks(example: tuple[str, list[str]], dialect: Dialect) -> None:
     text, chunks = example
@@ -234,14 +235,14 @@ def code_removed(text: str) -> str:
     return re.sub(r"\\[^\w\s]|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", "", text)
 
 
-@settings(quick, max_examples=300)
+@examples(300)
 @given(markdown, dialects)
 def test_no_mention_outside_code(text: str, dialect: Dialect) -> None:
     out = code_removed(render(text, dialect))
     assert dialect.mentions.search(out) is None
 
 
-@settings(quick, max_examples=300)
+@examples(300)
 @given(markdown, dialects)
 def test_fences_are_balanced_and_code_cannot_end_them(text: str, dialect: Dialect) -> None:
     lines = render(text, dialect).split("\n")
@@ -258,7 +259,7 @@ numbered = st.lists(st.sampled_from([*PIECES, *["word "] * 20]), max_size=60).ma
 )
 
 
-@settings(quick, max_examples=300)
+@examples(300)
 @given(numbered, dialects)
 def test_no_word_is_lost(text: str, dialect: Dialect) -> None:
     text = re.sub(r"(```+|~~~+)(?!\n)", r"\1\n", text)  # what follows a fence on its line names the language
@@ -271,7 +272,7 @@ def code_in(text: str) -> list[str]:
     return [token.content.replace(Z, "").strip() for token in block.children or () if token.type == "code_inline"]
 
 
-@settings(quick, max_examples=300)
+@examples(300)
 @given(st.text(alphabet="`a <@1>#", min_size=1, max_size=12), st.integers(1, 5), dialects)
 def test_what_is_code_stays_code(content: str, size: int, dialect: Dialect) -> None:
     text = f"x {'`' * size}{content}{'`' * size} y"

@@ -1,7 +1,8 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.render.pace import SLOWEST, Pacer
+from tests.examples import examples
 
 TINY = 1e-6  # what sums of seconds may be off by
 
@@ -38,7 +39,7 @@ def test_a_refusal_without_a_delay_still_waits() -> None:
     assert pacer.delay(0.0) == 2.0
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60), st.integers(0, 10)), max_size=60))
 def test_never_faster_than_the_budget_and_never_stuck(steps: list[tuple[bool, int, int]]) -> None:
     pacer = Pacer(1.0)

@@ -2,7 +2,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bridge.render.characters import is_boundary
@@ -11,8 +11,9 @@ from bridge.render.markdown import Renderer
 from bridge.render.measure import utf8, utf16
 from bridge.render.slack import SLACK
 from bridge.render.split import Part, Splitter
+from tests.examples import examples
 
-quick = settings(deadline=None, max_examples=60)
+quick = examples(60)
 
 
 def split(
@@ -203,7 +204,7 @@ def chunks(draw: st.DrawFn, text: str) -> list[str]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-@settings(quick, max_examples=250)
+@examples(250)
 @given(rendered(), limits, measures, st.data())
 def test_parts_do_not_depend_on_the_chunks_and_only_grow(
     text: str, limit: int, measure: Callable[[str], int], data: st.DataObject
@@ -223,7 +224,7 @@ def test_parts_do_not_depend_on_the_chunks_and_only_grow(
     assert splitter.parts == split(text, limit, measure)
 
 
-@settings(quick, max_examples=250)
+@examples(250)
 @given(rendered(), limits, measures)
 def test_every_part_is_well_formed(text: str, limit: int, measure: Callable[[str], int]) -> None:
     parts = split(text, limit, measure, step=7)
@@ -242,7 +243,7 @@ def test_every_part_is_well_formed(text: str, limit: int, measure: Callable[[str
     assert end <= len(text)
 
 
-@settings(quick, max_examples=250)
+@examples(250)
 @given(rendered(), limits)
 def test_each_part_shows_its_piece_of_the_text(text: str, limit: int) -> None:
     for part in split(text, limit):
@@ -257,14 +258,14 @@ def visible(text: str) -> str:
     return re.sub(r"[\s|-]", "", text)
 
 
-@settings(quick, max_examples=250)
+@examples(250)
 @given(rendered(), limits)
 def test_no_character_is_cut(text: str, limit: int) -> None:
     for part in split(text, limit)[:-1]:
         assert is_boundary(text, part.end)
 
 
-@settings(quick, max_examples=250)
+@examples(250)
 @given(rendered(), limits, st.data())
 def test_a_resumed_reply_has_the_same_parts(text: str, limit: int, data: st.DataObject) -> None:
     splitter = Splitter(limit)

@@ -2,7 +2,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.render.characters import width
@@ -12,6 +12,7 @@ from bridge.render.measure import utf8, utf16
 from bridge.render.slack import SLACK
 from bridge.render.style import ZERO_WIDTH, Dialect
 from bridge.render.tables import COLUMNS, WIDEST, preview, to_csv
+from tests.examples import examples
 
 ROWS = [(f"name {number}", number, None) for number in range(240)]
 
@@ -123,7 +124,7 @@ def test_csv_cells_run_nothing(cell: str | float | None, written: str) -> None:
     assert list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))) == [["x"], [written], ["y"]]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.lists(st.tuples(st.text(), st.integers(), st.none() | st.booleans()), max_size=20))
 def test_csv_keeps_everything(rows: list[tuple[str, int, bool | None]]) -> None:
     read = list(csv.reader(io.StringIO(to_csv(["a", "b", "c"], rows).decode("utf-8-sig"), newline="")))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.store.values import PartRecord
@@ -20,6 +20,7 @@ from bridge.turns.steps import Steps
 from bridge.turns.surface import Button, Gone, PartKey, PartKind, Refused, Sending, Upload
 from bridge.turns.text import MAX_REPLY, ReplyText
 from tests.e2e.waiting import PATIENCE
+from tests.examples import examples
 from tests.turns.world import STYLE, MemoryPlatform, MemorySurface, part_name
 
 TURN = "0123456789abcdef"
@@ -123,7 +124,7 @@ def quickly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("bridge.turns.retry.LONGEST_PAUSE", 0.002)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     faults=FAULTS,
     appends=st.booleans(),
@@ -154,7 +155,7 @@ def test_whatever_the_platforms_calls_do_the_reply_arrives_once(
         asyncio.run(main())
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     kills=st.lists(st.integers(1, 30), min_size=1, max_size=4),
     appends=st.booleans(),
@@ -187,7 +188,7 @@ def test_a_restart_between_any_two_calls_goes_on_in_the_same_messages(
         asyncio.run(main())
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(
     broke_off=st.integers(0, 1200),
     loops=st.integers(0, 12),
@@ -225,7 +226,7 @@ def test_an_answer_that_begins_anew_at_any_time_stands_there_once(
         asyncio.run(main())
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(
     streamed=st.integers(0, 1200),
     lead=st.sampled_from(["", "Let me look at that.\n\n"]),
@@ -424,7 +425,7 @@ async def test_a_message_that_stood_in_before_a_restart_becomes_the_reply() -> N
     assert platform.texts() == ["The answer."]
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(deltas=st.integers(20, 900), faults=FAULTS)
 def test_the_newest_part_carries_stop_until_the_end(deltas: int, faults: list[str]) -> None:
     text = paragraphs(9)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base import Step, StepState
@@ -15,6 +15,7 @@ from bridge.turns import pump
 from bridge.turns.steps import Ending
 from bridge.turns.surface import NO_PROGRESS, Progress, Sending
 from tests.e2e.waiting import PATIENCE
+from tests.examples import examples
 from tests.turns.test_reply import FAULTS, MemoryHold, paragraphs, quickly, reply_on, words
 from tests.turns.world import STYLE, MemoryPlatform, Posted
 
@@ -166,7 +167,7 @@ async def test_a_failure_after_words_ends_the_steps_in_their_part() -> None:
 def test_a_restart_between_any_two_calls_goes_on_with_the_same_steps(style: object, faulty: bool) -> None:
     """The words once, each step once where it ended, in the same messages; nothing runs at the end."""
 
-    @settings(deadline=None, max_examples=40)
+    @examples(40)
     @given(
         kills=st.lists(st.integers(1, 30), max_size=4),
         recorded=st.booleans(),
