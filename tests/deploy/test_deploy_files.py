@@ -136,6 +136,14 @@ def test_whatever_runs_a_replica_waits_longer_than_its_turns_may_take() -> None:
     assert read_yaml(CHART / "values.yaml")["grace"] == Limits().grace
 
 
+def test_what_the_chart_lets_prometheus_scrape_is_the_job_that_the_alerts_look_for() -> None:
+    """Without the label, the job is called as the release."""
+    template = (CHART / "templates" / "servicemonitor.yaml").read_text(encoding="utf-8")
+    assert "\n  jobLabel: app.kubernetes.io/name\n" in template
+    name = read_yaml(CHART / "Chart.yaml")["name"]
+    assert f'up{{job="{name}"}}' in (DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+
+
 def test_the_chart_hands_its_grace_to_the_process() -> None:
     template = (CHART / "templates" / "deployment.yaml").read_text(encoding="utf-8")
     assert "- name: THREADBRIDGE_LIMITS__GRACE\n              value: {{ .Values.grace | quote }}" in template

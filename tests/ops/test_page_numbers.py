@@ -73,6 +73,8 @@ def test_the_picture_stays_within_its_box() -> None:
     [
         ("C0123", Wanted(channel="C0123", thread="C0123", either=True)),
         (" slack:C0123 ", Wanted(channel="C0123", thread="C0123", either=True)),
+        ("slack:T0456:C0123", Wanted(channel="C0123", thread="C0123", either=True)),
+        ("T0456:C0123:1700000000.000100", Wanted(channel="C0123", thread="1700000000.000100")),
         ("slack:C0123:1700000000.000100", Wanted(channel="C0123", thread="1700000000.000100")),
         ("1700000000.000100", Wanted(channel="1700000000.000100", thread="1700000000.000100", either=True)),
         ("0123456789abcdef", Wanted(turn="0123456789abcdef")),

@@ -13,6 +13,7 @@ _SLACK_LINK = re.compile(
 _SLACK_ROOT = re.compile(r"thread_ts=(\d+\.\d+)")
 _DISCORD_LINK = re.compile(r"https://(?:\w+\.)?discord\.com/channels/(?:\d+|@me)/(\d+)(?:/\d+)?", re.ASCII)
 _TURN = re.compile(r"[0-9a-f]{16}")
+_WORKSPACE = re.compile(r"[TE][A-Z0-9]{1,30}")
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -39,6 +40,8 @@ def wanted(query: str) -> Wanted | None:
     if _TURN.fullmatch(text) and not text.isdecimal():
         return Wanted(turn=text)
     ids = [part for part in text.split(":") if part not in ("slack", "discord")]
+    if len(ids) > 1 and _WORKSPACE.fullmatch(ids[0]):  # named before its channel, which is found without it
+        del ids[0]
     if not ids or len(ids) > 2 or not all(_ID.fullmatch(one) for one in ids):
         return None
     if len(ids) == 2:
