@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from adapters.base import Agent, AgentError, History, Row
+from bridge import metrics
 from bridge.inbound import Address
 from bridge.lifecycle import ENDINGS, Outcome, Retry, ThreadState, TurnState
 from bridge.render.characters import boundary
@@ -149,7 +150,11 @@ class Orders:
         if thread.waiting is not None and not self._gate.decides(order, thread.agent, thread.waiting.person.id):
             return NOT_YOURS  # what it waits for would be abandoned
         who = audit.person(order.address.platform, order.person.id)
-        return "" if await self._desk.begin_anew(thread, agent, order.person, who=who) else BUSY
+        if not await self._desk.begin_anew(thread, agent, order.person, who=who):
+            return BUSY
+        if thread.waiting_turn is not None:
+            metrics.turn_ended(thread.agent, order.address.platform, TurnState.CANCELLED, Outcome.ABANDONED)
+        return ""
 
     # --- history --------------------------------------------------------------------------------------------
 

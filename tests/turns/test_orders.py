@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.base import InputRequest, ProtocolError, Row, Status, Text, Unavailable
+from bridge import metrics
 from bridge.commands import CommandName
 from bridge.inbound import Address, Person
 from bridge.store.database import Database
@@ -155,5 +156,8 @@ async def test_an_open_question_of_the_agent_is_not_asked_again(quick: Database,
         await eventually(lambda: not bridge.runner._held)
         assert await give(bridge, "retry") == orders.ASKED_BACK
         assert "waits for you" in await give(bridge, "status")
+        labels = {"agent": metrics.OTHER, "platform": "slack", "state": "cancelled", "outcome": "abandoned"}
+        counted = metrics.REGISTRY.get_sample_value("threadbridge_turns_total", labels) or 0
         assert await give(bridge, "new") == orders.ANEW
         await bridge.until_state("cancelled")
+        assert metrics.REGISTRY.get_sample_value("threadbridge_turns_total", labels) == counted + 1
