@@ -32,9 +32,7 @@ async def test_a_newer_database_is_one_sentence(database: Database) -> None:
             await look()
 
 
-async def test_many_upgrades_at_once_upgrade_once(
-    any_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_upgrades_at_once_upgrade_once(any_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.store.database.BUSY_SECONDS", 60.0)  # on a busy machine the last one waits long
     databases = [Database(database_url(any_database_url)) for _ in range(4)]
     await asyncio.gather(*(database.upgrade() for database in databases))
