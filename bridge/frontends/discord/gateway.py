@@ -203,7 +203,8 @@ class Gateway:
                 opening = DiscordWebSocket.from_client(
                     client, initial=True, resume=True, shard_id=client.shard_id, **self._session
                 )
-            client.ws = self._ws = ws = await asyncio.wait_for(opening, HELLO_WITHIN)
+            async with asyncio.timeout(HELLO_WITHIN):  # `wait_for` may swallow that this task is cancelled
+                client.ws = self._ws = ws = await opening
             if self._session is not None and self._errors >= RESUME_TRIES:  # given up meanwhile
                 await ws.close()
             while True:
