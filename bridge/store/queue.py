@@ -311,6 +311,11 @@ class Queue:
         taken = await self._engine.run(*(Op(sql.MARK, {"turn_id": one.turn}) for one in found))
         return [one for one, changed in zip(found, taken, strict=True) if changed]
 
+    async def mark_again(self, turns: Collection[str]) -> None:
+        """Those of them that were asked while their marks were put on count as marked, so that these are taken off."""
+        if turns:
+            await self._engine.run(*(Op(sql.MARK_AGAIN, {"turn_id": turn}) for turn in turns))
+
     async def marked_no_more(self, most: int, platforms: Sequence[str]) -> Sequence[Marked]:
         """Messages that are marked and wait no longer."""
         [rows] = await self._engine.run(Op(sql.MARKED_NO_MORE, self._served(platforms) | {"most": most}))

@@ -68,6 +68,7 @@ class Marks:
         await self._queue.unmark([one.turn for one, done in zip(begun, taken, strict=True) if done])
         waiting = await self._queue.mark(WAITS, AT_ONCE, platforms) if self._surfaces else ()
         await asyncio.gather(*self._adding(waiting))
+        await self._queue.mark_again([one.turn for one in waiting])
 
     def _adding(self, waiting: Iterable[Marked]) -> Iterable[asyncio.Task[bool]]:
         for one in waiting:

@@ -172,13 +172,15 @@ class Runner:
     async def _claim_some(self, *, suspects: bool) -> bool:
         """Whether there may be more: all that there was room for were found. A thread that ended meanwhile made more
         room, and nobody wakes for it."""
-        platforms, room, found = list(self._platforms), self._room, 0
+        platforms, room, found, more = list(self._platforms), self._room, 0, False
         for agent in room.limited:
             if free := min(room.free_for(agent), CLAIM_AT_ONCE):
-                found += self._take(await self._queue.claim(free, platforms, only=agent))
+                claims = await self._queue.claim(free, platforms, only=agent)
+                found += self._take(claims)
+                more |= len(claims) == free
         free = min(room.free, CLAIM_AT_ONCE)
         if not free:
-            return False
+            return more
         claims = await self._queue.claim(free, platforms, without=room.limited)
         found += self._take(claims)
         if suspects and not found and self._suspect is None:
@@ -186,7 +188,7 @@ class Runner:
             alone = await self._queue.claim(1, platforms, suspects=True, without=full)
             self._take(alone)
             self._suspect = next((claim.thread for claim in alone), None)
-        return len(claims) == free
+        return more or len(claims) == free
 
     def _take(self, claims: Sequence[Claim]) -> int:
         for claim in claims:

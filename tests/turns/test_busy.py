@@ -15,7 +15,7 @@ from bridge.turns import line, marks
 from tests.e2e.waiting import PATIENCE
 from tests.turns.agents import Backend, CancellableAgent, ScriptedAgent, Step
 from tests.turns.process import Bridge, running
-from tests.turns.world import HERE, MemoryPlatform, inbound
+from tests.turns.world import HERE, MemoryPlatform, MemorySurface, inbound
 
 
 class Work:
@@ -255,6 +255,29 @@ async def test_after_a_crash_the_next_process_takes_the_marks_away(
     work.go_on.set()
     async with running(Bridge(database, platform, ScriptedAgent(backend), replica="r2")) as bridge:
         await until_all_ended(bridge)
+        await platform.until(lambda: not platform.waiting)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_mark_that_comes_after_its_message_was_asked_is_taken_away_again(
+    database: Database, platform: MemoryPlatform, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, marking, asked = MemorySurface.mark_waiting, asyncio.Event(), asyncio.Event()
+
+    async def slowly(self: MemorySurface, message_id: str, *, waits: bool) -> bool:
+        if waits:
+            marking.set()
+            await asked.wait()
+        return await mark(self, message_id, waits=waits)
+
+    monkeypatch.setattr(MemorySurface, "mark_waiting", slowly)
+    async with running(Bridge(database, platform, ScriptedAgent(Backend(work.script)))) as bridge:
+        await ask_behind(bridge, work, ("U1", "second"))
+        await marking.wait()
+        work.go_on.set()
+        await until_all_ended(bridge)
+        asked.set()
+        await platform.until(lambda: platform.waiting)
         await platform.until(lambda: not platform.waiting)
 
 

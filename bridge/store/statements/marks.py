@@ -57,4 +57,10 @@ MARKED_NO_MORE = Statement(
     )
     .limit(number("most"))
 )
+# It was asked, perhaps by another replica, while the mark was on its way: then there is one to take away again.
+MARK_AGAIN = Statement(
+    sa.update(turn)
+    .where(turn.c.id == string("turn_id"), sa.not_(one_of(turn.c.state, "received")))
+    .values(marked=sa.true())
+)
 UNMARK = Statement(sa.update(turn).where(turn.c.id == string("turn_id")).values(marked=sa.false()))
