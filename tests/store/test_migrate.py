@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.script import ScriptDirectory
 
 from bridge.store import migrate
 from bridge.store.arrivals import Arrivals
 from bridge.store.database import Database, DatabaseError, database_url, open_database
 from bridge.store.tables import now
 from tests.store.steps import inbound
+
+
+def test_the_revisions_are_those_that_alembic_knows_in_its_order() -> None:
+    scripts = ScriptDirectory.from_config(migrate._config())
+    assert [script.revision for script in scripts.walk_revisions()] == [*reversed(migrate.revisions())]
+    assert migrate.newest() == scripts.get_current_head()
 
 
 def test_a_draft_of_unchanged_tables_changes_nothing(tmp_path: Path) -> None:
@@ -50,13 +57,13 @@ async def test_what_people_wrote_is_readable_to_its_owner_alone(tmp_path: Path) 
 
 async def test_what_was_refused_before_keys_were_digests_stays_refused(any_database_url: str) -> None:
     database = Database(database_url(any_database_url))
-    before = migrate._scripts().get_revision("0014audit").down_revision
+    before = migrate.revisions()[migrate.revisions().index("0014audit") - 1]
     message = inbound(1)
 
     def to_before(connection: sa.Connection) -> None:
         config = migrate._config()
         config.attributes["connection"] = connection
-        command.upgrade(config, str(before))
+        command.upgrade(config, before)
 
     async with database.engine.begin() as connection:
         await connection.run_sync(to_before)
