@@ -18,7 +18,7 @@ async def test_each_migration_is_taken_back_and_made_again(database: Database) -
     def back_and_forth(connection: sa.Connection) -> None:
         config = migrate._config()
         config.attributes["connection"] = connection
-        _newest, *older = [script.revision for script in migrate._scripts().walk_revisions()]
+        older = list(reversed(migrate.revisions()[:-1]))
         assert older
         for revision in older:
             command.downgrade(config, revision)
