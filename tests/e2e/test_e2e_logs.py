@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,7 @@ async def test_no_line_says_what_anybody_wrote(
         asked += 1
         await eventually(lambda: len(states(database)) == asked)
         await people.stop("ada", thread)
+        await eventually(lambda: _stopped(database))
         town.backend("a2a").release()
         await at_rest(database, asked)
         await _platform_fails(people)
@@ -126,6 +129,11 @@ async def test_no_line_says_what_anybody_wrote(
     for line in of_turns:
         assert {"turn", "thread", "agent", "platform", "level", "timestamp"} <= line.keys(), line
     assert {line.get("status") for line in of_turns} >= {400, 401, 429, 500}
+
+
+def _stopped(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM turn WHERE stopped").fetchone()[0])
 
 
 async def _platform_fails(people: People) -> None:

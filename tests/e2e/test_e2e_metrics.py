@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from tests.e2e.people import People
 from tests.e2e.running import at_rest, serving, settings_for, states
 from tests.e2e.scraping import OPENMETRICS, counted, grown, scrape, series
 from tests.e2e.town import Town
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import PATIENCE, eventually
 from tests.ports import free_port
 
 BOT = "@threadbridge"
@@ -37,8 +38,9 @@ async def test_counters_tell_exactly_what_was_played(
     agents = {**settings.agents, "general": AgentTable(kind="echo", turns_per_hour=1)}
     settings = settings.model_copy(update={"agents": agents, "http": HttpSettings(port=port)})
     async with serving(settings, people):
-        before = await scrape(port)
-        assert before[series("threadbridge_platform_up", platform=platform)] == 1
+        async with asyncio.timeout(PATIENCE):  # until the first heartbeat is answered
+            while (before := await scrape(port))[series("threadbridge_platform_up", platform=platform)] != 1:
+                pass
         assert before[series("threadbridge_database_up")] == 1
         assert before[series("threadbridge_turns_waiting")] == 0
 
