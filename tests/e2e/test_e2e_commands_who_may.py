@@ -237,8 +237,9 @@ async def test_a_command_by_mention_is_refused_as_a_question_is(
             assert isinstance(people, DiscordPeople)
             await eventually(lambda: len(people.shown(thread)) > shown)
             assert len(people.shown(thread)) == shown + 1, "to Ada alone"
-            said = people.world.messages(str(people.world.direct("grace").id))
-            assert [one.content for one in said] == [NOT_LISTED], "once"
+            private = str(people.world.direct("grace").id)
+            await eventually(lambda: people.world.messages(private))
+            assert [one.content for one in people.world.messages(private)] == [NOT_LISTED], "once"
         assert states(database) == ["done"]
         assert len(town.backend("sema4ai").questions) == 1
 
