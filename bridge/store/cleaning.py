@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from contextlib import closing
 
 import sqlalchemy as sa
@@ -15,8 +14,7 @@ from bridge.store.database import Database
 from bridge.store.sqlite import prepare
 
 WAIT = 30.0  # seconds for whoever writes
-TRIES = 20  # to empty the log of writes, which a reader may hold
-PAUSE = 0.5  # seconds between two of them
+WAIT_FOR_READERS = 10.0  # seconds, as one may hold the log of writes that is to be emptied
 
 
 async def clean(database: Database, *, rewrite: bool = False) -> str:
@@ -32,11 +30,10 @@ def _clean_sqlite(url: URL) -> str:
         with closing(sqlite3.connect(str(url.database), timeout=WAIT, isolation_level=None)) as connection:
             prepare(connection)
             connection.execute("VACUUM")
-            for _ in range(TRIES):
-                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    return ""
-                time.sleep(PAUSE)
+            connection.execute(f"PRAGMA busy_timeout = {round(WAIT_FOR_READERS * 1000)}")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return ""
     except sqlite3.Error as error:
         return f"the database file couldn't be written anew: {error}"
     return f"{url.database}-wal couldn't be emptied: somebody reads the database"

@@ -8,9 +8,9 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
 
-from bridge.store.tables import EncryptionKey, now
+from bridge.store.tables import EncryptionKey, now, table_of
 
-_key: sa.Table = EncryptionKey.__table__  # type: ignore[attr-defined]
+_key = table_of(EncryptionKey)
 
 
 def read_ids(connection: sa.Connection) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from bridge.sharding import Claimed, Held, Session, Sharing
 from bridge.store import statements as sql
@@ -20,7 +21,7 @@ class Shards:
     async def agree(self, application: str, count: int, *, exact: bool) -> int:
         while True:
             wanted: Mapping[str, object] = {"application": application, "count": count, "exact": exact}
-            ((agreed,),), *_ = await persist(lambda values=wanted: self._engine.run(Op(sql.AGREE, values)))  # type: ignore[misc]
+            ((agreed,),), *_ = await persist(partial(self._engine.run, Op(sql.AGREE, wanted)))
             this = {"application": application, "count": agreed}
             try:
                 await self._engine.run(

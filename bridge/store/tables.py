@@ -447,3 +447,8 @@ class ShardStart(SQLModel, table=True):
     application: str = Field(primary_key=True, max_length=32)
     bucket: int = Field(primary_key=True)
     at: datetime = _time()
+
+
+def table_of(model: type[SQLModel]) -> sa.Table:
+    """As the prepared statements take it."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]

@@ -15,7 +15,7 @@ from bridge.inbound import Address, Person, RemoteFile
 from bridge.lifecycle import Outcome, TurnState, Waiting
 from bridge.store.encrypted_engine import UnreadableRow
 from bridge.store.engine import Row
-from bridge.store.tables import Turn, Words, as_json
+from bridge.store.tables import Turn, Words, as_json, table_of
 
 MAX_NAME = 255  # characters of a person's name
 MAX_SOURCES = 100  # of one answer
@@ -324,7 +324,7 @@ def _person(stored: str | None) -> Person | None:
 
 
 _COLUMNS = tuple(Turn.model_fields)
-_WORDS = tuple(column.name for column in Turn.__table__.c if isinstance(column.type, Words))  # type: ignore[attr-defined]
+_WORDS = tuple(column.name for column in table_of(Turn).c if isinstance(column.type, Words))
 NO_KEYS = "it is encrypted, and this process was started without data.keys"
 
 

@@ -56,9 +56,11 @@ class Starts:
     @classmethod
     def read(cls, answer: object) -> Starts | None:
         """From the answer to `GET /gateway/bot`; None if it doesn't say."""
+        if not isinstance(answer, dict):
+            return None
         try:
-            limit = answer["session_start_limit"]  # type: ignore[index]
-            shards = int(answer.get("shards") or 1)  # type: ignore[attr-defined]
+            limit = answer["session_start_limit"]
+            shards = int(answer.get("shards") or 1)
             at_once = max(1, int(limit.get("max_concurrency") or 1))
             return cls(int(limit["remaining"]), int(limit["reset_after"]) / 1000, shards, at_once)
         except UNREADABLE:

@@ -20,18 +20,19 @@ from bridge.store.tables import (
     Restored,
     Thread,
     Turn,
+    table_of,
 )
 
-thread: sa.Table = Thread.__table__  # type: ignore[attr-defined]
-turn: sa.Table = Turn.__table__  # type: ignore[attr-defined]
-part: sa.Table = Part.__table__  # type: ignore[attr-defined]
-artifact: sa.Table = Artifact.__table__  # type: ignore[attr-defined]
-budget: sa.Table = Budget.__table__  # type: ignore[attr-defined]
-refused: sa.Table = Refused.__table__  # type: ignore[attr-defined]
-replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
-feedback: sa.Table = Feedback.__table__  # type: ignore[attr-defined]
-audit: sa.Table = Audit.__table__  # type: ignore[attr-defined]
-restored: sa.Table = Restored.__table__  # type: ignore[attr-defined]
+thread = table_of(Thread)
+turn = table_of(Turn)
+part = table_of(Part)
+artifact = table_of(Artifact)
+budget = table_of(Budget)
+refused = table_of(Refused)
+replica = table_of(Replica)
+feedback = table_of(Feedback)
+audit = table_of(Audit)
+restored = table_of(Restored)
 
 
 def value(column: sa.Column[Any], name: str | None = None) -> sa.BindParameter[Any]:

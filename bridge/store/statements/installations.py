@@ -7,10 +7,10 @@ from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
 
 from bridge.store.engine import Statement
 from bridge.store.statements.base import number, raw, string, value
-from bridge.store.tables import Installation, SpentState
+from bridge.store.tables import Installation, SpentState, table_of
 
-installation: sa.Table = Installation.__table__  # type: ignore[attr-defined]
-spent_state: sa.Table = SpentState.__table__  # type: ignore[attr-defined]
+installation = table_of(Installation)
+spent_state = table_of(SpentState)
 
 INSTALLATION_COLUMNS = (
     "id", "name", "user", "bot", "app", "scopes", "access_token", "refresh_token", "expires_at", "org",

@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import insert  # spelled alike on SQLite
 
 from bridge.store.engine import Statement
 from bridge.store.statements.base import number, string
-from bridge.store.tables import Replica, Shard, ShardPlan, ShardServer, ShardStart
+from bridge.store.tables import Replica, Shard, ShardPlan, ShardServer, ShardStart, table_of
 
-replica: sa.Table = Replica.__table__  # type: ignore[attr-defined]
-shard: sa.Table = Shard.__table__  # type: ignore[attr-defined]
-plan: sa.Table = ShardPlan.__table__  # type: ignore[attr-defined]
-server: sa.Table = ShardServer.__table__  # type: ignore[attr-defined]
-start: sa.Table = ShardStart.__table__  # type: ignore[attr-defined]
+replica = table_of(Replica)
+shard = table_of(Shard)
+plan = table_of(ShardPlan)
+server = table_of(ShardServer)
+start = table_of(ShardStart)
 
 _application = string("application")
 _planned = insert(plan).values(application=_application, count=number("count"))
