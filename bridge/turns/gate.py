@@ -109,10 +109,9 @@ class Gate:
 
     def quotas(self, agent: str, address: Address, person: Person) -> Sequence[Quota]:
         """What a turn is counted for."""
-        place = f"{address.platform}:{address.channel}"
         found = (
             Quota("person", f"{address.platform}:{person.id}", self._turns.person),
-            Quota("channel", place, self._turns.channel),
+            Quota("channel", _channel(address), self._turns.channel),
             Quota("agent", agent, self._turns.agents.get(agent, 0)),
         )
         return [*(one for one in found if one.allowed), *(_of_bots(address) if person.bot else ())]
@@ -142,10 +141,15 @@ class Gate:
                 return refused
 
 
+def _channel(address: Address) -> str:
+    """With its workspace: two may have channels of the same id."""
+    return f"{address.platform}:{address.workspace}:{address.channel}"
+
+
 def _of_bots(address: Address) -> Sequence[Quota]:
     """Where the channel is one conversation, each alert in it is one of its own."""
     thread = Quota("bots_in_thread", ":".join(astuple(address)), BOT_TURNS_IN_THREAD)
-    channel = Quota("bots_in_channel", f"{address.platform}:{address.channel}", BOT_TURNS_IN_CHANNEL)
+    channel = Quota("bots_in_channel", _channel(address), BOT_TURNS_IN_CHANNEL)
     return (channel,) if address.is_flat else (thread, channel)
 
 

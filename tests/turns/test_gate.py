@@ -115,6 +115,17 @@ async def test_a_channel_and_an_agent_have_budgets_too(
         assert (await refused(bridge, 1, BOB, thread="200.0")).startswith(words)
 
 
+async def test_channels_of_the_same_id_in_two_workspaces_have_a_budget_each(
+    quick: Database, platform: MemoryPlatform
+) -> None:
+    gate = Gate(Access(), TurnsPerHour(channel=1))
+    async with running(Bridge(quick, platform, ScriptedAgent(Backend()), gate=gate)) as bridge:
+        for number, workspace in enumerate((HERE.workspace, "T2"), 1):
+            there = replace(HERE, workspace=workspace)
+            assert await bridge.intake.take(inbound(number, person=ANN, address=there))
+        assert (await refused(bridge, 3, BOB, thread="200.0")).startswith("Questions in one channel")
+
+
 async def test_a_thread_is_its_own_agents_whatever_the_routes_say_now(
     quick: Database, platform: MemoryPlatform
 ) -> None:
